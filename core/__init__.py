@@ -1,0 +1,1 @@
+"""Secateur's engine: everything that a page shows or a command does, without Streamlit."""

@@ -1,0 +1,68 @@
+"""Folders of their own for every test, the bundled data set made once, and workers that never outlive their test."""
+
+import multiprocessing
+import os
+
+import pytest
+
+# Before torch is loaded, and for the workers that tests start, too. The number of threads changes a sum's last bit, so
+# that weights can be compared bit by bit only at one number; and a fork may not inherit a pool of threads.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from core.runs.store import RunStore
+from tests import eager_worker
+
+
+@pytest.fixture(scope="session")
+def data_home(tmp_path_factory):
+    """The folder of the data sets of the whole session; empty until somebody prepares one."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, data_home, monkeypatch):
+    monkeypatch.setenv("SECATEUR_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SECATEUR_DATA", str(data_home))
+
+
+@pytest.fixture(scope="session")
+def digits(data_home):
+    """The folder of the data sets, with Digits in it."""
+    from core import data
+
+    data.load("Digits", data_home)
+    return data_home
+
+
+@pytest.fixture
+def store(tmp_path):
+    """The empty store in which the test's runs live."""
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Where processes that have torch already come from, if the system can; new ones otherwise."""
+    if os.name == "nt":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["core.runs.jobs", "torch._dynamo", "sklearn", "tests.eager_worker"])
+    return context
+
+
+@pytest.fixture
+def work_on(forks, digits):
+    """A function that starts a real worker process on a run and returns the process: `tests.eager_worker`, which
+    saves a checkpoint after every event, with the options of its `main`. What still lives at the end is killed."""
+    processes = []
+
+    def start(run, **options):
+        process = forks.Process(target=eager_worker.run, args=(str(run.path), str(digits)), kwargs=options, daemon=True)
+        processes.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.join()
