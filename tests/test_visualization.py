@@ -1,0 +1,180 @@
+"""The notebook API and its figures: what they show, and that they belong to nobody else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from core import models
+from core.charts.mosaics import encoded, figure
+from core.errors import UserError
+from core.inspect.activations import capture
+from core.inspect.mosaic import Scale, mosaic
+from core.visualization import VisualizeNetwork, frequencies
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    torch.manual_seed(0)
+    return models.build("LeNet5", 10)
+
+
+def title(drawn):
+    return drawn.get_suptitle()
+
+
+def picture(drawn):
+    """The pixels of a figure's only mosaic."""
+    return drawn.axes[0].images[0].get_array()
+
+
+def numbers(drawn, panel=0):
+    return [text.get_text() for text in drawn.axes[panel].texts]
+
+
+def test_kernels_have_a_figure_for_each_convolution(lenet):
+    figures = VisualizeNetwork().display_kernel(lenet)
+    assert [title(drawn) for drawn in figures] == [
+        "features.0.weight: 6 kernels of 5×5, averaged over 3 input channels",
+        "features.3.weight: 16 kernels of 5×5, averaged over 6 input channels"]
+    assert [numbers(drawn) for drawn in figures] == [[str(i) for i in range(count)] for count in (6, 16)]
+    mean = lenet.features[0].weight.mean(1).detach().numpy()
+    assert (picture(figures[0]) == mosaic(mean, Scale.diverging(mean)).rgb).all()
+
+
+def test_kernels_of_size_one_are_a_matrix():
+    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.Conv2d(5, 3, 3))
+    figures = VisualizeNetwork().display_kernel(model)
+    assert title(figures[0]) == "0.weight: 5 × 3 kernels of 1×1, inputs to the right"
+    assert numbers(figures[0]) == []
+    assert len(VisualizeNetwork().display_kernel(model, layers=["1.weight"])) == 1
+    with pytest.raises(UserError, match=r"layers must be .* \(0.weight, 1.weight\), got '7.weight'"):
+        VisualizeNetwork().display_kernel(model, layers=["7.weight"])
+
+
+def test_a_limit_on_the_channels_is_kept_and_said():
+    model = nn.Conv2d(3, 40, 3)
+    drawn, = VisualizeNetwork(channels=8).display_kernel(model)
+    assert len(numbers(drawn)) == 8
+    assert drawn.axes[0].get_title() == "the first 8 channels"
+    with pytest.raises(UserError, match="channels must be at least 1, got 0"):
+        VisualizeNetwork(channels=0)
+
+
+def test_activations_of_the_first_image(lenet):
+    batch = torch.randn(3, 3, 32, 32)
+    figures = VisualizeNetwork().display_activations(lenet, batch)
+    expected = capture(lenet, batch[:1])
+    assert [title(drawn).partition(":")[0] for drawn in figures] == list(expected)
+    for drawn, output in zip(figures, expected.values(), strict=True):
+        maps = output[0].numpy()
+        dead = ~maps.reshape(len(maps), -1).any(1)
+        assert (picture(drawn) == mosaic(maps, Scale.sequential(maps), marked=dead).rgb).all()
+        assert title(drawn).endswith(f": {len(maps)} channels, {dead.sum()} dead")
+    assert len(VisualizeNetwork().display_activations(lenet, batch, layers=["features.1"])) == 1
+    with pytest.raises(UserError, match=r"got float32 \(3, 32, 32\)"):
+        VisualizeNetwork().display_activations(lenet, batch[0])
+
+
+def test_a_network_without_relu_shows_its_other_activations():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.GELU())
+    drawn, = VisualizeNetwork().display_activations(model, torch.randn(1, 3, 4, 4))
+    assert title(drawn) == "1: 2 channels, 0 dead"
+
+
+def test_the_scatter_plot_of_a_float_and_a_quantized_network():
+    initial, processed = nn.Linear(100, 50, bias=False), nn.Linear(100, 50, bias=False)
+    processed.weight.data = torch.tensor([-1.0, 0.0, 0.0, 0.5, 0.5, 0.5]).repeat(834)[:5000].reshape(50, 100)
+    drawn = VisualizeNetwork().display_scatter_plot(initial, processed)
+    blue, orange = drawn.axes[0].collections
+    assert [np.round(points.get_facecolor()[0, :3], 2).tolist() for points in (blue, orange)] == [
+        [0.12, 0.47, 0.71], [1.0, 0.5, 0.05]]
+    assert orange.get_offsets().tolist() == [[-1.0, 834], [0.0, 1667], [0.5, 2499]]
+    assert blue.get_offsets()[:, 1].sum() == 5000
+    assert len(blue.get_offsets()) <= 1000
+    assert drawn.axes[0].get_yscale() == "log"
+    assert [text.get_text() for text in drawn.axes[0].get_legend().get_texts()] == [
+        "initial: 5,000 weights, in bins of 0.0015", "processed: 5,000 weights, 3 different"]
+    with pytest.raises(UserError, match="must have finite weights"):
+        VisualizeNetwork().display_scatter_plot(initial, nn.ReLU())
+
+
+def test_frequencies_are_exact_up_to_the_limit_and_complete_beyond():
+    few = np.repeat(np.arange(7, dtype=np.float32), 3)
+    points, counts, how = frequencies(few, (0, 6), marks=7)
+    assert (points.tolist(), counts.tolist(), how) == (list(range(7)), [3] * 7, "7 different")
+    points, counts, how = frequencies(few, (0, 6), marks=3)
+    assert (points.tolist(), counts.tolist(), how) == ([1, 3, 5], [6, 6, 9], "in bins of 2")
+    hidden = np.zeros(100_000, np.float32)
+    hidden[1::2000] = np.arange(50)  # that no sample of the array has to meet
+    assert frequencies(hidden, (0, 49), marks=10)[1].sum() == 100_000
+
+
+def test_models_are_left_as_they_were(lenet):
+    before = {name: tensor.clone() for name, tensor in lenet.state_dict().items()}
+    lenet.train()
+    visualize = VisualizeNetwork()
+    visualize.display_kernel(lenet)
+    visualize.display_activations(lenet, torch.randn(1, 3, 32, 32))
+    visualize.display_scatter_plot(lenet, lenet)
+    assert all(module.training for module in lenet.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in lenet.state_dict().items())
+
+
+def test_figures_without_pyplot():
+    script = ("import sys, torch\nfrom core.visualization import VisualizeNetwork as V\n"
+              "V().display_kernel(torch.nn.Conv2d(3, 2, 3))\nassert 'matplotlib.pyplot' not in sys.modules\n"
+              "assert 'IPython' not in sys.modules")
+    result = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent.parent, capture_output=True,
+                            text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_figures_are_displayed_in_a_notebook_unless_it_is_turned_off():
+    pytest.importorskip("IPython")
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+    InteractiveShell.instance()
+    try:
+        with capture_output() as caught:
+            drawn, = VisualizeNetwork().display_kernel(nn.Conv2d(3, 2, 3))
+        assert isinstance(drawn, Figure)
+        shown, = caught.outputs
+        assert shown.data["image/png"].startswith("iVBOR")
+        with capture_output() as caught:
+            VisualizeNetwork(show=False).display_kernel(nn.Conv2d(3, 2, 3))
+        assert caught.outputs == []
+    finally:
+        InteractiveShell.clear_instance()
+
+
+def test_a_figure_of_several_mosaics_on_their_scales():
+    maps = np.random.default_rng(0).random((300, 4, 4)).astype(np.float32)
+    shared, difference = Scale.sequential(maps), Scale.diverging(maps)
+    drawn = figure([mosaic(maps, shared), mosaic(maps[:6], difference)], ["dense", "difference"], "activation", "relu")
+    many, few = drawn.axes[:2]
+    assert [axes.get_title() for axes in (many, few)] == ["dense", "difference"]
+    assert title(drawn) == "relu"
+    assert [text.get_text() for text in few.texts] == [str(i) for i in range(6)]
+    assert [text.get_text() for text in many.get_yticklabels()] == [str(i) for i in range(0, 300, 20)]
+    bars = [axes.child_axes[0] for axes in (many, few)]
+    assert [bar.get_ylabel() for bar in bars] == ["activation"] * 2
+    assert bars[0].get_ylim() == pytest.approx((shared.low, shared.high))
+    assert bars[1].get_ylim() == pytest.approx((difference.low, difference.high))
+
+
+def test_numbers_follow_the_order():
+    maps = np.arange(4, dtype=np.float32)
+    assert numbers(figure([mosaic(maps, Scale.sequential(maps), order=[3, 1])], ["fc"], "activation")) == ["3", "1"]
+
+
+def test_files_of_a_figure(lenet):
+    drawn = VisualizeNetwork().display_kernel(lenet)[0]
+    assert encoded(drawn).startswith(b"\x89PNG")
+    assert encoded(drawn, "svg").lstrip().startswith(b"<?xml")
+    assert b"<dc:date>" not in encoded(drawn, "svg")
