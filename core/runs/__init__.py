@@ -1,0 +1,1 @@
+"""Runs: what was asked for, what happened, and the processes that make it happen."""
