@@ -1,0 +1,16 @@
+"""Secateur's entry: what every page shares. `streamlit run streamlit_app.py` opens it."""
+
+import os
+
+import streamlit as st
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as for the workers: previews share their cores with the browser
+
+st.session_state["entered"] = True  # what `pages.parts.shell.guard` asks for
+page = st.navigation([
+    st.Page("pages/home.py", title="Home", icon=":material/potted_plant:", default=True),
+    st.Page("pages/train.py", title="Train", icon=":material/content_cut:"),
+    st.Page("pages/runs.py", title="Runs", icon=":material/list_alt:"),
+], position="top")
+st.set_page_config(page_title=f"{page.title} · Secateur", page_icon=":material/content_cut:", layout="wide")
+page.run()
