@@ -83,14 +83,16 @@ def _peak_resident() -> int:
 
 
 def peak(name: str, batch: int, what: str) -> int:
-    """Peak bytes of a process that does `what`: "step" or "scores"."""
-    context = multiprocessing.get_context("spawn")
-    answer = context.Queue()
-    process = context.Process(target=_peak, args=(name, batch, what, answer))
-    process.start()
-    value = answer.get()
-    process.join()
-    return value
+    """Peak bytes of a process that does `what`, "step" or "scores": the median of three, as allocators differ by some
+    megabytes from one process to the next."""
+    context, values = multiprocessing.get_context("spawn"), []
+    for _ in range(3):
+        answer = context.Queue()
+        process = context.Process(target=_peak, args=(name, batch, what, answer))
+        process.start()
+        values.append(answer.get())
+        process.join()
+    return int(statistics.median(values))
 
 
 def main() -> None:
