@@ -15,7 +15,8 @@ from filelock import FileLock
 
 from benchmarks import report
 from core.config import TrainRecipe
-from core.runs.store import RunStore, Status, write_status
+from core.runs.run import Status, write_status
+from core.runs.store import RunStore
 
 TARGET_SECONDS = 0.3
 

@@ -6,15 +6,16 @@ again. Each field carries its unit and its meaning, which the forms show as help
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UserError
 
 Method = Literal["snip", "iterative-snip", "synflow", "magnitude", "random"]
 Schedule = Literal["step", "cosine", "onecycle"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+PerChannel = tuple[float, float, float]  # of red, green and blue, for pixels in [0, 1]
 
 
 class _Frozen(BaseModel):
@@ -59,6 +60,11 @@ class TrainRecipe(_Frozen):
     train_images: int | None = Field(None, ge=2, description=(
         "Train on this many images only, the same ones for a seed; all if not set. For a first try on a slow machine."))
     seed: int = Field(0, ge=0, lt=2**63, description="Of the weights, the order of the images and the augmentation.")
+    keep_every: int = Field(1, ge=0, le=10_000, description=(
+        "Epochs between two whose weights are kept, to look back at what the network saw then; 0 keeps none."))
+    keep_mb: int = Field(200, ge=1, le=1_000_000, description=(
+        "Megabytes that the kept epochs may take up. Beyond, every second one goes, and the rest still spans the "
+        "training."))
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:1 ..., or mps.")
 
     @property
@@ -67,8 +73,78 @@ class TrainRecipe(_Frozen):
         return self.prune.density if self.prune else 1.0
 
 
-Recipe = TrainRecipe  # a union, discriminated by `kind`, as soon as there is a second one
-recipe_adapter: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+class ImportRecipe(_Frozen):
+    """Take over a network that was trained elsewhere, and test it."""
+
+    kind: Literal["import"] = "import"
+    file: str = Field(min_length=1, max_length=200, description="The checkpoint's own file name.")
+    model: str = Field(min_length=1, description="The network, by its name in the registry.")
+    dataset: str = Field(min_length=1, description="The data set that it was trained on, and is tested on here.")
+    mean: PerChannel = Field(description="Subtracted from the pixels, one number a channel, for pixels in [0, 1].")
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        description="What the pixels are then divided by, one number a channel.")
+    by_order: bool = Field(False, description=(
+        "Match tensors whose names differ by their order and shapes. Look at the matches before you trust them."))
+    device: Device = Field("auto", description="auto, cpu, cuda, cuda:1 ..., or mps.")
+    epochs: ClassVar[int] = 0
+
+
+class _Quantize(_Frozen):
+    """What both ways of quantizing a trained network have in common."""
+
+    batchnorm: bool = Field(False, description=(
+        "Also the BatchNorm weights, as the original scripts did. They are few, so this saves next to nothing, and "
+        "each scales a whole channel, so it costs accuracy."))
+    recalibrate: bool = Field(True, description=(
+        "Re-estimate BatchNorm's running mean and variance on training images: they describe the weights as they were "
+        "before."))
+    rest: Literal["float32", "float16"] = Field("float32", description=(
+        "How the packed file keeps the numbers that are not quantized, such as biases and BatchNorm."))
+    seed: int = Field(0, ge=0, lt=2**63, description="Of the clustering's start and the order of the images.")
+    device: Device = Field("auto", description="auto, cpu, cuda, cuda:1 ..., or mps.")
+
+
+class KMeansRecipe(_Quantize):
+    """Share the weights of each layer by k-means, and tune them to it."""
+
+    kind: Literal["kmeans"] = "kmeans"
+    clusters: int = Field(5, ge=2, le=256, description="Different values that a layer's weights may have, 0 aside.")
+    init: Literal["linear", "k-means++", "density", "optimal"] = Field("linear", description=(
+        "Where the centroids start. linear: evenly over the range; k-means++: far from each other, at random; density: "
+        "as many weights between any two; optimal: not a start, but the best codebook there is, by dynamic "
+        "programming."))
+    keep_zeros: bool = Field(True, description=(
+        "Pruned weights stay exactly 0, beside the clusters. Otherwise they are clustered like all others."))
+    layers: dict[str, Annotated[int, Field(ge=0, le=256)]] = Field(default_factory=dict, description=(
+        "Clusters of single layers, by parameter name; 0 leaves a layer as it is."))
+    epochs: int = Field(0, ge=0, le=1000, description=(
+        "Epochs of tuning: the network as it was teaches the quantized one, whose weights may change cluster. "
+        "0 leaves it at clustering."))
+    lr: float = Field(0.01, gt=0, le=10, description="Learning rate at the start of tuning; a cosine down to zero.")
+    batch_size: int = Field(128, ge=2, le=65536, description="Images in a tuning step.")
+    train_images: int | None = Field(None, ge=2, description=(
+        "Tune on this many images only, the same ones for a seed; all if not set."))
+
+
+class AffineRecipe(_Quantize):
+    """Round the weights to a grid of 2 to 8 bits: a scale and a zero point."""
+
+    kind: Literal["affine"] = "affine"
+    bits: int = Field(8, ge=2, le=8, description="Bits a weight; the grid has 2 to the power of that many values.")
+    per_channel: bool = Field(True, description=(
+        "A scale for every output channel; otherwise one for the whole layer. Shared weights keep one a layer: it is "
+        "their centroids that are rounded."))
+    symmetric: bool = Field(False, description="The same range on both sides of 0, so that the zero point is fixed.")
+    range: Literal["minmax", "mse"] = Field("minmax", description=(
+        "The range that the grid spans. minmax: all weights; mse: narrower, where that lowers the squared error."))
+    layers: dict[str, Literal[0, 2, 3, 4, 5, 6, 7, 8]] = Field(default_factory=dict, description=(
+        "Bits of single layers, by parameter name; 0 leaves a layer as it is."))
+    recalibrate: bool = Field(False, description=_Quantize.model_fields["recalibrate"].description)
+    epochs: ClassVar[int] = 0
+
+
+Recipe = Annotated[TrainRecipe | ImportRecipe | KMeansRecipe | AffineRecipe, Field(discriminator="kind")]
+Quantizing = KMeansRecipe | AffineRecipe
 
 _T = TypeVar("_T", bound=BaseModel)
 

@@ -62,6 +62,19 @@ class Pruned(Event):
 
 
 @dataclass(frozen=True)
+class Quantized(Event):
+    """The layers are quantized. `layers` maps a parameter's name to its figures: `weights` in all, `levels` (different
+    values, 0 aside where zeros are pinned), `bits` of an index of fixed length, `bytes` as coded in the packed file,
+    `snr` in decibels (None where nothing was lost)."""
+
+    layers: dict[str, dict]
+
+    def __str__(self) -> str:
+        weights = sum(layer["weights"] for layer in self.layers.values())
+        return f"Quantized {weights:,} weights in {len(self.layers)} layers."
+
+
+@dataclass(frozen=True)
 class EpochEnd(Event):
     """One epoch is over. `epoch` counts from 1. Losses are mean cross entropies in nats, accuracies are in [0, 1].
 

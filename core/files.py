@@ -9,24 +9,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object], lasting: bool = True) -> None:
     """Put `content` (bytes, or a function that writes them) at `path`: temporary file, fsync, rename.
 
-    A reader sees the old file or the new one, also after a power cut. On any error the temporary is removed,
-    which on a full disk gives its space back, and the error is raised as it came.
+    A reader sees the old file or the new one, also after a power cut; without `lasting`, which does not wait for the
+    disk, a power cut may damage it. On any error the temporary is removed, which on a full disk gives its space back,
+    and the error is raised as it came.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content) if isinstance(content, bytes) else content(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if lasting:
+        sync_folder(path.parent)
 
 
 def rename(source: Path, target: Path, patience: float = 2.0) -> None:

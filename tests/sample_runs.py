@@ -4,7 +4,8 @@ import json
 
 from core.config import Prune, TrainRecipe
 from core.events import EpochEnd, Pruned
-from core.runs.store import Run, RunStore, write_status
+from core.runs.run import Run, write_status
+from core.runs.store import RunStore
 
 RECIPE = TrainRecipe(model="LeNet5", dataset="Digits", prune=Prune(density=0.1), epochs=4, batch_size=32)
 LAYERS = {"features.0.weight": [100, 150], "classifier.0.weight": [20, 1050]}

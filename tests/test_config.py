@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from core.config import Prune, TrainRecipe, data_root, recipe_adapter, runs_root, validated
+from core.config import Prune, Recipe, TrainRecipe, data_root, runs_root, validated
 from core.errors import UserError
 
 
@@ -27,7 +27,7 @@ def test_density_of_a_dense_network():
 def test_a_recipe_survives_its_file():
     prune = Prune(method="synflow", density=1 / 3, rounds=7)
     recipe = TrainRecipe(prune=prune, lr=0.1 + 0.2, seed=2**63 - 1, augment=False)
-    assert recipe_adapter.validate_json(recipe.model_dump_json()) == recipe
+    assert TypeAdapter(Recipe).validate_json(recipe.model_dump_json()) == recipe
 
 
 def test_a_recipe_is_frozen():

@@ -12,6 +12,7 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
            for path in sorted((ROOT / "core").rglob("*.py"))}
 LIGHT = ["core.config", "core.errors", "core.events", "core.files", "core.runs.store", "core.runs.launch",
          "core.models", "core.data", "core.runs.worker", "core.baseline",
+         "core.quantize", "core.terminal",
          *(name for name in MODULES if name.startswith("core.charts"))]
 HEAVY = ("torch", "torchvision")
 
@@ -81,10 +82,11 @@ def test_every_module_imports_without_streamlit():
 
 
 @pytest.mark.parametrize(("package", "others"), [
-    ("core.compress", ("core.runs", "core.training", "core.charts")), ("core.training", ("core.runs", "core.charts")),
+    ("core.compress", ("core.runs", "core.training", "core.charts", "core.inspect")),
+    ("core.training", ("core.runs", "core.charts")),
     ("core.models", ("core.runs", "core.training", "core.compress", "core.charts")),
     ("core.data", ("core.runs", "core.training", "core.compress", "core.charts")),
-    ("core.inspect", ("core.runs", "core.training", "core.compress", "core.charts"))])
+    ("core.inspect", ("core.runs", "core.training", "core.charts"))])
 def test_the_rooms_know_only_those_below_them(package, others):
     for name in MODULES:
         if name == package or name.startswith(package + "."):

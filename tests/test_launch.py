@@ -15,7 +15,7 @@ from filelock import FileLock
 from core.config import Prune, TrainRecipe
 from core.errors import UserError
 from core.runs import launch
-from core.runs.store import Status, read_status, write_status
+from core.runs.run import Status, read_status, write_status
 from core.runs.worker import work
 from tests.waiting import until
 

@@ -7,10 +7,12 @@ import time
 import pytest
 from filelock import FileLock
 
-from core.config import Prune, TrainRecipe
+from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe
 from core.errors import UserError
+from core.runs import run as running
 from core.runs import store as storing
-from core.runs.store import RunStore, Status, describe, read_status, write_status
+from core.runs.run import ACTIVE, MODEL, Status, read_status, write_status
+from core.runs.store import RunStore, describe
 
 RECIPE = TrainRecipe(model="LeNet5", dataset="Digits")
 BAD_IDS = ["", ".", "..", "../x", "..%2fx", "/etc/passwd", "a/b", "a\\b", "ABCDEF0123", "0123456789\n", "012345678",
@@ -25,11 +27,13 @@ def put(run, **status):
 
 
 def test_a_new_run_is_what_was_asked_for(store):
-    run = store.create(RECIPE, "  a \n name\0 ", parent="0" * 10)
-    assert (run.name, run.recipe, run.config.parent) == ("a name", RECIPE, "0" * 10)
+    run = store.create(RECIPE, "  a \n name\0 ", files={"source": b"weights"})
+    assert (run.name, run.recipe, run.config.parent) == ("a name", RECIPE, None)
+    assert (run.model, run.dataset, run.density) == ("LeNet5", "Digits", 0.05)
     assert (run.state, run.alive) == ("created", False)
     assert run == store.get(run.id)
-    assert sorted(path.name for path in run.path.iterdir()) == ["config.json", "status.json"]
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.json", "source", "status.json"]
+    assert (run.path / "source").read_bytes() == b"weights"
     assert abs(run.config.created - time.time()) < 60
 
 
@@ -182,13 +186,28 @@ def test_the_end_of_a_long_log(store):
     assert len(store.log(run.id)) == 1003
 
 
+def finished(store, recipe, parent=None):
+    run = store.create(recipe, parent=parent)
+    (run.path / MODEL).write_bytes(b"weights")
+    put(run, state="finished")
+    return run
+
+
 def test_lineage(store):
-    eldest = store.create(RECIPE)
-    middle = store.create(RECIPE, parent=eldest.id)
-    youngest = store.create(RECIPE, parent=middle.id)
+    eldest = finished(store, RECIPE)
+    middle = finished(store, KMeansRecipe(), eldest.id)
+    youngest = finished(store, AffineRecipe(), middle.id)
     assert [run.id for run in store.lineage(youngest.id)] == [eldest.id, middle.id, youngest.id]
+    assert (youngest.model, youngest.dataset, youngest.density) == (eldest.model, eldest.dataset, eldest.density)
     store.delete(eldest.id)
     assert [run.id for run in store.lineage(youngest.id)] == [middle.id, youngest.id]
+
+
+def test_only_a_finished_run_can_be_a_parent(store):
+    with pytest.raises(UserError, match=r"^“LeNet5 · Digits · 5% kept” has no result to start from: it is created"):
+        store.create(KMeansRecipe(), parent=store.create(RECIPE).id)
+    with pytest.raises(UserError, match="There is no run"):
+        store.create(KMeansRecipe(), parent="0" * 10)
 
 
 def test_a_lineage_that_bites_its_tail_ends(store):
@@ -206,14 +225,14 @@ def test_a_lineage_that_bites_its_tail_ends(store):
     ("starting", "interrupted", "starting"), ("finished", "finished", "finished"), ("failed", "failed", "failed"),
     ("cancelled", "cancelled", "cancelled"), ("interrupted", "interrupted", "interrupted")])
 def test_the_lock_corrects_the_status(store, monkeypatch, said, free, held):
-    monkeypatch.setattr(storing, "STARTING_SECONDS", 0)
+    monkeypatch.setattr(running, "STARTING_SECONDS", 0)
     run = store.create(RECIPE)
     put(run, state=said)
     assert store.get(run.id).state == free
     with FileLock(run.path / "lock"):
         now = store.get(run.id)
         assert now.state == held
-        assert now.alive == (said in storing.ACTIVE)
+        assert now.alive == (said in ACTIVE)
         assert now.resumable == (not now.active and held != "finished")
     assert store.get(run.id).state == free
 
@@ -302,7 +321,7 @@ def test_restore_does_not_replace_a_run(store):
     assert store.get(run.id).name == "second"
 
 
-@pytest.mark.parametrize("state", storing.ACTIVE)
+@pytest.mark.parametrize("state", ACTIVE)
 def test_a_run_that_somebody_works_on_is_not_deleted(store, state):
     run = store.create(RECIPE)
     put(run, state=state)

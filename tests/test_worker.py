@@ -21,7 +21,8 @@ from core.config import Prune, TrainRecipe
 from core.events import EpochEnd, Finished, Note, Progress
 from core.models.parameters import prunable
 from core.runs import failures, launch, record, worker
-from core.runs.store import RunStore, Status, read_status, write_status
+from core.runs.run import Status, read_status, write_status
+from core.runs.store import RunStore
 from core.runs.worker import Stop, work
 from core.training import setup, step
 from tests import eager_worker
@@ -79,7 +80,7 @@ def test_a_finished_run(store, digits, toy):
     written = [event for event in events if not isinstance(event, Progress)]
     assert store.events(run.id) == [json.loads(json.dumps(event.to_dict())) for event in written]
     assert all(str(event) in store.log(run.id) for event in written)
-    files = {"config.json", "status.json", "events.jsonl", "lock", "log.txt", *FILES}
+    files = {"config.json", "status.json", "events.jsonl", "lock", "log.txt", "epochs", *FILES}
     assert {path.name for path in run.path.iterdir()} == files
 
 

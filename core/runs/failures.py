@@ -3,7 +3,7 @@
 import errno
 
 from core.errors import UserError
-from core.runs.store import Run
+from core.runs.run import Run
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "alloc failed", "allocation failed")
 
@@ -17,10 +17,13 @@ def explain(error: BaseException, run: Run) -> str:
     text = str(error)
     if isinstance(error, MemoryError) or any(words in text.lower() for words in _NO_MEMORY):
         where = "The GPU" if "cuda" in text.lower() or "mps" in text.lower() else "This machine"
-        return (f"{where} ran out of memory: take a smaller batch size (it was {run.recipe.batch_size}) or a smaller "
-                "network, or close what else uses the memory, and resume.")
+        size = getattr(run.recipe, "batch_size", None)
+        smaller = f"take a smaller batch size (it was {size}) or a smaller network, or " if size else ""
+        return f"{where} ran out of memory: {smaller}close what else uses the memory, and resume."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return f"The disk that holds {error.filename or run.path} is full: free some space and resume."
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return f"{error.filename or run.path} became larger than this account may write: raise the limit and resume."
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{error.filename or run.path} cannot be written ({error.strerror}): mend its permissions and resume."
     first = text.splitlines()[0][:200].rstrip(".") if text else "no message"

@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 
 from core.config import data_root
 from core.errors import UserError
-from core.runs.store import Run, RunStore, read_status, writable, write_status
+from core.runs.run import Run, read_status, writable, write_status
+from core.runs.store import RunStore
 
 STARTABLE = frozenset({"created"})
 RESUMABLE = frozenset({"created", "interrupted", "failed", "cancelled", "starting", "queued", "running"})

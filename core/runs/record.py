@@ -5,7 +5,8 @@ import json
 import time
 
 from core.events import EpochEnd, Event, Finished, Progress, Pruned
-from core.runs.store import Run, RunStore, read_status, write_status
+from core.runs.run import Run, read_status, write_status
+from core.runs.store import RunStore
 
 STATUS_SECONDS = 0.25  # between two looks that a page can take at a running batch
 SPARKLINE = 60  # accuracies in a status; all of them are in events.jsonl
@@ -41,7 +42,8 @@ class Record:
                         best_accuracy=max(self._accuracies), accuracies=_thinned(self._accuracies),
                         seconds_left=self._seconds_left())
         elif isinstance(event, Finished):
-            self.update(summary=event.summary)
+            found = {name: event.summary[name] for name in ("test_accuracy", "best_accuracy") if name in event.summary}
+            self.update(summary=event.summary, **found)
 
     def update(self, **changes) -> None:
         """Write a status that differs from the last one by `changes`."""

@@ -21,11 +21,12 @@ from core.config import data_root
 from core.events import EpochEnd, Event, Finished, Progress
 from core.runs.failures import explain
 from core.runs.record import Record
-from core.runs.store import Run, RunStore, read_status
+from core.runs.run import Run, read_status
+from core.runs.store import RunStore
 
 EPOCH_SAVE_SECONDS = 5  # at least between two checkpoints at the ends of epochs
 BATCH_SAVE_SECONDS = 60  # at most between two checkpoints within a long epoch
-SAVING_SHARE = 20  # a checkpoint that took a second is followed by twenty without one: saving costs at most 5%
+SAVING_SHARE = 20  # what took a second to write is followed by twenty without: it costs at most 5% of the time
 
 
 class Stop(threading.Event):
@@ -99,16 +100,17 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Iterator[Event]:
             yield event
             raise_if_ended()
         record.update(state="running", started_at=time.time(), stage="Loading")
-        saved, save_seconds = time.monotonic(), 0.0
+        saving, keeping = _Sparing(), _Sparing()
         try:
             for event in job.events():
                 record.take(event)
                 yield event
-                due = EPOCH_SAVE_SECONDS if isinstance(event, EpochEnd) else BATCH_SAVE_SECONDS
-                if time.monotonic() - saved > max(due, SAVING_SHARE * save_seconds):
-                    began = time.monotonic()
-                    jobs.save_checkpoint(run, job)
-                    saved, save_seconds = time.monotonic(), time.monotonic() - began
+                if isinstance(event, EpochEnd) and keeping.due(0):
+                    with keeping:
+                        jobs.keep_epoch(run, job, event.epoch)
+                if saving.due(EPOCH_SAVE_SECONDS if isinstance(event, EpochEnd) else BATCH_SAVE_SECONDS):
+                    with saving:
+                        jobs.save_checkpoint(run, job)
                 if not isinstance(event, Finished):  # what is finished is not cancelled any more
                     raise_if_ended()
         except _Ended:
@@ -118,6 +120,24 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Iterator[Event]:
         jobs.save_result(run, job)
         record.end("finished", "")
         jobs.drop_checkpoint(run)
+
+
+class _Sparing:
+    """Around something that may take SAVING_SHARE's part of the time at most: says when it is due again."""
+
+    def __init__(self):
+        self.ended, self.seconds = time.monotonic(), 0.0
+
+    def due(self, pause: float) -> bool:
+        """Whether at least `pause` seconds have passed since the last time, and enough to have paid for it."""
+        return time.monotonic() - self.ended > max(pause, SAVING_SHARE * self.seconds)
+
+    def __enter__(self) -> None:
+        self.began = time.monotonic()
+
+    def __exit__(self, *_) -> None:
+        self.ended = time.monotonic()
+        self.seconds = self.ended - self.began
 
 
 class _Slot:

@@ -1,16 +1,30 @@
 """Loss and accuracy of a model on a set of images, in float32, whatever it was trained in."""
 
+from collections.abc import Generator
+
 import torch
 import torch.nn.functional as F
 
 from core.data.batches import DeviceImages
+from core.events import Progress
 
 BATCH = 500
 
 
-@torch.inference_mode()
 def evaluate(model: torch.nn.Module, images: DeviceImages) -> tuple[float, float]:
     """Mean cross entropy in nats and accuracy in [0, 1], in evaluation mode; the model's modes are put back."""
+    evaluation = evaluating(model, images, "")
+    while True:
+        try:
+            next(evaluation)
+        except StopIteration as end:
+            return end.value
+
+
+@torch.inference_mode()
+def evaluating(model: torch.nn.Module, images: DeviceImages, stage: str
+               ) -> Generator[Progress, None, tuple[float, float]]:
+    """`evaluate` that yields Progress of `stage` after every batch; the modes are put back at the end."""
     training = {module: module.training for module in model.modules()}
     model.eval()
     loss = torch.zeros((), device=images.device)
@@ -21,6 +35,7 @@ def evaluate(model: torch.nn.Module, images: DeviceImages) -> tuple[float, float
             logits = model(batch)
             loss += F.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
+            yield Progress(stage, min(start + BATCH, len(images)), len(images), "images")
     finally:
         for module, mode in training.items():
             module.training = mode

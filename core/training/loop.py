@@ -21,6 +21,7 @@ from core.data.batches import DeviceImages, epoch_plan
 from core.errors import UserError
 from core.events import EpochEnd, Event, Finished, Note, Progress, Pruned
 from core.models.parameters import prunable
+from core.models.saved import Facts
 from core.training import setup
 from core.training.device import prepare_process, resolve
 from core.training.evaluate import evaluate
@@ -95,7 +96,7 @@ class Training:
     def _epoch(self) -> Iterator[Event]:
         recipe, (epoch, done, spent) = self.recipe, self._position
         order, augmentation = epoch_plan(len(self._train), recipe.seed, epoch - 1, setup.augments(recipe, self.dataset))
-        batches = _batches(order.to(self.device), recipe.batch_size)
+        batches = setup.in_batches(order.to(self.device), recipe.batch_size)
         augmentation = augmentation and augmentation.to(self.device)
         if done == 0:
             self._stepper.reset()
@@ -173,11 +174,14 @@ class Training:
         return {"model": _copied(self.model.state_dict()), **({"best": self.best} if self.best else {}),
                 **({"masks": self.masks} if self.masks else {})}
 
-    def facts(self) -> dict:
-        """What a reader of the weights needs to know: the network, the classes, the normalisation, the recipe."""
-        return {"model": self.recipe.model, "dataset": self.recipe.dataset, "classes": list(self.dataset.classes),
-                "mean": list(self.dataset.mean), "std": list(self.dataset.std), "side": self.dataset.side,
-                "recipes": [self.recipe.model_dump(mode="json")]}
+    def facts(self) -> Facts:
+        """What a reader of the weights needs to know."""
+        return Facts(model=self.recipe.model, dataset=self.recipe.dataset, classes=self.dataset.classes,
+                     mean=self.dataset.mean, std=self.dataset.std, side=self.dataset.side,
+                     recipes=(self.recipe.model_dump(mode="json"),))
+
+    def files(self) -> dict[str, bytes]:
+        return {}
 
     def _summary(self) -> dict:
         counts = masking.counts(self.masks)
@@ -189,12 +193,6 @@ class Training:
                 "test_accuracy": self.history[-1]["test_accuracy"], "best_accuracy": self.best_accuracy,
                 "train_seconds": seconds, "images_per_second": sum(row["images"] for row in self.history) / seconds,
                 "device": str(self.device)}
-
-
-def _batches(order: Tensor, size: int) -> list[Tensor]:
-    """The order in batches. A last batch of one image is left out: BatchNorm cannot learn from it."""
-    batches = list(order.split(size))
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,12 +14,13 @@ def lr_at(recipe: TrainRecipe, step: int, steps_per_epoch: int) -> float:
     if recipe.schedule == "step":
         return recipe.lr * recipe.gamma ** (step // steps_per_epoch // recipe.step)
     if recipe.schedule == "cosine":
-        return _cosine(recipe.lr, 0.0, step / total)
+        return cosine(recipe.lr, 0.0, step / total)
     peak = RISE * total - 1
     if step <= peak:
-        return _cosine(recipe.lr / START, recipe.lr, step / peak)
-    return _cosine(recipe.lr, recipe.lr / START / END, (step - peak) / max(1e-9, total - 1 - peak))
+        return cosine(recipe.lr / START, recipe.lr, step / peak)
+    return cosine(recipe.lr, recipe.lr / START / END, (step - peak) / max(1e-9, total - 1 - peak))
 
 
-def _cosine(start: float, end: float, fraction: float) -> float:
+def cosine(start: float, end: float, fraction: float) -> float:
+    """Half a cosine from `start` to `end`; `fraction` of the way is in [0, 1]."""
     return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2

@@ -52,6 +52,12 @@ def augments(recipe: TrainRecipe, dataset: Dataset) -> bool:
     return dataset.augment if recipe.augment is None else recipe.augment
 
 
+def in_batches(order: Tensor, size: int) -> list[Tensor]:
+    """The order in batches. A last batch of one image is left out: BatchNorm cannot learn from it."""
+    batches = list(order.split(size))
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+
+
 def scoring_batch(recipe: TrainRecipe, dataset: Dataset, images: DeviceImages) -> tuple[Tensor, Tensor, int]:
     """The first images that training will see, as it will see them, their labels, and the size of a batch."""
     size = recipe.prune.batch_size or recipe.batch_size

@@ -14,10 +14,11 @@ class Stepper:
 
     On CUDA the step runs in bfloat16 autocast and, after `EAGER_STEPS` ordinary ones, as one captured graph: at
     small batches eager code spends its time on launching kernels. Where capturing fails, `capture_error` says why
-    and training goes on eagerly.
+    and training goes on eagerly. Without `capture` it is eager throughout.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, label_smoothing: float = 0.0):
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, label_smoothing: float = 0.0,
+                 capture: bool = True):
         self.model, self.optimizer, self.label_smoothing = model, optimizer, label_smoothing
         device = next(model.parameters()).device
         self.loss_sum = torch.zeros((), device=device)
@@ -26,7 +27,7 @@ class Stepper:
         self._bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
         self._steps = 0
         self._graph: tuple[torch.cuda.CUDAGraph, Tensor, Tensor] | None = None
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" and capture else None
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> None:
         """One step on a normalised batch."""
@@ -85,12 +86,13 @@ class Stepper:
         self.correct.fill_(correct)
 
 
-def make_optimizer(model: nn.Module, lr: float, momentum: float, weight_decay: float) -> torch.optim.SGD:
+def make_optimizer(model: nn.Module, lr: float, momentum: float, weight_decay: float,
+                   nesterov: bool = False) -> torch.optim.SGD:
     """Fused SGD whose learning rate is a tensor on the device, so that a captured step reads the one of its time."""
     device = next(model.parameters()).device
     rate = torch.tensor(lr, device=device) if device.type == "cuda" else lr
     return torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum, weight_decay=weight_decay,
-                           fused=device.type in ("cpu", "cuda"))
+                           nesterov=nesterov, fused=device.type in ("cpu", "cuda"))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
