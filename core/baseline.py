@@ -5,69 +5,42 @@
 """
 
 import argparse
-import contextlib
-import json
 import sys
-from collections.abc import Iterator
-from typing import NoReturn
 
 from core import data
-from core.config import TrainRecipe, data_root, runs_root, validated
+from core.config import TrainRecipe, data_root, validated
 from core.errors import UserError
-from core.events import EpochEnd, Event, Finished, Progress
 from core.models import info
-from core.runs import launch
-from core.runs.store import Run, RunStore
-from core.runs.worker import Stop, work
+from core.runs.run import Run
+from core.runs.store import RunStore
+from core.terminal import Parser, answer
 
+PROGRAM = "python -m core.baseline"
 FLAGS = {"model": "--model", "dataset": "--dataset", "prune.layerwise": "--prunetype", "lr": "--lr",
          "epochs": "--epochs", "weight_decay": "--weightdecay", "step": "--step", "batch_size": "--batchsize",
          "prune.density": "--retrain", "prune.method": "--method", "device": "--device", "seed": "--seed",
          "schedule": "--schedule", "momentum": "--momentum", "gamma": "--gamma", "augment": "--augment",
          "label_smoothing": "--labelsmoothing", "train_images": "--trainimages",
-         "prune.batch_size": "--scorebatch", "prune.batches": "--scorebatches", "prune.rounds": "--rounds"}
+         "keep_every": "--keepevery", "keep_mb": "--keepmb", "prune.batch_size": "--scorebatch",
+         "prune.batches": "--scorebatches", "prune.rounds": "--rounds"}
 PRUNE_TYPES = {"false": False, "global": False, "true": True, "layerwise": True}
 SUMMARY = ("run_id", "model", "dataset", "density", "kept", "prunable", "epochs", "test_accuracy", "best_accuracy",
            "train_seconds", "images_per_second", "device")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command: 0 after a finished run, 1 after a failed or stopped one, 2 for wrong arguments."""
     options = _parser().parse_args(_without_equals(sys.argv[1:] if arguments is None else arguments))
-    try:
-        run = _created(options)
-    except UserError as error:
-        print(f"python -m core.baseline: {error}", file=sys.stderr)
-        return 2
-    out = sys.stderr if options.json else sys.stdout
-    print(f"Run {run.id} in {run.path}", file=out, flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        _show(work(run, data_root(options.data_dir), Stop().listen()), out)
-    run = RunStore(run.path.parent).get(run.id)
-    if run.state != "finished":
-        resume = f" Continue with: python -m core.baseline --resume {run.id}" if run.resumable else ""
-        print(f"The run {run.state}: {run.status.message}{resume}" if run.state == "failed" else
-              f"The run was {run.state}. {run.status.message}{resume}", file=sys.stderr)
-        return 1
-    if options.json:
-        print(json.dumps({key: ({"run_id": run.id} | run.status.summary)[key] for key in SUMMARY}))
-    return 0
+    return answer(PROGRAM, options, lambda store: _created(store, options), SUMMARY)
 
 
 def _parser() -> argparse.ArgumentParser:
     fields, prune = TrainRecipe.model_fields, TrainRecipe().prune
-    parser = _Parser(prog="python -m core.baseline", description="Prune a network at its initial weights, train and "
-                     "test it. Every run is kept and shows in the app.")
+    parser = Parser(prog=PROGRAM, description="Prune a network at its initial weights, train and test it. Every run is "
+                    "kept and shows in the app.")
 
-    def flag(name: str, field: str, type=None, **more) -> None:
-        default = fields[field].default
-        parser.add_argument(name, dest=field, type=type, default=default,
-                            help=f"{fields[field].description} [{default}]".replace("%", "%%"), **more)
+    def flag(name: str, field: str, type=None) -> None:
+        parser.add_field(TrainRecipe, field, name, type)
 
     flag("--model", "model")
     flag("--dataset", "dataset")
@@ -88,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("--momentum", "momentum", float)
     flag("--labelsmoothing", "label_smoothing", float)
     flag("--trainimages", "train_images", int)
+    flag("--keepevery", "keep_every", int)
+    flag("--keepmb", "keep_mb", int)
     parser.add_argument("--augment", type=_yes_or_no, default=None, metavar="{yes,no}",
                         help=fields["augment"].description)
     parser.add_argument("--scorebatch", type=int, help=type(prune).model_fields["batch_size"].description)
@@ -95,11 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help=type(prune).model_fields["rounds"].description)
     flag("--device", "device")
     flag("--seed", "seed", int)
-    parser.add_argument("--name", default="", help="the run's name in the app")
-    parser.add_argument("--resume", metavar="RUN", help="continue this run instead; other settings are then its own")
-    parser.add_argument("--data-dir", help="folder of the data sets [SECATEUR_DATA, or data/ beside the app]")
-    parser.add_argument("--runs-dir", help="folder of the runs [SECATEUR_RUNS, or runs/ beside the app]")
-    parser.add_argument("--json", action="store_true", help="end standard output with the result as one JSON object")
+    parser.add_run_options()
     return parser
 
 
@@ -121,17 +92,8 @@ def _without_equals(arguments: list[str]) -> list[str]:
     return words
 
 
-def _created(options: argparse.Namespace) -> Run:
+def _created(store: RunStore, options: argparse.Namespace) -> Run:
     """The run that the flags describe. Raises UserError, naming the flag, for what cannot be."""
-    store = RunStore(runs_root(options.runs_dir))
-    if options.resume:
-        try:
-            run = store.get(options.resume)
-        except UserError as error:
-            raise UserError(f"--resume: {error}") from None
-        if not launch.reopen(run):
-            raise UserError(f"--resume takes a run that has stopped before its end, {run.id} is {run.state}")
-        return run
     recipe = recipe_of(options)
     names = [choice.name for choice in data.available(data_root(options.data_dir))]
     if recipe.dataset not in names:
@@ -154,7 +116,7 @@ def recipe_of(options: argparse.Namespace) -> TrainRecipe:
 
 def command(recipe: TrainRecipe) -> str:
     """The command line that trains this recipe: the original's flags always, others where they differ from it."""
-    plain, words = TrainRecipe(), ["python -m core.baseline"]
+    plain, words = TrainRecipe(), [PROGRAM]
     prune = recipe.prune or plain.prune
     words += [f"--model {recipe.model} --dataset {_quoted(recipe.dataset)} --prunetype {prune.layerwise}",
               f"--lr {recipe.lr} --epochs {recipe.epochs} --weightdecay {recipe.weight_decay} --step {recipe.step}",
@@ -172,31 +134,6 @@ def command(recipe: TrainRecipe) -> str:
 
 def _quoted(word: str) -> str:
     return f'"{word}"' if " " in word else word
-
-
-def _show(events: Iterator[Event], out) -> None:
-    """A progress bar on a terminal, a line an epoch elsewhere; `out` is where people read."""
-    from tqdm import tqdm
-
-    bar = None
-    for event in events:
-        if isinstance(event, Progress):
-            if not out.isatty():
-                continue
-            if bar is None or bar.desc != event.stage:
-                if bar is not None:
-                    bar.close()
-                bar = tqdm(total=event.total or None, desc=event.stage, unit=" " + event.unit, file=out, leave=False,
-                           unit_scale=event.unit == "bytes")
-            bar.update(event.done - bar.n)
-            if event.loss is not None:
-                bar.set_postfix(loss=f"{event.loss:.3f}")
-        elif not isinstance(event, Finished) or not out.isatty():
-            (bar.write if bar is not None else print)(str(event), file=out)
-            if isinstance(event, EpochEnd):
-                out.flush()
-    if bar is not None:
-        bar.close()
 
 
 if __name__ == "__main__":

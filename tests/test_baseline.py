@@ -15,7 +15,7 @@ from filelock import FileLock
 from core import baseline
 from core.config import Prune, TrainRecipe
 from core.runs import worker
-from core.runs.store import Status, write_status
+from core.runs.run import Status, write_status
 from core.training import setup
 from tests import eager_worker
 from tests.waiting import until
