@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from core.compress.kmeans import Codebook, share_model, share_weights
-from core.compress.tuning import attach_, detach_, refit_
+from core.compress.tuning import attach_, codebooks, detach_, refit_
 from core.errors import UserError
 from tests.toys import Flat, Tied, batch, scalar
 
@@ -189,3 +189,20 @@ def test_tuning_lowers_the_loss():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.01
+
+
+@pytest.mark.parametrize("latent", [False, True])
+def test_codebooks_can_be_read_while_they_are_trained(latent):
+    model = pruned_flat()
+    attach_(model, share_model(model, 3), latent)
+    train_(model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    read = codebooks(model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(read["conv.weight"].decode(), model.conv.weight)
+    taken = detach_(model)
+    assert read.keys() == taken.keys() == {"conv.weight", "head.weight"}
+    for name, codebook in taken.items():
+        assert torch.equal(read[name].centroids, codebook.centroids)
+        assert torch.equal(read[name].indices, codebook.indices)
+    assert codebooks(model) == {}

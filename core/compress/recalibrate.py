@@ -15,8 +15,8 @@ from core.errors import UserError
 def batchnorm_(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set every BatchNorm's running mean and variance to the plain average over `batches` of training images.
 
-    batches: normalised images, (N, C, H, W) each, N at least 2, as `model` takes them and on its device. Each batch
-        counts the same, so they should be of one size.
+    batches: normalised images, (N, C, H, W) each, N at least 2, as `model` takes them and on its device, augmented as
+        in training: others have other statistics. Each batch counts the same, so they should be of one size.
     Only running_mean and running_var change; dropout and all else runs as in evaluation. Each layer is measured
     behind BatchNorm layers that normalise by the batch, as in training. After an exception nothing has changed.
     Raises UserError if there is no batch, or one of fewer than two images.

@@ -6,7 +6,7 @@ to each, the gradient passes straight through (Bengio et al., arXiv:1308.3432), 
 of their clusters, so that weights may change cluster. Pinned zeros stay 0.0 in both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,24 +42,36 @@ def refit_(model: nn.Module) -> None:
             module[0].refit_(module.original.detach())
 
 
+def codebooks(model: nn.Module) -> dict[str, Codebook]:
+    """The codebooks behind the weights as they are now, by parameter name; the model is not touched.
+
+    A centroid that no weight uses any more is dropped.
+    """
+    return {f"{path}.{tensor}" if path else tensor: behind[0].codebook(behind.original.detach())
+            for path, _, tensor, behind in _attached(model)}
+
+
 def detach_(model: nn.Module) -> dict[str, Codebook]:
     """Take the codebooks off again and return them by parameter name; mutates the model.
 
-    Every weight becomes an ordinary parameter again, with exactly its decoded codebook as value. A centroid that no
-    weight uses any more is dropped.
+    Every weight becomes an ordinary parameter again, with exactly its decoded codebook as value. Not for one of two
+    deep copies: torch keeps what it takes off in the class that they share.
     """
-    codebooks = {}
-    for path, module in list(model.named_modules()):
-        for tensor, behind in list(getattr(module, "parametrizations", {}).items()):
-            if not isinstance(behind[0], _Centroids | _Latent):
-                continue
-            codebook = behind[0].codebook(behind.original.detach())
-            parametrize.remove_parametrizations(module, tensor, leave_parametrized=True)
-            parameter = getattr(module, tensor)
-            parameter.grad = None
-            parameter.data.copy_(codebook.decode())
-            codebooks[f"{path}.{tensor}" if path else tensor] = codebook
-    return codebooks
+    found = codebooks(model)
+    for path, module, tensor, _ in list(_attached(model)):
+        parametrize.remove_parametrizations(module, tensor, leave_parametrized=True)
+        parameter = getattr(module, tensor)
+        parameter.grad = None
+        parameter.data.copy_(found[f"{path}.{tensor}" if path else tensor].decode())
+    return found
+
+
+def _attached(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, parametrize.ParametrizationList]]:
+    """Path and module, the tensor's name in it, and what is behind it, for every codebook."""
+    for path, module in model.named_modules():
+        for tensor, behind in getattr(module, "parametrizations", {}).items():
+            if isinstance(behind[0], _Centroids | _Latent):
+                yield path, module, tensor, behind
 
 
 def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
