@@ -1,25 +1,48 @@
 """What can be done with one run: stop it, continue it, vary it, name it, throw it away, take its weights."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from core.runs import launch
-from core.runs.store import Run, RunStore
+from core.runs.run import MODEL, PACKED, Run
+from core.runs.store import RunStore
 from pages.parts import shell
+from pages.parts.states import size
 
 
 def show(store: RunStore, run: Run) -> None:
     """Draw the actions that the run's state allows."""
-    with st.container(horizontal=True, key="actions"):
+    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
         if run.active:
             _cancel(run)
         elif run.resumable:
             _resume(run)
-        if st.button("Duplicate with changes", icon=":material/content_copy:", key="duplicate"):
-            st.switch_page("pages/train.py", query_params={"from": run.id})
+        if run.has_model:
+            _links(run)
+        _duplicate(run)
         _rename(store, run)
         if not run.active and st.button("Delete", icon=":material/delete:", key="delete"):
             _delete(store, run)
         _download(run)
+
+
+def _links(run: Run) -> None:
+    """Where to go on with the result."""
+    st.page_link("pages/quantize.py", label="Quantize", icon=":material/grain:", query_params={"run": run.id},
+                 width="content", help="Fewer values for its weights, and a smaller file.")
+    both = {"a": run.config.parent, "b": run.id} if run.config.parent else {"a": run.id}
+    st.page_link("pages/weights.py", label="Compare weights" if run.config.parent else "Weights",
+                 icon=":material/ssid_chart:", query_params=both, width="content",
+                 help="How its weights are distributed, beside those that it was made from.")
+
+
+def _duplicate(run: Run) -> None:
+    """An import has nothing that could be changed."""
+    page = {"train": "pages/train.py", "kmeans": "pages/quantize.py", "affine": "pages/quantize.py"}
+    if run.recipe.kind in page and st.button("Duplicate with changes", icon=":material/content_copy:",
+                                             key="duplicate", help="Opens the form with this run's settings."):
+        st.switch_page(page[run.recipe.kind], query_params={"from": run.id})
 
 
 def _cancel(run: Run) -> None:
@@ -55,10 +78,17 @@ def _delete(store: RunStore, run: Run) -> None:
 
 
 def _download(run: Run) -> None:
-    path = run.path / "model.safetensors"
-    if run.active or not path.exists():
-        return
-    st.download_button(f"Weights ({path.stat().st_size / 1e6:.1f} MB)", path.read_bytes, icon=":material/download:",
-                       file_name=f"{run.recipe.model}-{run.recipe.dataset}-{run.recipe.density:g}-{run.id}.safetensors",
-                       mime="application/octet-stream", on_click="ignore", key="download",
-                       help="The last epoch's weights as a safetensors file; pruned weights are exactly 0.")
+    name = f"{run.model}-{run.dataset}-{run.density:g}-{run.id}"
+    if (path := run.path / PACKED).exists() and not run.active:
+        _file(path, "Packed", f"{name}-packed.safetensors", "packed", (
+            "Quantized and entropy-coded, with all that one needs to use it: Import a network takes it back."))
+    if (path := run.path / MODEL).exists() and not run.active:
+        _file(path, "Weights", f"{name}.safetensors", "download", (
+            "In float, as a safetensors file: the last epoch's, or the quantized ones decoded. Pruned weights are "
+            "exactly 0."))
+
+
+def _file(path: Path, label: str, name: str, key: str, text: str) -> None:
+    st.download_button(f"{label} ({size(path.stat().st_size)})", path.read_bytes, icon=":material/download:",
+                       file_name=name.replace("/", "-"), mime="application/octet-stream", on_click="ignore", key=key,
+                       help=text)

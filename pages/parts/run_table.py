@@ -1,11 +1,13 @@
 """The table of all runs, and the trash below it."""
 
+import contextlib
 from datetime import datetime
 
 import pandas as pd
 import streamlit as st
 
-from core.runs.store import Run, RunStore
+from core.runs.run import MODEL, PACKED, Run
+from core.runs.store import RunStore, describe
 from pages.parts import shell
 from pages.parts.states import LOOKS, plain
 
@@ -14,6 +16,7 @@ COLUMNS = {
         "Status", options=[f"{look.mark} {state}" for state, look in LOOKS.items()],
         color=[look.color for look in LOOKS.values()], width=125),
     "name": st.column_config.TextColumn("Name", width="medium"),
+    "kind": st.column_config.TextColumn("Made by", help="Training, import, or how it was quantized."),
     "model": st.column_config.TextColumn("Network"),
     "dataset": st.column_config.TextColumn("Data"),
     "density": st.column_config.NumberColumn("Density", format="percent", help="Share of the prunable weights kept."),
@@ -21,6 +24,7 @@ COLUMNS = {
     "test": st.column_config.NumberColumn("Test accuracy", format="percent"),
     "best": st.column_config.NumberColumn("Best", format="percent", help="The best test accuracy of any epoch."),
     "curve": st.column_config.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1),
+    "size": st.column_config.NumberColumn("On disk", format="bytes", help="The packed file, or else the weights."),
     "created": st.column_config.DatetimeColumn("Created", format="D MMM YYYY, HH:mm"),
 }
 
@@ -68,11 +72,19 @@ def _choose() -> None:
 
 def _row(run: Run) -> dict:
     status = run.status
-    return {"status": [f"{LOOKS[run.state].mark} {run.state}"], "name": run.name, "model": run.recipe.model,
-            "dataset": run.recipe.dataset, "density": run.recipe.density,
-            "epoch": f"{status.epoch} / {run.recipe.epochs}", "test": status.test_accuracy,
-            "best": status.best_accuracy, "curve": status.accuracies,
-            "created": datetime.fromtimestamp(run.config.created)}
+    kind = {"train": "training", "import": "import"}.get(run.recipe.kind) or describe(run.recipe)
+    return {"status": [f"{LOOKS[run.state].mark} {run.state}"], "name": run.name, "kind": kind, "model": run.model,
+            "dataset": run.dataset, "density": status.summary.get("density", run.density),
+            "epoch": f"{status.epoch} / {run.recipe.epochs}" if run.recipe.epochs else None,
+            "test": status.test_accuracy, "best": status.best_accuracy, "curve": status.accuracies or None,
+            "size": _bytes(run), "created": datetime.fromtimestamp(run.config.created)}
+
+
+def _bytes(run: Run) -> int | None:
+    for name in (PACKED, MODEL):
+        with contextlib.suppress(OSError):
+            return (run.path / name).stat().st_size
+    return None
 
 
 def _deleted(store: RunStore) -> None:

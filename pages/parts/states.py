@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.runs.store import Run
+from core.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ def percent(share: float | None) -> str:
     return "—" if share is None else f"{share:.2%}"
 
 
+def span(low: float, high: float) -> str:
+    """A range in words, such as "−0.31 to 2.4"."""
+    return f"{low:.3g} to {high:.3g}".replace("-", "−")
+
+
 def kept(density: float) -> str:
     """A density in words, such as "10% kept"."""
     return "dense" if density == 1 else f"{100 * density:.3g}% kept"
@@ -57,3 +62,11 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def size(number: float) -> str:
+    """A file's size as a person reads it, such as "58.9 MB"."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= factor:
+            return f"{number / factor:.3g} {unit}"
+    return f"{number:.0f} B"
