@@ -9,8 +9,10 @@ import pytest
 # that weights can be compared bit by bit only at one number; and a fork may not inherit a pool of threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from core.runs import launch
 from core.runs.store import RunStore
 from tests import eager_worker
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +68,54 @@ def work_on(forks, digits):
     for process in processes:
         process.kill()
         process.join()
+
+
+# -- a server and a browser, for tests.browser ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The store behind the module's server. What still works at the end is stopped."""
+    store = RunStore(tmp_path_factory.mktemp("runs"))
+    yield store
+    for run in store.list():
+        if run.active:
+            launch.cancel(run)
+    until(lambda: not any(run.active for run in store.list()))
+
+
+@pytest.fixture(scope="module")
+def address(runs, data_home):
+    from tests import browser
+
+    with browser.serving(runs.root, data_home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from tests import browser
+
+    with browser.sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser.CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(chromium):
+    """A function that opens an address in a tab of one browser window."""
+    from tests.browser import PATIENCE, expect
+
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
+
+    def opened(url):
+        page = context.new_page()
+        page.goto(url)
+        expect(page.locator("[data-testid=stApp][data-test-connection-state=CONNECTED]")).to_be_visible()
+        return page
+
+    expect.set_options(timeout=PATIENCE)
+    yield opened
+    context.close()

@@ -1,15 +1,6 @@
 """The app as people meet it: a real server, real workers, and a real browser that clicks."""
 
-import contextlib
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,89 +8,13 @@ import pytest
 from core.config import Prune, TrainRecipe
 from core.runs import launch
 from core.runs.store import RunStore
+from tests import browser
+from tests.browser import expect, has_navigation, is_in_state
 from tests.sample_runs import sample_run
+from tests.waiting import until
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-expect = sync_api.expect
-
-ROOT = Path(__file__).parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ENDLESS = TrainRecipe(model="LeNet5", dataset="Digits", prune=Prune(density=0.1), epochs=10_000, batch_size=32, lr=0.01)
-PATIENCE = 120_000  # ms; workers load torch, on machines with something else to do
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)")
-
-
-@contextlib.contextmanager
-def serving(runs, data):
-    """The address of a server of its own, as `streamlit run` starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "SECATEUR_RUNS": str(runs), "SECATEUR_DATA": str(data), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
-    with subprocess.Popen([*command, "--server.port", str(port)], cwd=ROOT, env=environment,
-                          stdout=subprocess.DEVNULL) as server:
-        try:
-            _await(lambda: _healthy(port))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-
-
-def _healthy(port):
-    try:
-        return urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _await(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this should have become true by now"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """The store behind the module's server. What still works at the end is stopped."""
-    store = RunStore(tmp_path_factory.mktemp("runs"))
-    yield store
-    for run in store.list():
-        if run.active:
-            launch.cancel(run)
-    _await(lambda: not any(run.active for run in store.list()))
-
-
-@pytest.fixture(scope="module")
-def address(runs, data_home):
-    with serving(runs.root, data_home) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(chromium):
-    """A function that opens an address in a tab of one browser window."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(PATIENCE)
-
-    def opened(url):
-        page = context.new_page()
-        page.goto(url)
-        expect(page.locator("[data-testid=stApp][data-test-connection-state=CONNECTED]")).to_be_visible()
-        return page
-
-    expect.set_options(timeout=PATIENCE)
-    yield opened
-    context.close()
+pytestmark = browser.needs_chromium
 
 
 @pytest.fixture
@@ -108,16 +23,7 @@ def endless(runs, data_home):
     run = launch.start(runs.create(ENDLESS, "Endless"), data_home)
     yield run
     launch.cancel(run)
-    _await(lambda: not runs.get(run.id).active)
-
-
-def has_navigation(page):
-    for name in ("Home", "Train", "Runs"):
-        expect(page.get_by_test_id("stTopNav").get_by_role("link", name=name, exact=True)).to_be_visible()
-
-
-def is_in_state(page, state):
-    expect(page.locator(".st-key-header")).to_contain_text(state)
+    until(lambda: not runs.get(run.id).active)
 
 
 def training(page):
@@ -127,7 +33,7 @@ def training(page):
 
 @pytest.mark.parametrize(("path", "title"), [("", "Secateur"), ("train", "Train"), ("runs", "Runs")])
 def test_a_cold_link_opens_its_page_with_the_navigation(path, title, tab, tmp_path, data_home):
-    with serving(tmp_path / "runs", data_home) as address:
+    with browser.serving(tmp_path / "runs", data_home) as address:
         page = tab(f"{address}/{path}")
         expect(page.get_by_role("heading", level=1)).to_have_text(title)
         has_navigation(page)
@@ -135,7 +41,7 @@ def test_a_cold_link_opens_its_page_with_the_navigation(path, title, tab, tmp_pa
 
 def test_a_cold_link_to_a_run_keeps_its_query(tab, tmp_path, data_home):
     run = sample_run(RunStore(tmp_path / "runs"), name="Shared by link")
-    with serving(tmp_path / "runs", data_home) as address:
+    with browser.serving(tmp_path / "runs", data_home) as address:
         page = tab(f"{address}/runs?run={run.id}")
         expect(page.get_by_role("heading", level=1)).to_have_text("Shared by link")
         has_navigation(page)
@@ -172,13 +78,13 @@ def test_refresh_two_tabs_and_cancel(tab, address, endless, runs):
 
 
 def test_training_goes_on_without_a_browser_and_without_a_server(tab, endless, runs, data_home):
-    with serving(runs.root, data_home) as address:
+    with browser.serving(runs.root, data_home) as address:
         page = tab(f"{address}/runs?run={endless.id}")
         training(page)
         page.close()
     epoch = runs.get(endless.id).status.epoch
-    _await(lambda: runs.get(endless.id).status.epoch > epoch)
-    with serving(runs.root, data_home) as address:
+    until(lambda: runs.get(endless.id).status.epoch > epoch)
+    with browser.serving(runs.root, data_home) as address:
         training(tab(f"{address}/runs?run={endless.id}"))
 
 
