@@ -2,11 +2,12 @@
 
     VisualizeNetwork().display_activations(model, images)
 
-Every method returns matplotlib figures that belong to the caller alone, and shows them where IPython runs.
+Every method returns matplotlib figures that belong to the caller alone, and shows them once where IPython runs.
 """
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,11 +17,10 @@ from core.charts.mosaics import encoded, figure
 from core.errors import UserError
 from core.inspect.activations import ACTIVATIONS, RELUS, run
 from core.inspect.channels import statistics
+from core.inspect.distributions import frequencies
 from core.inspect.kernels import kernel_images, scale_of
 from core.inspect.mosaic import Scale, mosaic
 from core.models.parameters import prunable
-
-_MARKS = 1000  # points a network in the scatter plot
 
 
 class VisualizeNetwork:
@@ -95,23 +95,33 @@ class VisualizeNetwork:
     def _shown(self, figures: list[Figure]) -> list[Figure]:
         """The figures, displayed if IPython runs: as pictures, for a Figure shows itself only with pyplot set up."""
         ipython = sys.modules.get("IPython")
-        if self.show and ipython and ipython.get_ipython():
-            from IPython.display import Image, display
-            for drawn in figures:
-                display(Image(encoded(drawn, dpi=80)))
-        return figures
+        shell = ipython and ipython.get_ipython()
+        if not (self.show and shell):
+            return figures
+        for drawn in figures:
+            _display(drawn)
+            drawn._ipython_display_ = partial(_display_later, drawn, shell.execution_count)
+        return _Displayed(figures)
 
 
-def frequencies(values: np.ndarray, span: tuple[float, float],
-                marks: int = _MARKS) -> tuple[np.ndarray, np.ndarray, str]:
-    """Values, how many weights have each, and in words how that was counted: exactly, or in `marks` bins of `span`."""
-    probe = values[::max(1, values.size // (100 * marks))]  # tells a float network without sorting all its millions
-    if len(np.unique(probe)) <= marks:
-        points, counts = np.unique(values, return_counts=True)
-        if len(points) <= marks:
-            return points, counts, f"{len(points)} different"
-    counts, edges = np.histogram(values, marks, span)
-    return ((edges[1:] + edges[:-1]) / 2)[counts > 0], counts[counts > 0], f"in bins of {edges[1] - edges[0]:.2g}"
+class _Displayed(list):
+    """Figures that were shown: as the last value of the cell that made them they are not shown again."""
+
+    def _ipython_display_(self) -> None:
+        for drawn in self:
+            drawn._ipython_display_()
+
+
+def _display(drawn: Figure) -> None:
+    from IPython.display import Image, display
+    display(Image(encoded(drawn, dpi=80)))
+
+
+def _display_later(drawn: Figure, cell: int) -> None:
+    """Show the figure in every cell but the one of this number, which made it."""
+    from IPython import get_ipython
+    if get_ipython().execution_count != cell:
+        _display(drawn)
 
 
 def _weights(model: nn.Module) -> np.ndarray:

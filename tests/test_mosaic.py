@@ -147,3 +147,14 @@ def test_block_means_weigh_every_value_once():
     reduced, steps = block_means(matrix, 6)
     assert (reduced.shape, steps) == ((6, 6), (2, 5))
     assert np.allclose(reduced, matrix.reshape(6, 2, 6, 5).mean((1, 3)), atol=1e-6)
+
+
+def test_the_colour_between_the_tiles_of_a_file():
+    maps = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    for shown in (mosaic(maps, Scale.diverging(maps)), mosaic(np.stack([maps] * 3, -1), Scale.diverging(maps))):
+        plain, lined = (np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+                        for png in (shown.png(), shown.png((9, 8, 7, 96))))
+        assert (plain[shown.space][:, 3] == 0).all()
+        assert (lined[shown.space] == (9, 8, 7, 96)).all()
+        assert (plain[~shown.space] == lined[~shown.space]).all()
+        assert shown.space.sum() == shown.pixels.shape[0] * shown.pixels.shape[1] - 2 * 24 * 24

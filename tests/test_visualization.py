@@ -14,8 +14,9 @@ from core import models
 from core.charts.mosaics import encoded, figure
 from core.errors import UserError
 from core.inspect.activations import capture
+from core.inspect.distributions import frequencies
 from core.inspect.mosaic import Scale, mosaic
-from core.visualization import VisualizeNetwork, frequencies
+from core.visualization import VisualizeNetwork
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,13 @@ def picture(drawn):
     return drawn.axes[0].images[0].get_array()
 
 
+def lined(shown):
+    """A mosaic as a figure has it: grey between the tiles."""
+    pixels = shown.rgb.copy()
+    pixels[shown.pixels == 253] = 205
+    return pixels
+
+
 def numbers(drawn, panel=0):
     return [text.get_text() for text in drawn.axes[panel].texts]
 
@@ -44,7 +52,7 @@ def test_kernels_have_a_figure_for_each_convolution(lenet):
         "features.3.weight: 16 kernels of 5×5, averaged over 6 input channels"]
     assert [numbers(drawn) for drawn in figures] == [[str(i) for i in range(count)] for count in (6, 16)]
     mean = lenet.features[0].weight.mean(1).detach().numpy()
-    assert (picture(figures[0]) == mosaic(mean, Scale.diverging(mean)).rgb).all()
+    assert (picture(figures[0]) == lined(mosaic(mean, Scale.diverging(mean)))).all()
 
 
 def test_kernels_of_size_one_are_a_matrix():
@@ -74,7 +82,7 @@ def test_activations_of_the_first_image(lenet):
     for drawn, output in zip(figures, expected.values(), strict=True):
         maps = output[0].numpy()
         dead = ~maps.reshape(len(maps), -1).any(1)
-        assert (picture(drawn) == mosaic(maps, Scale.sequential(maps), marked=dead).rgb).all()
+        assert (picture(drawn) == lined(mosaic(maps, Scale.sequential(maps), marked=dead))).all()
         assert title(drawn).endswith(f": {len(maps)} channels, {dead.sum()} dead")
     assert len(VisualizeNetwork().display_activations(lenet, batch, layers=["features.1"])) == 1
     with pytest.raises(UserError, match=r"got float32 \(3, 32, 32\)"):
@@ -106,13 +114,13 @@ def test_the_scatter_plot_of_a_float_and_a_quantized_network():
 
 def test_frequencies_are_exact_up_to_the_limit_and_complete_beyond():
     few = np.repeat(np.arange(7, dtype=np.float32), 3)
-    points, counts, how = frequencies(few, (0, 6), marks=7)
+    points, counts, how = frequencies(few, (0, 6), most=7)
     assert (points.tolist(), counts.tolist(), how) == (list(range(7)), [3] * 7, "7 different")
-    points, counts, how = frequencies(few, (0, 6), marks=3)
+    points, counts, how = frequencies(few, (0, 6), most=3)
     assert (points.tolist(), counts.tolist(), how) == ([1, 3, 5], [6, 6, 9], "in bins of 2")
     hidden = np.zeros(100_000, np.float32)
     hidden[1::2000] = np.arange(50)  # that no sample of the array has to meet
-    assert frequencies(hidden, (0, 49), marks=10)[1].sum() == 100_000
+    assert frequencies(hidden, (0, 49), most=10)[1].sum() == 100_000
 
 
 def test_models_are_left_as_they_were(lenet):
@@ -153,6 +161,32 @@ def test_figures_are_displayed_in_a_notebook_unless_it_is_turned_off():
         InteractiveShell.clear_instance()
 
 
+@pytest.mark.parametrize("pyplot", ["", "%matplotlib inline\nimport matplotlib.pyplot\n"])
+def test_a_cell_shows_what_it_returns_once_and_a_later_cell_shows_it_again(pyplot):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    start = "from torch import nn\nfrom core.visualization import VisualizeNetwork as V\nnet = nn.Conv2d(3, 2, 3)"
+    cells = [pyplot + start, "V().display_scatter_plot(net, net)", "figures = V().display_kernel(net)",
+             "V().display_kernel(net)", "figures", "figures[0]", "figures = V(show=False).display_kernel(net)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    root = {"metadata": {"path": str(Path(__file__).parent.parent)}}
+    nbclient.NotebookClient(notebook, timeout=120, resources=root).execute()
+    outputs = [cell.outputs for cell in notebook.cells]
+    assert [len(shown) for shown in outputs] == [0, 1, 1, 1, 1, 1, 0]
+    assert all("image/png" in output.data for shown in outputs for output in shown)
+
+
+def test_figures_of_a_model_on_another_device_and_of_a_batch_on_the_cpu():
+    device = next((name for name, module in (("cuda", torch.cuda), ("mps", torch.mps)) if module.is_available()), None)
+    if device is None:
+        pytest.skip("there is no other device")
+    model = models.build("LeNet5", 10).to(device)
+    visualize = VisualizeNetwork()
+    assert len(visualize.display_activations(model, torch.randn(2, 3, 32, 32))) == 4
+    assert len(visualize.display_kernel(model)) == 2
+    assert visualize.display_scatter_plot(model, models.build("LeNet5", 10)).axes
+
+
 def test_a_figure_of_several_mosaics_on_their_scales():
     maps = np.random.default_rng(0).random((300, 4, 4)).astype(np.float32)
     shared, difference = Scale.sequential(maps), Scale.diverging(maps)
@@ -178,3 +212,4 @@ def test_files_of_a_figure(lenet):
     assert encoded(drawn).startswith(b"\x89PNG")
     assert encoded(drawn, "svg").lstrip().startswith(b"<?xml")
     assert b"<dc:date>" not in encoded(drawn, "svg")
+    assert encoded(drawn, "svg") == encoded(drawn, "svg")

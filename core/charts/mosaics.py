@@ -1,6 +1,7 @@
 """Mosaics of channels and kernels as matplotlib figures: with a title, a colour bar and channel numbers, to keep."""
 
 import io
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _NUMBERED = 256  # tiles that get their number each; with more it would take seconds to draw, and nobody could read it
 _WIDTH, _TALLEST = 7.0, 21.0  # inches of a mosaic
 _LEFT, _RIGHT, _TOP, _BOTTOM, _BAR = 0.6, 1.2, 0.8, 0.2, 1.5  # inches around it, and of the shortest colour bar
+_LINE = 205  # the grey between tiles, of 255
+_settings = threading.Lock()  # matplotlib's are one for all threads
 
 
 def figure(mosaics: "Sequence[Mosaic]", titles: Sequence[str], label: str, title: str = "") -> "Figure":
@@ -44,7 +47,7 @@ def _height(shown: "Mosaic") -> float:
 
 def _draw(axes: "Axes", shown: "Mosaic", label: str) -> None:
     rows, columns = shown.pixels.shape[:2]
-    axes.imshow(shown.rgb, interpolation="nearest", extent=(0, columns, rows, 0))
+    axes.imshow(_lined(shown), interpolation="nearest", extent=(0, columns, rows, 0))
     axes.set(xticks=[], yticks=[], anchor="N")
     axes.spines[:].set_visible(False)
     if len(shown.grid.order) > 1:
@@ -57,10 +60,14 @@ def _draw(axes: "Axes", shown: "Mosaic", label: str) -> None:
         axes.figure.colorbar(colours, cax=axes.inset_axes((1.02, 1 - share, 0.03, share)), label=label)
 
 
+def _lined(shown: "Mosaic") -> np.ndarray:
+    """The picture with grey between the tiles: on white paper one sees where a white kernel ends."""
+    return np.where(shown.space[..., None], np.uint8(_LINE), shown.rgb)
+
+
 def _number(axes: "Axes", shown: "Mosaic") -> None:
     """Each channel's number in its tile's corner, or those of the rows' first channels at the side."""
-    from matplotlib.patheffects import withStroke
-    grid = shown.grid
+    grid, pixels = shown.grid, shown.rgb
     if len(grid.order) > _NUMBERED:
         first = grid.order[::grid.columns]
         axes.set_yticks([np.mean(grid.box(channel)[1::2]) for channel in first], first, fontsize=5)
@@ -68,12 +75,18 @@ def _number(axes: "Axes", shown: "Mosaic") -> None:
         return
     size = min(max(0.25 * _WIDTH * 72 * grid.width / shown.pixels.shape[1], 2.5), 8)
     for channel in grid.order:
-        axes.text(*grid.box(channel)[:2], str(channel), fontsize=size, color="white", va="top",
-                  path_effects=[withStroke(linewidth=size / 5, foreground="black")])
+        left, top, *_ = grid.box(channel)
+        bright = pixels[top:top + -(-grid.height // 4), left:left + -(-grid.width // 4)].mean() > 128
+        axes.text(left, top, str(channel), fontsize=size, color="black" if bright else "white", va="top")
 
 
 def encoded(drawn: "Figure", kind: Literal["png", "svg"] = "png", dpi: int = 150) -> bytes:
     """A figure as the bytes of a file; the same figure gives the same bytes on any day."""
+    from matplotlib import rc_context
     file = io.BytesIO()
-    drawn.savefig(file, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+    if kind == "png":
+        drawn.savefig(file, format=kind, dpi=dpi)
+        return file.getvalue()
+    with _settings, rc_context({"svg.hashsalt": "secateur"}):  # without a salt every file has random names inside
+        drawn.savefig(file, format=kind, dpi=dpi, metadata={"Date": None})
     return file.getvalue()

@@ -1,5 +1,6 @@
 """The weights of convolutions and linear layers as small maps, to be laid out by `core.inspect.mosaic`."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,9 +34,14 @@ class Kernels:
 
 def views(weight: Tensor) -> list[View]:
     """What a weight can be shown as, the usual one first: kernels need an extent, colours three input channels."""
-    if weight.ndim < 4 or weight[0, 0].numel() == 1:
+    return views_of(tuple(weight.shape))
+
+
+def views_of(shape: tuple[int, ...]) -> list[View]:
+    """The `views` of a weight of this shape."""
+    if len(shape) < 4 or math.prod(shape[2:]) == 1:
         return ["matrix"]
-    return ["mean", "channel", "rgb"] if weight.shape[1] == 3 else ["mean", "channel"]
+    return ["mean", "channel", "rgb"] if shape[1] == 3 else ["mean", "channel"]
 
 
 def kernel_images(weight: Tensor, view: View | None = None, channel: int = 0, side: int = 1024) -> Kernels:

@@ -115,30 +115,44 @@ class Mosaic:
             return self.scale.palette[self.pixels]
         return np.where(self.pixels[..., 3:], self.pixels[..., :3], np.uint8(255))
 
-    def png(self) -> bytes:
-        """The picture as a file, transparent between the tiles; its size matters less than the time it takes."""
-        image, options = Image.fromarray(self.pixels), {}
-        if self.pixels.ndim == 2:
-            image.putpalette(self.scale.palette.tobytes())
-            options["transparency"] = _SPACE
+    @property
+    def space(self) -> np.ndarray:
+        """(H, W) bool: what is not part of a tile or a frame."""
+        return self.pixels == _SPACE if self.pixels.ndim == 2 else self.pixels[..., 3] == 0
+
+    def png(self, space: tuple[int, int, int, int] = (255, 255, 255, 0)) -> bytes:
+        """The picture as a file, with the colour `space` (red, green, blue, opacity) between the tiles.
+
+        Its size matters less than the time it takes.
+        """
+        pixels, options = self.pixels, {}
+        if pixels.ndim == 3 and space[3]:
+            pixels = np.where(pixels[..., 3:], pixels, np.array(space, np.uint8))
+        image = Image.fromarray(pixels)
+        if pixels.ndim == 2:
+            palette = self.scale.palette.copy()
+            palette[_SPACE] = space[:3]
+            image.putpalette(palette.tobytes())
+            options["transparency"] = bytes([*[255] * _SPACE, space[3]])
         file = io.BytesIO()
         image.save(file, "PNG", compress_level=1, **options)
         return file.getvalue()
 
 
 def mosaic(maps: np.ndarray, scale: Scale, order: Sequence[int] | None = None, marked: np.ndarray | None = None,
-           columns: int | None = None, gap: int = 1, tile: int = 24) -> Mosaic:
+           columns: int | None = None, gap: int = 1, tile: int = 24, aspect: float = 1.0) -> Mosaic:
     """One picture of C maps: (C, H, W), (C, L) as strips, (C,) as squares, or (C, H, W, 3) as red, green and blue.
 
     `order` lists the channels to show, all in their own order if not given; `marked` (C,) bool are framed, in their
-    `gap`. Small maps are enlarged by a whole factor until their longer side has `tile` pixels.
+    `gap`. Small maps are enlarged by a whole factor until their longer side has `tile` pixels. Without `columns` the
+    picture is about `aspect` times as wide as high.
     """
     maps = maps.reshape(len(maps), *(1,) * (3 - maps.ndim), *maps.shape[1:])
     order = np.arange(len(maps)) if order is None else np.asarray(order, dtype=np.intp)
     zoom = -(-tile // max(maps.shape[1:3])) or 1
     tiles = _tiles(maps[order], scale).repeat(zoom, 1).repeat(zoom, 2)
     height, width = tiles.shape[1:3]
-    columns = columns or _columns(len(order), height + 2 * gap, width + 2 * gap)
+    columns = columns or _columns(len(order), height + 2 * gap, (width + 2 * gap) / aspect)
     grid = Grid(order, columns, height, width, zoom, gap)
     framed = np.flatnonzero([] if marked is None else np.asarray(marked)[order])
     return Mosaic(_laid_out(tiles, grid, framed), grid, scale)
@@ -164,10 +178,17 @@ def _laid_out(tiles: np.ndarray, grid: Grid, framed: np.ndarray) -> np.ndarray:
     return picture.reshape(grid.rows * height, grid.columns * width, *tiles.shape[3:])
 
 
-def _columns(count: int, height: int, width: int) -> int:
+def _columns(count: int, height: float, width: float) -> int:
     """As many as make the picture nearly square, and rather a few more if then no row is left incomplete."""
     square = min(math.ceil(math.sqrt(count * height / width)), count)
     return next((columns for columns in range(square, 2 * square) if count % columns == 0), square)
+
+
+def tile_for(maps: np.ndarray, width: int, aspect: float = 1.0, gap: int = 1) -> int:
+    """The `tile` at which the mosaic of all `maps` fills about `width` pixels; at least the maps' own size."""
+    height, wide = (1, 1, *maps.shape[1:3])[-2:]
+    room = width * math.sqrt(1 / (aspect * len(maps)))  # pixels of a square tile's side, with its space
+    return max(height, wide) * max(1, int((room - 2 * gap) / math.sqrt(height * wide)))
 
 
 def strongest(values: np.ndarray) -> np.ndarray:
