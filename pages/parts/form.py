@@ -139,6 +139,8 @@ def training() -> None:
         _field(left, "seed")
         right.selectbox("Device", DEVICES, key="device", bind="query-params", accept_new_options=True,
                         help=_help("device"))
+        _field(left, "keep_every", label="Epochs between kept ones")
+        _field(right, "keep_mb", 50, label="Most megabytes of kept epochs")
         st.segmented_control("Augmentation", list(HABIT), default="auto", key="augment", bind="query-params",
                              required=True, help=_help("augment"))
         st.markdown("Scoring")
