@@ -19,10 +19,10 @@ from core.config import runs_root
 
 ROWS = {  # what is done to the imported network, by the flags of `python -m core.quantize`
     "32 clusters": "--clusters 32 --no-recalibrate",
-    "32 clusters, tuned": "--clusters 32 --epochs 1",
+    "32 clusters, tuned": "--clusters 32 --epochs 1 --trainimages 12800",
     "5 clusters": "--clusters 5 --no-recalibrate",
     "5 clusters, BatchNorm re-estimated": "--clusters 5",
-    "5 clusters, tuned": "--clusters 5 --epochs 2",
+    "5 clusters, tuned": "--clusters 5 --epochs 1",
     "8 bits": "--bits 8",
     "4 bits": "--bits 4",
     "4 bits, BatchNorm re-estimated": "--bits 4 --recalibrate",

@@ -10,7 +10,7 @@ from PIL import Image
 from core.charts import distributions as charts
 from core.charts.mosaics import encoded
 from core.inspect.distributions import drawn, ordered
-from core.inspect.weights import Levels
+from core.inspect.levels import Levels
 
 RANDOM = np.random.default_rng(0)
 FLOAT = RANDOM.standard_normal(5000).astype(np.float32) * (RANDOM.random(5000) < 0.6)

@@ -11,6 +11,7 @@ from core.compress.distortion import snr
 from core.errors import UserError
 from core.inspect import weights
 from core.inspect.distributions import Ordered, difference, drawn, frequencies, marks, ordered, summary
+from core.inspect.levels import own_levels, packed_levels
 from core.models import build, saved
 from core.models.parameters import prunable
 
@@ -241,7 +242,7 @@ def packed(tmp_path, lenet):
         state = lenet.state_dict() | items
         codec.save(tmp_path / "packed.safetensors", state, codec.Card(
             network="LeNet5", classes=tuple("0123456789"), mean=(0.5,) * 3, std=(0.25,) * 3, side=32))
-        return weights.levels(tmp_path / "packed.safetensors")
+        return packed_levels(tmp_path / "packed.safetensors")
     return packed
 
 
@@ -285,9 +286,9 @@ def test_levels_of_a_grid_a_channel_are_its_integers(lenet, packed):
 def test_levels_of_a_float_layer_with_few_values(lenet, write):
     lenet.classifier[4].weight.data.round_(decimals=1)
     path = write("a", lenet.state_dict())
-    levels = weights.own_levels(path, "classifier.4.weight")
+    levels = own_levels(path, "classifier.4.weight")
     values, counts = np.unique(lenet.classifier[4].weight.detach().abs().numpy(), return_counts=True)
     assert levels.kind == "values"
     assert levels.counts.sum() + levels.pinned == counts.sum() == 840
     assert set(np.abs(levels.values)) <= set(values.astype(np.float64))
-    assert weights.own_levels(path, "classifier.0.weight") is None
+    assert own_levels(path, "classifier.0.weight") is None

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.container import BarContainer
     from matplotlib.figure import Figure
 
     from core.inspect.distributions import Drawn, Marks
-    from core.inspect.weights import Levels
+    from core.inspect.levels import Levels
 
 View = Literal["Histogram", "Scatter"]
 
@@ -34,15 +36,14 @@ def chart(shown: Mapping[str, "Drawn"], names: list[str], view: View, log: bool,
     shown: by name. names: of all that have a colour, in the order of the colours. log: the scale of the numbers.
     Drag to move and turn the wheel to zoom, along the values only; a double click goes back.
     """
-    rows = frame(shown, view)
-    exact = rows["low"] == rows["high"]
-    zeros = zero_frame(shown)
+    rows, zeros, domain = frame(shown, view), zero_frame(shown), _domain(shown)
     field, most = "middle:Q" if view == "Scatter" else "low:Q", rows["weights"].max() if len(rows) else 1
-    places = _values_axis(field, _domain(shown), x), _numbers_axis(most, log, room=len(zeros) > 0)
+    places = _values_axis(field, domain, x), _numbers_axis(most, log, room=len(zeros) > 0)
+    exact = rows["low"] == rows["high"]
     parts = [_marked(_base(part, list(shown), names, *places), kind, view, log)
              for kind, part in (("bins", rows[~exact]), ("levels", rows[exact])) if len(part)]
-    return alt.layer(*parts, *_zeros(zeros, names, _values_axis("low:Q", _domain(shown), x))).interactive(name="zoom", bind_y=False).properties(
-        height=height)
+    parts += _zeros(zeros, names, _values_axis("low:Q", domain, x))
+    return alt.layer(*parts).interactive(name="zoom", bind_y=False).properties(height=height)
 
 
 def frame(shown: Mapping[str, "Drawn"], view: View) -> pd.DataFrame:
@@ -102,27 +103,28 @@ def figure(shown: Mapping[str, "Drawn"], names: list[str], view: View, log: bool
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(9, 5), layout="constrained")
-    axes = drawn.subplots()
+    axes, handles = drawn.subplots(), []
     for name, item in shown.items():
         marks, colour = _marks(item, view), _COLOURS[names.index(name)]
         zeros = f", {item.summary.zeros:,} zeros apart" if item.summary.zeros else ""
-        _draw(axes, marks, view, _FLOOR if log else 0, color=colour,
-              label=f"{name}: {item.summary.numbers:,} weights, {marks.how if len(marks.low) else 'all zero'}{zeros}")
+        how = marks.how if len(marks.low) else "all zero"
+        handles.append(_draw(axes, marks, view, _FLOOR if log else 0, color=colour,
+                             label=f"{name}: {item.summary.numbers:,} weights, {how}{zeros}"))
     axes.set(xlabel=x, ylabel="frequency (weights)", title=title, xlim=_domain(shown))
     if log:
         axes.set(yscale="log")
         axes.set_ylim(bottom=_FLOOR)
-    drawn.legend(fontsize=8, loc="outside lower center")
+    drawn.legend(handles=handles, fontsize=8, loc="outside lower center")
     return drawn
 
 
-def _draw(axes: "Axes", marks: "Marks", view: View, floor: float, **look) -> None:
+def _draw(axes: "Axes", marks: "Marks", view: View, floor: float, **look) -> "Artist | BarContainer":
+    """The marks, as what stands for them in the legend."""
     if view == "Scatter":
-        axes.scatter(marks.middle, marks.counts, s=9, alpha=0.7, **look)
-    elif marks.exact:
-        axes.vlines(marks.low, floor, marks.counts, linewidth=2, alpha=0.85, **look)
-    else:
-        axes.bar(marks.low, marks.counts - floor, marks.high - marks.low, floor, align="edge", alpha=0.6, **look)
+        return axes.scatter(marks.middle, marks.counts, s=9, alpha=0.7, **look)
+    if marks.exact:
+        return axes.vlines(marks.low, floor, marks.counts, linewidth=2, alpha=0.85, **look)
+    return axes.bar(marks.low, marks.counts - floor, marks.high - marks.low, floor, align="edge", alpha=0.6, **look)
 
 
 def _marks(drawn: "Drawn", view: View) -> "Marks":

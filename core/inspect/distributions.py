@@ -128,7 +128,7 @@ def ordered(values: np.ndarray, name: str) -> Ordered:
 
 def difference(first: np.ndarray, second: np.ndarray) -> Ordered:
     """second - first of two float32 arrays, rounded to float32, or to float64 where that would overflow."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         found = np.sort(second - first, axis=None)
     if np.isfinite(found[0]) and np.isfinite(found[-1]):
         return Ordered(found)

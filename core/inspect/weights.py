@@ -6,10 +6,10 @@ from the file.
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from core.inspect.distributions import Drawn, Ordered, Summary, difference, draw
 from core.models import saved, skeleton
 
 WHOLE = ""
-_MOST_LEVELS = 256
 
 
 @dataclass(frozen=True)
@@ -28,23 +27,6 @@ class Layer:
     name: str
     shape: tuple[int, ...]
     summary: Summary | None
-
-
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """The few values of a layer, and how many weights carry each.
-
-    kind: "codebook" for centroids, "grid" for evenly spaced values, "channels" for the integers of a grid that every
-        output channel scales by itself, "values" for a float layer that has no more distinct values than a codebook.
-    values: (k,) float64, ascending. counts: (k,) int64, 0 for a level that no weight takes.
-    pinned: weights that are exactly 0 beside these values, such as pruned ones. bits: of the packed file, a weight.
-    """
-
-    kind: Literal["codebook", "grid", "channels", "values"]
-    values: np.ndarray
-    counts: np.ndarray
-    pinned: int
-    bits: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,30 +103,12 @@ def compare(first: Path, second: Path | None, layer: str, most: int, bins: int, 
     values = [_values(path, layer, known) for path, known in zip(paths, shapes, strict=True)]
     if all(found is None for found in values):
         raise UserError(f"There is no layer {layer!r} in {'these models' if second else 'this model'}.")
-    found = iter(drawn([_ordered(parts) for parts in values if parts], most, bins))
+    why = _obstacle(shapes, layer) if second else "There is only one model."
+    with ThreadPoolExecutor(3) as pool:  # numpy sorts without the interpreter's lock
+        error = None if why else pool.submit(_difference, *values)
+        found = iter(drawn(list(pool.map(_ordered, filter(None, values))), most, bins))
     models = tuple(next(found) if parts else None for parts in values)
-    if why := _obstacle(shapes, layer) if second else "There is only one model.":
-        return Comparison(models, None, why)
-    error = difference(*(np.concatenate(list(parts.values())) for parts in values))
-    return Comparison(models, drawn([error], most, error_bins)[0], "")
-
-
-def levels(packed: Path) -> dict[str, Levels]:
-    """The levels of every layer that the packed file at `packed` keeps as a codebook or as a grid."""
-    from core.compress import codec
-
-    found = {name: _levels(item) for name, item in codec.load(packed).tensors.items()}
-    return {name: item for name, item in found.items() if item is not None}
-
-
-def own_levels(path: Path, layer: str) -> Levels | None:
-    """The levels of a float layer with at most 256 distinct values beside 0; None for any other."""
-    (values,) = read(path, [layer])
-    found = ordered(values, layer)
-    if found.nonzero.unique > _MOST_LEVELS:
-        return None
-    distinct, counts = found.nonzero.distinct()
-    return Levels("values", distinct.astype(np.float64), counts, values.size - counts.sum(), summary(found).bits)
+    return Comparison(models, None if why else drawn([error.result()], most, error_bins)[0], why)
 
 
 def _summary(name: str, parts: Sequence[np.ndarray] | Iterator[np.ndarray]) -> Summary | None:
@@ -170,6 +134,10 @@ def _ordered(parts: dict[str, np.ndarray]) -> Ordered:
         raise
 
 
+def _difference(*models: dict[str, np.ndarray]) -> Ordered:
+    return difference(*(np.concatenate(list(parts.values())) for parts in models))
+
+
 def _obstacle(shapes: list[dict[str, tuple[int, ...]]], layer: str) -> str:
     """Why the weights of two models cannot be subtracted, or nothing."""
     if not layer:
@@ -185,31 +153,6 @@ def _obstacle(shapes: list[dict[str, tuple[int, ...]]], layer: str) -> str:
 
 def _size(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
-
-
-def _levels(item) -> Levels | None:
-    """Of a packed tensor; None for one that is neither codebook nor grid."""
-    from core.compress.affine import Affine
-    from core.compress.kmeans import Codebook
-    from core.compress.layout import coded_bytes
-
-    if isinstance(item, Codebook):
-        bits = 8 * coded_bytes(item) / item.indices.numel()
-        counts = item.counts().numpy()
-        return Levels("codebook", item.centroids.double().numpy(), counts, item.indices.numel() - counts.sum(), bits)
-    if isinstance(item, Affine):
-        return _grid(item, 8 * coded_bytes(item) / item.values.numel())
-    return None
-
-
-def _grid(item, bits: float) -> Levels:
-    lowest = 1 - 2 ** (item.bits - 1) if item.symmetric else 0
-    steps = np.arange(lowest, lowest + 2**item.bits - item.symmetric)
-    counts = np.bincount(item.values.numpy().ravel().astype(np.int64) - lowest, minlength=len(steps))
-    if item.axis is not None:
-        return Levels("channels", steps.astype(np.float64), counts, 0, bits)
-    values = (steps - item.zero_point.item()).astype(np.float32) * item.scale.numpy()
-    return Levels("grid", values.astype(np.float64), counts, 0, bits)
 
 
 def _tensor(values: np.ndarray):

@@ -42,7 +42,7 @@ def models(store: RunStore, runs: dict[str, Run]) -> tuple[Run, Run | None]:
     """Draw the choice of the models among `runs`; at first the newest one, beside the model that it was made of."""
     newest = next(iter(runs.values()))
     parent = newest.config.parent if newest.config.parent in runs else None
-    left, between, right = st.columns([8, 1, 8], vertical_alignment="bottom")
+    left, between, right = st.columns([6, 1.4, 6], vertical_alignment="bottom")
     with left:
         first = model_choice.choose("A, drawn in blue", "a", store, among=runs, default=parent)
     with right:

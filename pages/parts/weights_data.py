@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.inspect import weights
+from core.inspect.levels import Levels, own_levels, packed_levels
 from core.runs.run import MODEL, PACKED, Run
 
 MOST = 640  # marks of a distribution: with the error's and the levels', below 2,000 of two models
@@ -29,12 +30,12 @@ def compare(first: Run, second: Run | None, layer: str, bins: int) -> weights.Co
     return _compare(_stamp(first), _stamp(second) if second else None, layer, bins)
 
 
-def packed(run: Run) -> dict[str, weights.Levels]:
+def packed(run: Run) -> dict[str, Levels]:
     """The levels of the layers that the run keeps quantized in a packed file; none if there is no such file."""
     return _packed(_stamp(run, PACKED)) if (run.path / PACKED).exists() else {}
 
 
-def levels(run: Run, layer: str) -> weights.Levels | None:
+def levels(run: Run, layer: str) -> Levels | None:
     """The levels of one layer: those of the packed file, or else its own few values."""
     return packed(run).get(layer) or (_own(_stamp(run), layer) if layer in layers(run) else None)
 
@@ -65,10 +66,10 @@ def _compare(first: Stamp, second: Stamp | None, layer: str, bins: int) -> weigh
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the packed file …")
-def _packed(file: Stamp) -> dict[str, weights.Levels]:
-    return weights.levels(Path(file[0]))
+def _packed(file: Stamp) -> dict[str, Levels]:
+    return packed_levels(Path(file[0]))
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _own(file: Stamp, layer: str) -> weights.Levels | None:
-    return weights.own_levels(Path(file[0]), layer)
+def _own(file: Stamp, layer: str) -> Levels | None:
+    return own_levels(Path(file[0]), layer)

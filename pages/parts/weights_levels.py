@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.inspect.weights import Levels
+from core.inspect.levels import Levels
 from pages.parts import weights_data
 from pages.parts.states import plain
 from pages.parts.weights_choice import Asked
