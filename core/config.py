@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from core.errors import UserError
 
@@ -104,6 +105,12 @@ class _Quantize(_Frozen):
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:1 ..., or mps.")
 
 
+def _none_or_some(clusters: int) -> int:
+    if clusters != 0 and not 2 <= clusters <= 256:
+        raise PydanticCustomError("clusters", "must be 0 or in [2, 256]")
+    return clusters
+
+
 class KMeansRecipe(_Quantize):
     """Share the weights of each layer by k-means, and tune them to it."""
 
@@ -115,7 +122,7 @@ class KMeansRecipe(_Quantize):
         "programming."))
     keep_zeros: bool = Field(True, description=(
         "Pruned weights stay exactly 0, beside the clusters. Otherwise they are clustered like all others."))
-    layers: dict[str, Annotated[int, Field(ge=0, le=256)]] = Field(default_factory=dict, description=(
+    layers: dict[str, Annotated[int, AfterValidator(_none_or_some)]] = Field(default_factory=dict, description=(
         "Clusters of single layers, by parameter name; 0 leaves a layer as it is."))
     epochs: int = Field(0, ge=0, le=1000, description=(
         "Epochs of tuning: the network as it was teaches the quantized one, whose weights may change cluster. "

@@ -9,6 +9,7 @@ from core.errors import UserError
 from core.quantize import command
 from core.runs import launch
 from pages.parts import quantize_form, quantize_model, shell
+from pages.parts.states import plain
 
 shell.guard()
 store, root = shell.store(), shell.data()
@@ -37,7 +38,7 @@ with choices:
 
             resolve(recipe.device)
     except UserError as error:
-        problem.error(str(error), icon=":material/error:", title="This cannot be quantized")
+        problem.error(plain(str(error)), icon=":material/error:", title="This cannot be quantized")
         start.button("Quantize", type="primary", key="quantize", disabled=True, width="stretch")
         st.stop()
 

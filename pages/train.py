@@ -9,6 +9,7 @@ from core.baseline import command
 from core.errors import UserError
 from core.runs import launch
 from pages.parts import form, preview, shell
+from pages.parts.states import plain
 
 shell.guard()
 store, root = shell.store(), shell.data()
@@ -41,7 +42,7 @@ with outcome:
 
             resolve(recipe.device)
     except UserError as error:
-        problem.error(str(error), icon=":material/error:", title="This cannot be trained")
+        problem.error(plain(str(error)), icon=":material/error:", title="This cannot be trained")
         start.button("Start training", type="primary", key="launch", disabled=True, width="stretch")
         st.stop()
     if start.button("Start training", icon=":material/play_arrow:", type="primary", key="launch", width="stretch",

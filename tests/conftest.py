@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 
 import pytest
 
@@ -25,6 +26,7 @@ def data_home(tmp_path_factory):
 def _own_folders(tmp_path, data_home, monkeypatch):
     monkeypatch.setenv("SECATEUR_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SECATEUR_DATA", str(data_home))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # AppTest's, which new processes would run
 
 
 @pytest.fixture(scope="session")

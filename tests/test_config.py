@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from core.config import Prune, Recipe, TrainRecipe, data_root, runs_root, validated
+from core.config import AffineRecipe, KMeansRecipe, Prune, Recipe, TrainRecipe, data_root, runs_root, validated
 from core.errors import UserError
 
 
@@ -85,3 +85,10 @@ def test_folders_by_argument_variable_or_default(root, variable, default, tmp_pa
     monkeypatch.delenv(variable)
     assert root() == Path(__file__).parent.parent / default
     assert root("~/x") == Path.home() / "x"
+
+
+def test_clusters_of_a_single_layer_are_none_or_at_least_two():
+    assert validated(KMeansRecipe, {"layers": {"a.weight": 0, "b.weight": 256}}).layers["a.weight"] == 0
+    for kind, words in ((KMeansRecipe, r"must be 0 or in \[2, 256\]"), (AffineRecipe, "must be 0, 2, 3")):
+        with pytest.raises(UserError, match=rf"^layers.a.weight {words}.*, got 1$"):
+            validated(kind, {"layers": {"a.weight": 1}})

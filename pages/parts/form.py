@@ -13,6 +13,7 @@ from core import data
 from core.config import Prune, Schedule, TrainRecipe, validated
 from core.models import MODELS, TORCHVISION
 from pages.parts import importing
+from pages.parts.states import plain
 
 START = TrainRecipe(model="LeNet5", dataset="Digits")  # works at once on any machine; else the original's defaults
 PRESETS = {
@@ -176,7 +177,7 @@ def _from_address(key: str, options: Container[str], default: str) -> None:
     """A select box's first value. A bound one would put its label into the address instead of its value."""
     value = st.session_state.get(key, st.query_params.get(key, default))
     if value not in options:
-        st.warning(f"{key} must be one of the list below, got {value!r}.", icon=":material/search_off:")
+        st.warning(f"{key} must be one of the list below, got {plain(repr(value))}.", icon=":material/search_off:")
     st.session_state[key] = value if value in options else default
 
 

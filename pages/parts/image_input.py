@@ -12,6 +12,7 @@ from PIL import Image
 from core import data
 from core.data.picture import MAX_BYTES, open_picture
 from core.errors import UserError
+from pages.parts.states import plain
 
 SOURCES = ["Sample", "Upload", "Camera"]
 TYPES = ["png", "jpg", "jpeg", "webp", "bmp", "gif"]
@@ -40,7 +41,7 @@ def choose(dataset: str, root: Path) -> Picture | None:
         upload = _camera() if source == "Camera" else _upload()
         return upload and _opened(upload)
     except UserError as error:
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(plain(str(error)), icon=":material/broken_image:")
         return None
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from core import data
 from core.errors import UserError
 from core.events import Event, Note, Progress
+from pages.parts.states import plain
 
 
 @st.dialog("Import your own images", icon=":material/add_photo_alternate:")
@@ -53,20 +54,20 @@ def _said(event: Progress) -> str:
 
 def _done(root: Path, upload, path: str, name: str, side: int) -> bool:
     """Import; whether it worked."""
-    place = st.empty()
+    place, source = st.empty(), Path(path).expanduser()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(path).expanduser()
             if upload:
                 source = Path(folder) / "upload.zip"
                 with source.open("wb") as file:
                     shutil.copyfileobj(upload, file)
             notes = followed(data.import_folder(source, root, name, side), place)
     except (UserError, OSError) as error:
-        st.error(str(error), icon=":material/error:")
+        text = str(error).replace(str(source), upload.name if upload else path)
+        st.error(plain(text), icon=":material/error:")
         return False
     st.session_state["imported"] = f"{data.folder.PREFIX}{name}"
     for note in notes:
-        st.toast(str(note), icon=":material/warning:" if note.level == "warning" else ":material/check:",
+        st.toast(plain(str(note)), icon=":material/warning:" if note.level == "warning" else ":material/check:",
                  duration="long")
     return True

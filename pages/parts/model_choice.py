@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.runs.run import Run
 from core.runs.store import RunStore
-from pages.parts.states import percent
+from pages.parts.states import percent, plain
 
 _NOTHING = "none"  # in the address
 
@@ -73,7 +73,7 @@ def _start(key: str, address: str, options: Sequence[str], default: str | None, 
     if asked and asked != st.session_state.get(f"{key}_in_address"):
         if asked in options:
             return asked
-        st.warning(f"There is no {what} {asked!r} to show here: it is gone, or it does not fit.",
+        st.warning(f"There is no {what} {plain(repr(asked))} to show here: it is gone, or it does not fit.",
                    icon=":material/search_off:")
     if chosen in options:
         return chosen

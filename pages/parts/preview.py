@@ -14,7 +14,7 @@ from core.models import info
 from core.training import preview
 from pages.parts.form import short
 from pages.parts.importing import followed
-from pages.parts.states import duration
+from pages.parts.states import duration, plain
 
 REMEMBERED = 6
 QUICK = 10e9  # multiply-adds of a batch up to which a preview follows every change by itself
@@ -40,9 +40,10 @@ def show(recipe: TrainRecipe, choice: data.Choice, root: Path) -> None:
     try:
         found = _computed(key, memory, recipe, root, place)
     except UserError as error:
-        place.error(str(error), icon=":material/error:")
+        place.error(plain(str(error)), icon=":material/error:")
     except (MemoryError, RuntimeError, ValueError) as error:  # torch's words for too large, too few and too odd
-        place.error(f"{str(error).splitlines()[0] if str(error) else 'Out of memory.'} Another batch size may help.",
+        why = plain(str(error).splitlines()[0]) if str(error) else "Out of memory."
+        place.error(f"{why} Another batch size may help.",
                     icon=":material/error:", title="This cannot be previewed, and the training would fail likewise")
     else:
         _draw(recipe, *found)
@@ -85,7 +86,7 @@ def _prepare(choice: data.Choice, root: Path) -> None:
         try:
             followed(data.prepare(choice.name, root), st.empty())
         except (UserError, OSError) as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(str(error)), icon=":material/error:")
             return
         st.rerun()
 

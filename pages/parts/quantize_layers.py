@@ -13,6 +13,7 @@ from core.inspect import sensitivity
 from core.inspect.plan import LayerPlan, Plan
 from core.runs.run import Run
 from pages.parts import quantize_form, quantize_model, quantize_scan
+from pages.parts.states import plain
 
 COLUMNS = {
     "layer": st.column_config.TextColumn("Layer", pinned=True),
@@ -44,7 +45,7 @@ def draw(run: Run, recipe: Quantizing, plan: Plan, root: Path) -> None:
         with right:
             _chart(recipe, plan, known)
             if failed := st.session_state.pop("scan_failed", ""):
-                st.error(failed, icon=":material/error:")
+                st.error(plain(failed), icon=":material/error:")
             quantize_scan.draw(run, recipe, root, known, sensitivity.missing(saved, recipe, known))
 
     layers()

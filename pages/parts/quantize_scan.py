@@ -16,7 +16,7 @@ from core.inspect.plan import setting
 from core.runs.run import Run, writable
 from pages.parts import quantize_model
 from pages.parts.importing import followed
-from pages.parts.states import duration
+from pages.parts.states import duration, plain
 
 LOOK = 0.7  # seconds of measuring between two looks
 
@@ -149,6 +149,6 @@ def _get(dataset: str, root: Path) -> None:
         try:
             followed(data.prepare(dataset, root), st.empty())
         except (UserError, OSError) as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(str(error)), icon=":material/error:")
             return
         st.rerun()

@@ -17,7 +17,7 @@ def show(store: RunStore, id: str) -> None:
     try:
         run = store.get(id)
     except UserError as error:
-        st.error(str(error), icon=":material/search_off:")
+        st.error(plain(str(error)), icon=":material/search_off:")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="header"):
         st.title(plain(run.name), width="content", anchor=False)
@@ -81,12 +81,12 @@ def _outcome(store: RunStore, run: Run) -> None:
     if run.state == "finished":
         st.success(run_outcome.sentence(store, run), icon=":material/check_circle:")
     elif run.state == "failed":
-        st.error(run.status.message or "It failed without a word; the log may say more.", icon=":material/error:",
-                 title="This run failed")
+        st.error(plain(run.status.message) or "It failed without a word; the log may say more.",
+                 icon=":material/error:", title="This run failed")
     elif run.state == "created":
         st.info("This run was never started.", icon=":material/draft:")
     else:
-        why = run.status.message if run.state == "cancelled" or run.status.state == "interrupted" else (
+        why = plain(run.status.message) if run.state == "cancelled" or run.status.state == "interrupted" else (
             "Its process ended without a word: killed, short of memory, or the machine went down.")
         epochs = run.recipe.epochs
         st.warning(f"{why} " + (f"It got to epoch {run.status.epoch} of {epochs}: **Resume** goes on from the last "

@@ -10,6 +10,7 @@ import streamlit as st
 from core.config import data_root, runs_root
 from core.errors import UserError
 from core.runs.store import RunStore
+from pages.parts.states import plain
 
 _ENTRY = Path(__file__).resolve().parent.parent.parent / "streamlit_app.py"
 
@@ -46,4 +47,4 @@ def telling() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
