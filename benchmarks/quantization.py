@@ -75,8 +75,8 @@ def main() -> None:
                 print(json.dumps(row), file=sys.stderr, flush=True)
                 found.append(row)
     report.write("quantization", found, [
-        "RUN is the id that the first command of the network prints. Weights are quantized on disk and computed with in "
-        "float; bytes are those of the packed file."])
+        "RUN is the id that the first command of the network prints. Weights are quantized on disk and computed with "
+        "in float; bytes are those of the packed file."])
 
 
 if __name__ == "__main__":

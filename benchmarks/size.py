@@ -18,17 +18,17 @@ from benchmarks import report
 from core import models
 from core.compress import codec, masks, snip
 from core.compress.kmeans import share_model
+from core.models import checkpoints
+from core.models.matching import match
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def trained(name: str, path: Path) -> torch.nn.Module:
-    """The network with the weights of a checkpoint: a state dict, or a dict with one under "state_dict"."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
-    model = models.build(name, 10)
-    model.load_state_dict({key.removeprefix("module."): tensor for key, tensor in state.items()}, strict=False)
+    """The network with the weights of a checkpoint."""
+    state, model = checkpoints.read(path).state, models.build(name, 10)
+    model.load_state_dict(match(state, name, 10).state(state))
     return model
 
 

@@ -21,7 +21,7 @@ st.title("Train")
 st.markdown("Choose a network and images, see what would be cut, and start.")
 with shell.telling():
     if source := st.query_params.get("from"):  # "Duplicate with changes" of a run
-        form.fill(store.get(source).recipe)
+        form.refill(store.get(source))
         del st.query_params["from"]
 
 choices, outcome = st.columns([5, 6], gap="large")

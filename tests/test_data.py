@@ -311,3 +311,4 @@ def test_command_fails_with_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["import"])
     assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -263,6 +263,23 @@ def test_a_training_before_its_first_epoch(app, store):
     assert "first epoch is not over yet" in texts(opened(app, of="Training"))
 
 
+@pytest.mark.parametrize("changes", [{"keep_every": 0}, {"keep_mb": 1, "model": "VGG16"}])
+def test_a_training_that_keeps_nothing_says_why(app, store, changes):
+    run = store.create(TrainRecipe(**{"model": "LeNet5", "dataset": "Digits"} | changes))
+    write_status(run.path, run.status.model_copy(update={"state": "starting", "epoch": 1}))
+    assert "keeps no epochs" in texts(opened(app, of="Training"))
+
+
+def test_an_epoch_that_is_thinned_away_meanwhile_is_told(app, trained, monkeypatch):
+    run = trained(epochs_kept=(1, 2))
+    opened(app, of="Training", training=run.id)
+    monkeypatch.setattr(epochs, "kept", lambda path: [1, 2, 3])
+    app.select_slider(key="epoch").set_value(4).run()
+    app.select_slider(key="epoch").set_value(3).run()
+    assert not app.exception
+    assert "cannot be read" in app.error[0].value
+
+
 def test_a_fresh_network_at_any_density(app):
     opened(app, of="Density")
     assert len(pictures(app)) == 3 * RELUS["LeNet5"]

@@ -76,22 +76,22 @@ def test_a_model_opens_at_its_first_layer(store):
 def test_every_layer_can_be_reached_one_after_the_other(store):
     saved(store, "Dense")
     app = opened()
-    seen = [app.selectbox(key="layer").value]
+    seen = [app.selectbox(key="kernels_layer").value]
     while not app.button(key="next").disabled:
         app.button(key="next").click().run()
         assert not app.exception
-        seen.append(app.selectbox(key="layer").value)
+        seen.append(app.selectbox(key="kernels_layer").value)
     assert seen == list(prunable(models.build("LeNet5", 10)))
     app.button(key="previous").click().run()
-    assert app.selectbox(key="layer").value == seen[-2]
+    assert app.selectbox(key="kernels_layer").value == seen[-2]
 
 
 def test_the_address_says_layer_view_and_channel(store):
     saved(store, "Dense")
-    app = opened(layer="features.3.weight", view="channel", channel="4")
+    app = opened(layer="features.3.weight", look="channel", channel="4")
     assert app.number_input(key="channel").value == 4
     assert "16 kernels (weight)" in pictures(app)[0]
-    app.selectbox(key="layer").select("features.0.weight").run()
+    app.selectbox(key="kernels_layer").select("features.0.weight").run()
     assert app.number_input(key="channel").value == 2  # the last one that this layer has
     assert not app.exception
 
@@ -106,11 +106,11 @@ def test_an_address_that_makes_no_sense_falls_back(store, address):
 
 def test_colours_and_masks(store):
     saved(store, "Pruned", change=lambda weight: weight * (weight > 0))
-    app = opened(view="rgb")
+    app = opened(look="rgb")
     assert any("Red, green and blue" in caption.value for caption in app.caption)
     app.toggle(key="mask").set_value(True).run()
     assert any("black is pruned in all three" in caption.value for caption in app.caption)
-    app.selectbox(key="layer").select("classifier.4.weight").run()
+    app.selectbox(key="kernels_layer").select("classifier.4.weight").run()
     assert domains(app) == [[0, 1]]
     assert "a matrix (1: kept, 0: pruned)" in pictures(app)[0]
     zeros = int(table(app)["Zeros"][0].split()[0].replace(",", ""))
@@ -135,7 +135,7 @@ def test_networks_that_share_some_layers(store):
     assert "20 of 32" in app.info[0].value
     assert "Small has no such layer" in app.info[1].value
     assert len(pictures(app)) == 1
-    app.selectbox(key="layer").select("conv1.weight").run()
+    app.selectbox(key="kernels_layer").select("conv1.weight").run()
     assert len(pictures(app)) == 2
 
 
@@ -144,9 +144,9 @@ def test_networks_that_share_no_layer_are_side_by_side_too(store):
     app = opened(a=first.id, b=second.id)
     assert "no layer in common" in app.info[0].value
     assert [words.split(" of ")[0] for words in pictures(app)] == ["features.0.weight", "conv1.weight"]
-    app.selectbox(key="layer").select("classifier.2.weight").run()  # the fourth of both: a matrix and kernels
+    app.selectbox(key="kernels_layer").select("classifier.2.weight").run()  # the fourth of both: a matrix and kernels
     assert ["a matrix" in words for words in pictures(app)] == [True, False]
-    assert "layer1.1.conv1" in app.selectbox(key="layer").options[4]
+    assert "layer1.1.conv1" in app.selectbox(key="kernels_layer").options[4]
 
 
 def test_all_layers_at_once_and_a_click_on_one(store):
@@ -155,7 +155,7 @@ def test_all_layers_at_once_and_a_click_on_one(store):
     app = opened(layer="all")
     assert len(pictures(app)) == 10
     app.button(key="open_classifier.2.weight").click().run()
-    assert app.selectbox(key="layer").value == "classifier.2.weight"
+    assert app.selectbox(key="kernels_layer").value == "classifier.2.weight"
     assert len(pictures(app)) == 2
 
 
@@ -173,3 +173,18 @@ def test_files_to_keep(store):
     svg = download(sides, Look(), ["Dense", "Other"], "svg")
     assert svg == download(sides, Look(), ["Dense", "Other"], "svg")
     assert download(sides, Look(), ["Dense", "Other"], "png").startswith(b"\x89PNG")
+
+
+def test_the_page_of_the_activations_is_not_told_what_was_chosen_here(store):
+    """Both have a layer, a view and a channel, which are not the same things."""
+    saved(store, "Dense")
+    app = opened(layer="features.3.weight", look="channel", channel="2")
+    app.switch_page("pages/activations.py").run()
+    assert not app.exception
+    assert app.segmented_control(key="view").value == "All layers"
+    app.segmented_control(key="view").set_value("One layer").run()
+    assert not app.exception
+    assert app.selectbox(key="layer").value == 0
+    app.switch_page("pages/kernels.py").run()
+    assert not app.exception
+    assert app.query_params["layer"] == "features.3.weight"

@@ -253,7 +253,7 @@ def test_layers_can_be_left_out_and_given_more(app, trained):
     assert list(table(app)["choice"]).count("float") == 2
     assert table(app).loc[LAST, "bits"] == 32
     assert dict(quantize_form._parsed(str(app.query_params["layers"][0] if isinstance(app.query_params["layers"], list)
-                                          else app.query_params["layers"]))) == {FIRST: 0, LAST: 0}
+                                          else app.query_params["layers"]), "kmeans")) == {FIRST: 0, LAST: 0}
     app.multiselect(key="picked_layers").set_value([LAST]).run()
     app.button(key="own_undo").click().run()
     assert shown(app) == command(START.model_copy(update={"layers": {FIRST: 0}}), trained.id)
@@ -266,16 +266,30 @@ def test_a_layer_of_its_own_belongs_to_one_method_of_one_model(app, trained):
     assert shown(app) == command(AffineRecipe(), trained.id)
 
 
-@pytest.mark.parametrize("text", ["nonsense", "a:b", ":", "nothing.weight:5", f"{FIRST}:99999", f"{FIRST}.bias:3"])
+@pytest.mark.parametrize("text", ["nonsense", "a:b", ":", "nothing.weight:5", f"{FIRST}:99999", f"{FIRST}:999",
+                                  f"{FIRST}:1", f"{FIRST}.bias:3"])
 def test_layers_that_are_none_in_the_address_are_left_out(app, trained, text):
     opened(app, layers=text)
     assert shown(app) == command(START, trained.id)
 
 
-def test_one_cluster_is_refused(app, trained):
-    opened(app, layers=f"{FIRST}:999")
-    assert app.error
+def test_more_clusters_than_there_can_be_are_left_out(app, trained):
+    opened(app, kmeans_clusters="99999")
+    assert app.select_slider(key="step_of_clusters").value == app.number_input(key="kmeans_clusters").value == 5
+
+
+def test_what_cannot_be_is_refused(app, trained):
+    opened(app, kmeans_device="abacus")
+    assert "abacus" in app.error[0].value
     assert app.button(key="quantize").disabled
+
+
+def test_leaving_out_every_layer_says_that_nothing_is_left(app, trained):
+    opened(app)
+    app.multiselect(key="picked_layers").set_value(app.multiselect(key="picked_layers").options).run()
+    assert not app.warning
+    app.button(key="own_leave").click().run()
+    assert "Every layer is left out" in app.warning[0].value
 
 
 def test_the_launch_makes_one_run(app, store, trained, spawned):

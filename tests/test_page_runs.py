@@ -6,7 +6,9 @@ import pytest
 from filelock import FileLock
 from streamlit.testing.v1 import AppTest
 
+from core.config import ImportRecipe, KMeansRecipe
 from core.runs import launch
+from pages.parts.states import plain
 from tests.sample_runs import RECIPE, sample_run
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +62,7 @@ def test_an_unknown_run_is_a_sentence_and_a_way_back(run_id, store):
     sample_run(store)
     app = opened(run_id)
     if run_id:
-        assert repr(run_id) in app.error[0].value
+        assert plain(repr(run_id)) in app.error[0].value
         app.button(key="back").click().run()
     assert len(app.dataframe[0].value) == 1
 
@@ -77,6 +79,23 @@ def test_a_finished_run_says_what_was_achieved_and_what_to_try(store):
     assert shown == {"Test accuracy": "90.00%", "Best": "90.00%", "Weights kept": "120", "Images a second": "3,000",
                      "Epoch": "4 / 4"}
     assert "finished" in texts(app)
+
+
+def test_a_file_name_is_not_taken_for_markdown(store):
+    """Neither in the settings' table nor where it leads to what was made of it."""
+    evil = ImportRecipe(file="![x](http://a.b/c.png)", model="LeNet5", dataset="Digits", mean=(0, 0, 0), std=(1, 1, 1))
+    parent = sample_run(store, recipe=evil, done=1)
+    plainly = plain(evil.file)
+    app = opened(parent.id)
+    assert plainly in app.success[0].value
+    assert evil.file not in texts(app)
+    app.session_state["details"] = "Settings"
+    app.run()
+    (table,) = [found.value for found in app.table]
+    assert table.set_index("Setting")["Value"]["file"] == plainly
+    child = store.create(KMeansRecipe(), parent=parent.id)
+    (link,) = [found for found in opened(child.id).get("page_link") if "right." in found.proto.help]
+    assert plainly in link.proto.help
 
 
 def test_a_finished_run_is_compared_with_the_densest_like_it(store):
@@ -139,11 +158,11 @@ def test_settings_command_log_and_layers(store):
 def test_a_name_can_be_changed_but_not_taken_away(store):
     run = sample_run(store)
     app = opened(run.id)
-    app.text_input(key="name").set_value("A better name")
+    app.text_input(key=f"name-{run.id}").set_value("A better name")
     app.button(key="FormSubmitter:rename-Save").click().run()
     assert store.get(run.id).name == "A better name"
     assert app.title[0].value == "A better name"
-    app.text_input(key="name").set_value("  ")
+    app.text_input(key=f"name-{run.id}").set_value("  ")
     app.button(key="FormSubmitter:rename-Save").click().run()
     assert "at least one character" in app.error[0].value
 

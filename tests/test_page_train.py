@@ -13,12 +13,14 @@ from streamlit.testing.v1 import AppTest
 
 from core import data
 from core.baseline import command
-from core.config import Method, Prune, TrainRecipe
+from core.config import ImportRecipe, Method, Prune, TrainRecipe
 from core.errors import UserError
 from core.models import MODELS, TORCHVISION
 from core.runs import launch
 from core.runs.store import RunStore
+from core.training.preview import Pace
 from pages.parts import form, preview
+from pages.parts.states import plain
 from tests.sample_runs import sample_run
 
 ENTRY = Path(__file__).parent.parent / "streamlit_app.py"
@@ -92,10 +94,26 @@ def test_duplicating_a_run_makes_its_recipe_again(app, store, spawned, recipe):
     assert spawned == [copy.id]
 
 
+def test_an_import_has_no_settings_to_take_over(app, store):
+    run = store.create(ImportRecipe(file="net.pt", model="LeNet5", dataset="Digits", mean=(0, 0, 0), std=(1, 1, 1)))
+    opened(app, **{"from": run.id})
+    assert not app.exception
+    assert "was not trained here" in app.error[0].value
+    assert shown(app) == command(form.START)
+
+
 def test_a_run_that_is_gone_says_so(app):
     opened(app, **{"from": "0123456789"})
     assert "There is no run" in app.error[0].value
     assert shown(app) == command(form.START)
+
+
+@pytest.mark.parametrize("name", ["model", "from"])
+def test_a_picture_in_the_address_is_shown_as_text(app, name):
+    opened(app, **{name: "![x](http://example.org/x.png)"})
+    (said,) = [*app.warning, *app.error]
+    assert "![" not in said.value
+    assert r"\!\[x\]" in said.value
 
 
 def test_the_address_chooses(app):
@@ -107,7 +125,7 @@ def test_the_address_chooses(app):
 @pytest.mark.parametrize(("name", "value"), [("model", "../etc"), ("dataset", "Folder/gone"), ("method", "<b>")])
 def test_an_address_of_nothing_falls_back(app, name, value):
     opened(app, **{name: value})
-    assert value in app.warning[0].value
+    assert plain(value) in app.warning[0].value
     assert shown(app) == command(form.START)
 
 
@@ -142,7 +160,7 @@ def test_a_network_for_larger_images_is_refused_before_it_starts(app):
 
 def test_a_device_that_is_not_there_is_refused(app):
     opened(app, device="cuda:77")
-    assert "cuda:77" in app.error[0].value
+    assert plain("cuda:77") in app.error[0].value
     assert app.button(key="launch").disabled
 
 
@@ -175,6 +193,23 @@ def test_the_preview_follows_the_slider(app):
     app.select_slider(key="step_of_density").set_value(0.5).run()
     assert figures(app)["Weights kept"] == ("30,885", "50.00% of 61.8k")
     assert app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
+
+
+def test_the_time_follows_the_epochs_without_measuring_again(app):
+    opened(app, epochs="10").button(key="preview").click().run()
+    (key,) = [key for key, found in preview._memory().items() if isinstance(found, Pace)]
+    preview._memory()[key] = Pace(1000.0, 2.0)
+    for epochs, time in ((10, "20 s"), (40, "1 min 20 s")):
+        app.number_input(key="epochs").set_value(epochs).run()
+        assert figures(app)["Training, about"] == (time, "1,000 images/s")
+
+
+def test_a_preview_that_is_forgotten_at_once_is_drawn(app, monkeypatch):
+    """As if others had asked for so many meanwhile that the memory, which all share, lost this one."""
+    monkeypatch.setattr(preview, "REMEMBERED", 0)
+    opened(app).button(key="preview").click().run()
+    assert not app.exception
+    assert "Weights kept" in figures(app)
 
 
 def test_dead_layers_are_named(app):
@@ -301,6 +336,12 @@ def test_ones_own_images_become_a_data_set(dialog, pets, tmp_path):
     assert not dialog.error
     assert data.is_ready("Folder/my-pets", tmp_path / "data")
     assert dialog.session_state["imported"] == "Folder/my-pets"
+
+
+def test_an_upload_that_is_no_zip_is_called_by_its_name(dialog, tmp_path):
+    dialog.file_uploader(key="import_zip").set_value(("pets.zip", b"no zip", "application/zip")).run()
+    dialog.button(key="import_go").click().run()
+    assert dialog.error[0].value.startswith("pets.zip is neither")
 
 
 def test_what_was_imported_is_chosen(app, pets, tmp_path, monkeypatch):

@@ -203,6 +203,17 @@ def test_lineage(store):
     assert [run.id for run in store.lineage(youngest.id)] == [middle.id, youngest.id]
 
 
+@pytest.mark.parametrize("parent", ["../../etc", "config.json", "no id"])
+def test_a_lineage_ends_before_what_cannot_be_read(store, parent):
+    eldest = finished(store, RECIPE)
+    run = finished(store, KMeansRecipe(), eldest.id)
+    (eldest.path / "config.json").write_text("{")
+    assert [one.id for one in store.lineage(run.id)] == [run.id]
+    config = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps(config | {"parent": parent}))
+    assert [one.id for one in store.lineage(run.id)] == [run.id]
+
+
 def test_only_a_finished_run_can_be_a_parent(store):
     with pytest.raises(UserError, match=r"^“LeNet5 · Digits · 5% kept” has no result to start from: it is created"):
         store.create(KMeansRecipe(), parent=store.create(RECIPE).id)

@@ -501,6 +501,7 @@ def test_an_unwritable_folder(store, finish, toy):
     (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "/x/y cannot be written (Permission denied)"),
     (OSError(errno.EROFS, "Read-only file system"), " cannot be written (Read-only file system): mend its permissions"),
     (OSError(errno.ENOSPC, "No space left", "/x/y"), "The disk that holds /x/y is full: free some space and resume."),
+    (FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y"), "/x/y is not there (No such file"),
     (ValueError("first line.\nsecond"), "An unexpected ValueError: first line. The log has the details."),
     (ValueError(), "An unexpected ValueError: no message. The log has the details.")], ids=repr)
 def test_errors_in_words(store, error, sentence):

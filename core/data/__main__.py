@@ -10,6 +10,7 @@ from core.config import data_root
 from core.data import available, import_folder, prepare, remove
 from core.errors import UserError
 from core.events import Event, Progress
+from core.terminal import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--data-dir", type=Path, help="where data sets live (default: SECATEUR_DATA, or data/)")
-    parser = argparse.ArgumentParser(prog="python -m core.data", description=__doc__)
+    parser = Parser(prog="python -m core.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", parents=[shared], help="what can be chosen")
     command = commands.add_parser("prepare", parents=[shared], help="make a data set ready")

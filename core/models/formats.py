@@ -116,7 +116,7 @@ def _from_zip(path: Path, size: int, name: str) -> object:
 
     It is mapped, so that a storage gets the bytes that are there, and not those that it claims.
     """
-    with zipfile.ZipFile(_Bounded(io.FileIO(path))) as archive:
+    with _Bounded(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.filename.endswith("/constants.pkl") for member in members):
             raise UserError(f"{name} contains code, not only weights (it is a TorchScript program): save the network's "

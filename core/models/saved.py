@@ -86,5 +86,5 @@ def read(path: Path) -> SavedModel:
     facts = read_facts(path)
     try:
         return SavedModel(facts, load_file(path))
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}).") from error
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is damaged or gone ({error}).") from error

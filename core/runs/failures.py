@@ -26,5 +26,7 @@ def explain(error: BaseException, run: Run) -> str:
         return f"{error.filename or run.path} became larger than this account may write: raise the limit and resume."
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{error.filename or run.path} cannot be written ({error.strerror}): mend its permissions and resume."
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)) and error.filename:
+        return f"{error.filename} is not there ({error.strerror}): bring it back, or name another folder, and resume."
     first = text.splitlines()[0][:200].rstrip(".") if text else "no message"
     return f"An unexpected {type(error).__name__}: {first}. The log has the details."

@@ -28,7 +28,6 @@ PACKED = "packed.safetensors"  # a quantized result as its packed file
 SOURCE = "source"  # the file that an import takes over
 
 ACTIVE = ("starting", "queued", "running")
-ENDED = ("finished", "failed", "cancelled", "interrupted")
 STARTING_SECONDS = 30  # a worker takes its lock within a second of its start; after this long it never will
 
 State = Literal["created", "starting", "queued", "running", "finished", "failed", "cancelled", "interrupted"]

@@ -1,10 +1,12 @@
 """The run directory: the only thing that browser, server and worker share, and the one that outlives them all.
 
     runs/<id>/config.json  status.json  events.jsonl  lock  log.txt  model.safetensors  masks.safetensors  checkpoint.pt
+               epochs/<n>.safetensors  best.safetensors  packed.safetensors  source  sensitivity-<settings>.json
 
 `core.runs.run` says what is in it; here is what can be done with all of them.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -98,10 +100,11 @@ class RunStore:
         return sorted(runs, key=lambda run: run.config.created, reverse=True), damaged
 
     def lineage(self, id: str) -> "list[Run]":
-        """The run's ancestors, eldest first, and the run itself; it begins late if an ancestor was deleted."""
+        """The run's ancestors, eldest first, and the run itself; it begins late if one was deleted or is damaged."""
         chain = [self.get(id)]
-        while (parent := chain[0].config.parent) and (self.root / parent).exists() and len(chain) < 100:
-            chain.insert(0, self.get(parent))
+        with contextlib.suppress(UserError):
+            while (parent := chain[0].config.parent) and len(chain) < 100:
+                chain.insert(0, self.get(parent))
         return chain
 
     def events(self, id: str) -> "list[dict]":

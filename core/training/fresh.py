@@ -10,10 +10,9 @@ from core.compress.masks import check_density
 from core.compress.ranks import masks_at, ranks
 from core.config import TrainRecipe
 from core.data import Dataset
-from core.events import Event, Progress
+from core.events import Event
 from core.models.saved import Facts, SavedModel
 from core.training import setup
-from core.training.device import prepare_process, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +40,7 @@ def scored(recipe: TrainRecipe, dataset: Dataset) -> Generator[Event, None, Fres
     """
     if recipe.prune is None:
         raise ValueError("a recipe that prunes nothing has no scores")
-    yield Progress("Building the network", 0, 0)
-    prepare_process()
-    device = resolve(recipe.device)
-    model = setup.network(recipe, dataset, device)
-    images = setup.training_images(recipe, dataset, device)
-    yield Progress("Scoring the weights", 0, 0)
-    scores = yield from setup.scoring(recipe, model, *setup.scoring_batch(recipe, dataset, images))
-    yield Progress("Sorting the scores", 0, 0)
+    model, scores = yield from setup.scored(recipe, dataset)
     facts = Facts(model=recipe.model, dataset=recipe.dataset, classes=dataset.classes, mean=dataset.mean,
                   std=dataset.std, side=dataset.side)
     state = {name: tensor.detach().to("cpu", memory_format=torch.contiguous_format)

@@ -80,11 +80,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class Pace:
-    """Measured training speed, and what follows from it for `epochs` with their tests, in seconds. About."""
+    """Measured training speed, and what follows from it for an epoch with its test, in seconds. About."""
 
     images_per_second: float
     epoch_seconds: float
-    seconds: float
 
 
 def relevant(recipe: TrainRecipe) -> TrainRecipe:
@@ -105,19 +104,9 @@ def scored(recipe: TrainRecipe, dataset: "Dataset") -> Generator[Event, None, Pr
     from core.compress.ranking import rank
     from core.inspect.cost import layer_costs
     from core.training import setup
-    from core.training.device import prepare_process, resolve
 
-    recipe = relevant(recipe)
-    yield Progress("Building the network", 0, 0)
-    prepare_process()
-    device = resolve(recipe.device)
-    model = setup.network(recipe, dataset, device)
-    costs = layer_costs(model, dataset.side)
-    images = setup.training_images(recipe, dataset, device)
-    yield Progress("Scoring the weights", 0, 0)
-    scores = yield from setup.scoring(recipe, model, *setup.scoring_batch(recipe, dataset, images))
-    yield Progress("Sorting the scores", 0, 0)
-    ranking = rank(scores)
+    model, scores = yield from setup.scored(relevant(recipe), dataset)
+    ranking, costs = rank(scores), layer_costs(model, dataset.side)
     numbers = sum(tensor.numel() for tensor in model.state_dict().values())
     return Preview(ranking, [cost for cost in costs if cost.name in ranking.totals],
                    numbers - sum(ranking.totals.values()))
@@ -159,8 +148,7 @@ def paced(recipe: TrainRecipe, dataset: "Dataset", limit: float = 4.0) -> Genera
         measured = size / timed(size)
         speed = max(speed, measured) if done > warm_up else measured
     testing = len(dataset.test) / (3 * speed)  # a forward pass is a third of a step
-    epoch = len(images) / speed + testing
-    return Pace(speed, epoch, epoch * recipe.epochs)
+    return Pace(speed, len(images) / speed + testing)
 
 
 def release() -> None:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from core.config import TrainRecipe
 from core.data import Dataset, subset
 from core.data.batches import DeviceImages, epoch_plan
-from core.events import Event
+from core.events import Event, Progress
 from core.models import build, check
+from core.training.device import prepare_process, resolve
 
 _drawing = threading.Lock()
 
@@ -64,6 +65,22 @@ def scoring_batch(recipe: TrainRecipe, dataset: Dataset, images: DeviceImages) -
     order, augmentation = epoch_plan(len(images), recipe.seed, 0, augments(recipe, dataset))
     count = min(len(images), size * recipe.prune.batches)
     return *images.batch(order[:count], augmentation), size
+
+
+def scored(recipe: TrainRecipe, dataset: Dataset) -> Generator[Event, None, tuple[nn.Module, dict[str, Tensor]]]:
+    """The recipe's network at its initial weights, and its scores on the first training batch, before any training.
+
+    Yields Progress on the way, to the sorting that comes next. Raises UserError as the training would.
+    """
+    yield Progress("Building the network", 0, 0)
+    prepare_process()
+    device = resolve(recipe.device)
+    model = network(recipe, dataset, device)
+    images = training_images(recipe, dataset, device)
+    yield Progress("Scoring the weights", 0, 0)
+    scores = yield from scoring(recipe, model, *scoring_batch(recipe, dataset, images))
+    yield Progress("Sorting the scores", 0, 0)
+    return model, scores
 
 
 def scoring(recipe: TrainRecipe, model: nn.Module, batch: Tensor, labels: Tensor, size: int

@@ -94,10 +94,10 @@ def _kernels(subjects: list[Subject], seen: "Beside", row: "Row", channel: int) 
     """The weights that this channel is computed with."""
     from core.inspect.mosaic import Scale, mosaic, tile_for
 
-    names = figures.letters(len(row))
-    found = [(name, weight, subject.network().get_parameter(weight)[channel].detach().float().numpy())
-             for name, subject, look, key in zip(names, subjects, seen.looks, row, strict=True) if key is not None
-             for weight in look.weights[key] if channel < len(subject.network().get_parameter(weight))]
+    networks = [subject.network() for subject in subjects]
+    found = [(name, weight, network.get_parameter(weight)[channel].detach().float().numpy())
+             for name, network, look, key in zip(figures.letters(len(row)), networks, seen.looks, row, strict=True)
+             for weight in look.weights.get(key, ()) if channel < len(network.get_parameter(weight))]
     if not found:
         st.caption("No single kernel makes this channel: several layers' channels were put together before this ReLU.")
         return

@@ -1,5 +1,6 @@
 """What was looked at is remembered: one network and one picture, several side by side, their pictures, a batch."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,21 +62,27 @@ def _pictures(key: str, order: str, width: int, aspect: float, _subjects: list[S
         shown = *seen.channels(row, order, width, aspect), *seen.differences(row, order, width, aspect)
         return [mosaic and (mosaic.png(), span(mosaic.scale.low, mosaic.scale.high)) for mosaic in shown]
 
-    with ThreadPoolExecutor() as pool:  # numpy and the PNG encoder leave Python to others while they work
-        return list(pool.map(drawn, seen.rows))
+    return list(_pool().map(drawn, seen.rows))
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> ThreadPoolExecutor:
+    """numpy and the PNG encoder leave Python to others while they work. One pool for all: new threads for every
+    picture would leave the memory in pieces."""
+    return ThreadPoolExecutor(os.cpu_count())
 
 
 def batch(subject: Subject, root: Path) -> "dict[str, ChannelStatistics] | None":
     """The statistics of every ReLU over a batch of the test set, with progress where it is new; None without one."""
     memory, key = _batches(), subject.key
-    if key not in memory:
+    if (found := memory.get(key)) is None:
         name = subject.facts.dataset
         if name != "Digits" and not data.is_ready(name, root):
             return None
-        memory[key] = _measured(subject, data.load(name, root).test.images[:BATCH])
+        found = memory[key] = _measured(subject, data.load(name, root).test.images[:BATCH])
         while len(memory) > 6:
             memory.pop(next(iter(memory)), None)
-    return memory[key]
+    return found
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,6 +1,7 @@
 """Whose activations the page shows: those of finished models, of a training's epochs, or of a network that is cut."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import streamlit as st
 
 from core import data
 from core.config import Prune, TrainRecipe
+from core.errors import UserError
 from core.models import MODELS, info, saved
 from core.models.saved import Facts
 from core.runs import epochs
@@ -90,8 +92,7 @@ def _epoch(store: RunStore, then: Run) -> list[Subject]:
         st.rerun()  # which ends the ticking
     files = {epoch: epochs.file(run.path, epoch) for epoch in epochs.kept(run.path)}
     if not files:
-        st.info("The first epoch is not over yet: it appears here as soon as it is." if run.active else
-                "This training kept no epochs.", icon=":material/hourglass_empty:")
+        st.info(_why_none(run), icon=":material/hourglass_empty:")
         return []
     if run.has_model:
         files[run.status.epoch] = run.path / MODEL
@@ -109,6 +110,13 @@ def _epoch(store: RunStore, then: Run) -> list[Subject]:
     return [_of_file(f"{run.name}, epoch {epoch}", files[epoch])]
 
 
+def _why_none(run: Run) -> str:
+    if run.recipe.keep_every and not run.status.epoch:
+        return "The first epoch is not over yet: it appears here as soon as it is."
+    return (f"This training keeps no epochs: that is switched off, or one alone is larger than its "
+            f"{run.recipe.keep_mb:,} MB.")
+
+
 def density(store: RunStore, root: Path) -> Source | None:
     """A network before any training, scored once by SNIP, and cut to the density of a slider."""
     choices = {choice.name: choice for choice in data.available(root) if choice.state in ("ready", "bundled")}
@@ -119,13 +127,14 @@ def density(store: RunStore, root: Path) -> Source | None:
                               help="SNIP scores the weights on its first training batch.")
     recipe = TrainRecipe(model=network, dataset=dataset, prune=Prune(), device="cpu")
     memory, key = _memory(), f"{network} {dataset} {root}"
-    if key not in memory:
+    if not (fresh := memory.get(key)):
         light = info(network).macs * recipe.batch_size < QUICK
         if not light and not st.button("Score its weights", icon=":material/content_cut:", type="primary", key="score"):
             return None
+        fresh = _scored(recipe, root)
         memory.clear()
-        memory[key] = _scored(recipe, root)
-    return Source(dataset, lambda: _cut(key, memory[key]))
+        memory[key] = fresh
+    return Source(dataset, lambda: _cut(key, fresh))
 
 
 @st.cache_resource(show_spinner=False)
@@ -158,10 +167,21 @@ def _cut(key: str, fresh: "Fresh") -> list[Subject]:
 def _of_file(name: str, path: Path) -> Subject:
     """The network in a file. Raises UserError if that is gone or damaged."""
     facts = saved.read_facts(path)
-    stamp = path.stat().st_mtime_ns
+    with _still_there(path):
+        stamp = path.stat().st_mtime_ns
     return Subject(name, f"{path} {stamp}", facts, lambda: _network(path, stamp))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _network(path: Path, stamp: int) -> "nn.Module":
-    return saved.read(path).network()
+    with _still_there(path):
+        return saved.read(path).network()
+
+
+@contextlib.contextmanager
+def _still_there(path: Path) -> Iterator[None]:
+    """A training may thin its epochs out between two looks at one."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is gone: choose another one.") from error

@@ -40,18 +40,20 @@ def show(subjects: list[Subject], picture: Picture, root: Path) -> None:
 
 def _prepared(subjects: list[Subject], picture: Picture) -> None:
     """The picture, and what each network gets of it."""
-    views = dict.fromkeys((subject.facts.side, subject.facts.mean, subject.facts.std) for subject in subjects)
     width, height = picture.image.size
     with st.container(horizontal=True, key="prepared"):
         st.image(thumbnail(picture.image), caption=f"{plain(picture.name)}, {width}\u00a0×\u00a0{height}", width=180,
                  alt=f"The picture: {picture.name}")
-        for side in dict.fromkeys(side for side, _, _ in views):
+        for side in dict.fromkeys(subject.facts.side for subject in subjects):
             square = Image.fromarray(to_square(picture.image, side).transpose(1, 2, 0))
             st.image(thumbnail(square), caption=f"What the network sees, {side}\u00a0×\u00a0{side}", width=180,
                      alt=f"The middle square of the picture at {side} by {side} pixels")
-    for _, mean, std in views:
-        st.caption(f"Normalised as in training: red, green and blue in [0, 1], minus {_listed(mean)}, divided by "
-                   f"{_listed(std)}.")
+    shared: dict[tuple, list[str]] = {}
+    for letter, subject in zip(letters(len(subjects)), subjects, strict=True):
+        shared.setdefault((subject.facts.mean, subject.facts.std), []).append(letter)
+    for (mean, std), whose in shared.items():
+        st.caption((f"{', '.join(whose)}: normalised" if len(shared) > 1 else "Normalised") + " as in training: red, "
+                   f"green and blue in [0, 1], minus {_listed(mean)}, divided by {_listed(std)}.")
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -11,7 +11,9 @@ import streamlit as st
 
 from core import data
 from core.config import Prune, Schedule, TrainRecipe, validated
+from core.errors import UserError
 from core.models import MODELS, TORCHVISION
+from core.runs.run import Run
 from pages.parts import importing
 from pages.parts.states import plain
 
@@ -42,6 +44,13 @@ def fill(recipe: TrainRecipe) -> None:
         "augment": next(word for word, value in HABIT.items() if value is recipe.augment),
         **{key: getattr(prune, field) for key, field in PRUNE_KEYS.items()}}
     st.session_state.update(values)
+
+
+def refill(run: Run) -> None:
+    """Put a run's recipe into the form. Raises UserError for a run that is no training."""
+    if not isinstance(run.recipe, TrainRecipe):
+        raise UserError(f"“{run.name}” was not trained here, so there are no settings to take over.")
+    fill(run.recipe)
 
 
 def recipe() -> TrainRecipe:

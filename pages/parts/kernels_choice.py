@@ -1,4 +1,4 @@
-"""Which layer of the models to look at, and how: the same as ?layer=, ?view=, ?channel= and ?mask= in the address."""
+"""Which layer of the models to look at, and how: the same as ?layer=, ?look=, ?channel= and ?mask= in the address."""
 
 from typing import TYPE_CHECKING
 
@@ -6,12 +6,14 @@ import streamlit as st
 
 from core.runs.run import Run
 from pages.parts.kernels_pictures import Look
+from pages.parts.model_choice import from_address, mirrored, to_address
 from pages.parts.states import plain
 
 if TYPE_CHECKING:
     from core.inspect.stored import Row
 
 ALL = "all"
+LAYER, VIEW = "kernels_layer", "kernels_view"  # not "layer" and "view", which are the activations' own
 VIEWS = {"mean": "Mean of inputs", "channel": "One input", "rgb": "Colours", "matrix": "Matrix"}
 
 
@@ -36,18 +38,16 @@ def name(row: "Row") -> str:
 
 def open_layer(layer: str) -> None:
     """Look at a layer; to be called before the page is drawn, as a click does."""
-    st.session_state["layer"] = layer
+    st.session_state[LAYER] = layer
 
 
 def choose_layer(rows: "list[Row]") -> "Row | None":
     """Draw the choice of a layer, with steps to its neighbours; None stands for all."""
     known = {name(row): row for row in rows}
     options = [ALL, *known]
-    _remember("layer", options, options[1])
-    chosen = st.selectbox("Layer", options, key="layer", persist_state="session", width=380,
-                          format_func=lambda layer: _words(layer, known),
-                          help="Every convolution and linear layer, in the network's order.")
-    _mirror("layer", chosen)
+    chosen = mirrored("Layer", LAYER, options, options[1], what="layer", address="layer", width=380,
+                      format_func=lambda layer: _words(layer, known),
+                      help="Every convolution and linear layer, in the network's order.")
     place = options.index(chosen)
     for step, words, side in ((-1, "Previous", "left"), (1, "Next", "right")):
         target = place + step
@@ -69,11 +69,11 @@ def choose_look(row: "Row | None") -> Look:
 
 
 def _choose_view(views: list[str]) -> str:
-    _remember("view", views, views[0])
-    chosen = st.segmented_control("View", views, key="view", required=True, persist_state="session",
+    from_address(VIEW, "look", views, views[0], "view")
+    chosen = st.segmented_control("View", views, key=VIEW, required=True, persist_state="session",
                                   format_func=VIEWS.get, help="Kernels averaged over their input channels, those of "
                                   "one input channel, or three input channels as red, green and blue.")
-    _mirror("view", chosen)
+    to_address(VIEW, "look", chosen)
     return chosen
 
 
@@ -82,21 +82,6 @@ def _choose_channel(last: int) -> int:
         st.session_state["channel"] = last
     return st.number_input("Input channel", 0, last, 0, key="channel", bind="query-params", width=140,
                            help=f"From 0 to {last}.")
-
-
-def _remember(key: str, options: list[str], default: str) -> None:
-    """Let a widget that is to come show what a changed address asks for, else what was chosen, if there is such."""
-    asked = st.query_params.get(key)
-    news = asked != st.session_state.get(f"{key}_in_address")
-    chosen = asked if asked and news else st.session_state.get(key)
-    st.session_state[key] = chosen if chosen in options else default
-
-
-def _mirror(key: str, chosen: str) -> None:
-    """Put the choice into the address."""
-    if st.query_params.get(key) != chosen:
-        st.query_params[key] = chosen
-    st.session_state[f"{key}_in_address"] = chosen
 
 
 def _words(layer: str, known: "dict[str, Row]") -> str:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.runs.run import Run
 from pages.parts.kernels_pictures import Look, Picture, Side, download, pictures
-from pages.parts.states import plain
+from pages.parts.states import plain, span
 
 _TALLEST = 720  # pixels on the screen; of a tall matrix one sees the whole
 _WIDEST, _BAR = 1200, 300  # pixels of a picture at most, and of a colour bar at least
@@ -50,16 +50,12 @@ def _bar(picture: Picture, width: int) -> None:
         f"Colour bar: {picture.label}, from {picture.scale.low:.3g} to {picture.scale.high:.3g}"))
 
 
-def span(picture: Picture) -> str:
-    """From the least to the greatest weight, in print."""
-    return f"{picture.numbers.low:.3g} to {picture.numbers.high:.3g}".replace("-", "−")
-
-
 def described(name: str, layer: str, picture: Picture) -> str:
     """The picture in a sentence, for who cannot see it."""
     numbers = picture.numbers
     what = "a matrix" if picture.view == "matrix" else f"{picture.tiles} kernels"
-    return (f"{layer} of {name}: {what} ({picture.label}) of shape {numbers.size}, weights from {span(picture)}, "
+    return (f"{layer} of {name}: {what} ({picture.label}) of shape {numbers.size}, weights from "
+            f"{span(numbers.low, numbers.high)}, "
             f"{numbers.zeros / numbers.weights:.1%} of them zero.")
 
 
@@ -69,7 +65,7 @@ def _numbers(runs: list[Run], shown: list[Picture]) -> None:
             "Weights": [f"{picture.numbers.weights:,}" for picture in shown],
             "Zeros": [f"{picture.numbers.zeros:,} ({picture.numbers.zeros / picture.numbers.weights:.1%})"
                       for picture in shown],
-            "Range": [span(picture) for picture in shown],
+            "Range": [span(picture.numbers.low, picture.numbers.high) for picture in shown],
             "Different values": [_different(picture) for picture in shown],
             "Outputs all zero": [f"{picture.empty} of {picture.numbers.shape[0]}" for picture in shown]}
     if any(picture.numbers.broken for picture in shown):

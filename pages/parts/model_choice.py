@@ -59,16 +59,25 @@ def mirrored(label: str, key: str, options: Sequence[str], default: str | None =
     An address that changes wins over what was chosen before. One that names no option says so, as a `what`.
     """
     address = address or key
-    st.session_state[key] = _start(key, address, options, default, what)
+    from_address(key, address, options, default, what)
     chosen = st.selectbox(label, options, key=key, persist_state="session", **more)
-    if st.query_params.get(address) != chosen:
-        st.query_params[address] = chosen
-    st.session_state[f"{key}_in_address"] = chosen
+    to_address(key, address, chosen)
     return chosen
 
 
+def from_address(key: str, address: str, options: Sequence[str], default: str | None, what: str) -> None:
+    """Put into the widget to come what the address asks for if that is news, else what was chosen, else the default."""
+    st.session_state[key] = _start(key, address, options, default, what)
+
+
+def to_address(key: str, address: str, chosen: str) -> None:
+    """Put what the widget has into the address."""
+    if st.query_params.get(address) != chosen:
+        st.query_params[address] = chosen
+    st.session_state[f"{key}_in_address"] = chosen
+
+
 def _start(key: str, address: str, options: Sequence[str], default: str | None, what: str) -> str:
-    """What the list shows first: the address if that is news, else what was chosen before, else the default."""
     asked, chosen = st.query_params.get(address), st.session_state.get(key)
     if asked and asked != st.session_state.get(f"{key}_in_address"):
         if asked in options:

@@ -14,7 +14,7 @@ from core.models import info
 from core.training import preview
 from pages.parts.form import short
 from pages.parts.importing import followed
-from pages.parts.states import duration, plain
+from pages.parts.states import duration, plain, size
 
 REMEMBERED = 6
 QUICK = 10e9  # multiply-adds of a batch up to which a preview follows every change by itself
@@ -59,18 +59,20 @@ def _computed(key: str, memory: dict, recipe: TrainRecipe, root: Path, place
               ) -> tuple[preview.Preview, preview.Pace]:
     """The preview and the pace of the recipe, from the memory or with their progress shown at `place`."""
     pace_key = f"{recipe.model} {recipe.dataset} {recipe.batch_size} {recipe.device} {recipe.train_images} {root}"
+    found = []  # of their own: the memory is shared, and forgets
     for name, compute in (key, preview.scored), (pace_key, preview.paced):
-        if name not in memory:
+        if (known := memory.get(name)) is None:
             place.progress(0.0, text="Starting ...")
             results: list[Any] = []
             try:
                 followed(_keeping(compute(recipe, data.load(recipe.dataset, root)), results), place)
             finally:
                 preview.release()
-            memory[name] = results[0]
+            known = memory[name] = results[0]
             while len(memory) > 2 * REMEMBERED:
                 memory.pop(next(iter(memory)), None)
-    return memory[key], memory[pace_key]
+        found.append(known)
+    return found[0], found[1]
 
 
 def _keeping(generator: Generator[Event, None, Any], results: list) -> Generator[Event, None, None]:
@@ -120,10 +122,10 @@ def _figures(cut: preview.Cut, pace: preview.Pace, recipe: TrainRecipe) -> None:
         st.metric("Multiply-adds", short(cut.macs_left), f"{cut.macs_left / cut.macs:.2%} of {short(cut.macs)}",
                   **look,
                   help="For one image, on a machine that skips every zero. Ordinary hardware does not.")
-        st.metric("File, estimated", _bytes(min(sparse, dense)), f"dense: {_bytes(dense)}", **look,
+        st.metric("File, estimated", size(min(sparse, dense)), f"dense: {size(dense)}", **look,
                   help="An estimate: the kept weights in float32, and ideally coded masks.")
-        st.metric("Training, about", duration(pace.seconds), f"{pace.images_per_second:,.0f} images/s",
-                  **look,
+        st.metric("Training, about", duration(pace.epoch_seconds * recipe.epochs),
+                  f"{pace.images_per_second:,.0f} images/s", **look,
                   help=f"From a few steps measured just now: about {duration(pace.epoch_seconds)} an epoch, tests "
                        f"included, {recipe.epochs} epochs. What else the machine does changes it.")
 
@@ -131,10 +133,3 @@ def _figures(cut: preview.Cut, pace: preview.Pace, recipe: TrainRecipe) -> None:
 def _listed(names: list[str], most: int = 6) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(f"`{name}`" for name in names[:most]) + more
-
-
-def _bytes(number: float) -> str:
-    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.0f} B"

@@ -17,6 +17,8 @@ METHODS = {"kmeans": "Share weights (k-means)", "affine": "Round to a grid (bits
 # Three epochs of tuning: without any, few clusters ruin most networks.
 START: dict[str, Quantizing] = {"kmeans": KMeansRecipe(epochs=3), "affine": AffineRecipe()}
 STEPS = [2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+OWN = {"kmeans": {str(number) for number in (0, *range(2, 257))},  # what a layer of its own can have, 0 for float
+       "affine": {str(number) for number in (0, *range(2, 9))}}
 INITS = get_args(KMeansRecipe.model_fields["init"].annotation)
 
 
@@ -61,7 +63,7 @@ def choices(parent: str, kind: str) -> dict[str, int]:
     """The layers that have clusters or bits of their own: a dict to change. The address carries it, too."""
     state, owner = st.session_state, f"{parent} {kind}"
     if "layers" not in state:
-        state["layers"], state["layers_of"] = _parsed(st.query_params.get("layers", "")), owner
+        state["layers"], state["layers_of"] = _parsed(st.query_params.get("layers", ""), kind), owner
     if state["layers_of"] != owner:
         state["layers"], state["layers_of"] = {}, owner
     text = ",".join(f"{name}:{choice}" for name, choice in state["layers"].items())
@@ -73,9 +75,10 @@ def choices(parent: str, kind: str) -> dict[str, int]:
     return state["layers"]
 
 
-def _parsed(text: str) -> dict[str, int]:
+def _parsed(text: str, kind: str) -> dict[str, int]:
+    """The settings in an address, without those that cannot be: there would be no way to take them back."""
     pairs = (item.rpartition(":") for item in text.split(",") if item)
-    return {name: int(choice) for name, _, choice in pairs if choice.isdecimal() and len(choice) <= 3}
+    return {name: int(choice) for name, _, choice in pairs if choice in OWN[kind]}
 
 
 def _sharing() -> None:
@@ -94,7 +97,7 @@ def _sharing() -> None:
 
 def _asked(key: str) -> int | None:
     text = st.query_params.get(key, "")
-    return int(text) if text.isdecimal() and len(text) < 9 else None
+    return int(text) if text in OWN["kmeans"] else None
 
 
 def _rounding() -> None:

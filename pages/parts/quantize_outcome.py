@@ -33,6 +33,8 @@ def draw(run: Run, recipe: Quantizing, found: Plan, root: Path) -> None:
     look: dict[str, Any] = {"border": True, "delta_color": "off", "delta_arrow": "off"}
     layers = [layer for layer in found.layers if layer.choice]
     weights = sum(layer.weights for layer in layers)
+    if not layers:
+        st.warning("Every layer is left out: there is nothing to quantize.", icon=":material/block:")
     bits = 8 * sum(layer.bytes for layer in layers) / max(1, weights)
     with st.container(horizontal=True, key="sums"):
         st.metric("Float", size(found.float_bytes), f"{weights:,} weights", **look,

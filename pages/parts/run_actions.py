@@ -48,8 +48,9 @@ def _duplicate(run: Run) -> None:
 def _cancel(run: Run) -> None:
     asked = (run.path / "cancel").exists()
     if st.button("Cancelling …" if asked else "Cancel", icon=":material/stop_circle:", key="cancel", disabled=asked):
-        launch.cancel(run)
-        st.rerun()
+        with shell.telling():
+            launch.cancel(run)
+            st.rerun()
 
 
 def _resume(run: Run) -> None:
@@ -61,8 +62,10 @@ def _resume(run: Run) -> None:
 
 
 def _rename(store: RunStore, run: Run) -> None:
-    with st.popover("Rename", icon=":material/edit:"), st.form("rename", border=False):
-        name = st.text_input("Name", run.name, max_chars=120, key="name")
+    # Keys of this run and its name: another run starts from its own name, and a new name finds the popover closed.
+    with (st.popover("Rename", icon=":material/edit:", key=f"renaming-{run.id}-{run.name}"),
+          st.form("rename", border=False)):
+        name = st.text_input("Name", run.name, max_chars=120, key=f"name-{run.id}")
         if st.form_submit_button("Save"):
             with shell.telling():
                 store.rename(run.id, name)

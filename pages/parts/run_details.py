@@ -8,6 +8,7 @@ from core.inspect import packed
 from core.runs.run import PACKED, Run
 from core.runs.store import RunStore
 from pages.parts import shell
+from pages.parts.states import plain
 
 LAYERS = {
     "layer": st.column_config.TextColumn("Layer", pinned=True),
@@ -88,7 +89,7 @@ def _settings(store: RunStore, run: Run) -> None:
             if hasattr(type(value), "model_fields"):
                 yield from lines(value, f"{name}: ")
             elif name != "kind":
-                shown = "—" if value is None or value == {} else str(value)
+                shown = "—" if value is None or value == {} else plain(str(value))  # a table's cells are Markdown
                 yield prefix + name.replace("_", " "), shown, field.description or ""
 
     table = pd.DataFrame(list(lines(run.recipe)), columns=["Setting", "Value", "Meaning"])

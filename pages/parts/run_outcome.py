@@ -1,5 +1,7 @@
 """What came out of a run, in a sentence and in figures: each kind of recipe has its own."""
 
+from typing import Any
+
 import streamlit as st
 
 from core.config import AffineRecipe, ImportRecipe, KMeansRecipe
@@ -86,8 +88,10 @@ def _before_and_after(run: Run, rows: list[dict]) -> None:
     status, before = run.status, run.status.summary.get("parent_accuracy")
     accuracy = status.test_accuracy
     known = before is not None and accuracy is not None
-    st.metric("Test accuracy", percent(accuracy), f"{100 * (accuracy - before):+.2f} points" if known else None,
-              border=True, help=f"Before: {percent(before)}." if known else None)
+    points = 100 * (accuracy - before) if known else 0.0
+    same: dict[str, Any] = {"delta_color": "off", "delta_arrow": "off"} if abs(points) < 0.005 else {}
+    st.metric("Test accuracy", percent(accuracy), (f"{points:+.2f} points" if not same else "as before") if known
+              else None, border=True, help=f"Before: {percent(before)}." if known else None, **same)
     if (run.path / PACKED).exists():
         packed, whole = _on_disk(run, PACKED), _on_disk(run, MODEL)
         st.metric("Packed file", size(packed), f"float: {size(whole)}", delta_color="off", delta_arrow="off",

@@ -43,8 +43,8 @@ def show(store: RunStore) -> None:
         st.caption("Choose a row to open its run.")
         _live(store, any(run.active for run in runs))
     if damaged:
-        st.warning(f"These folders in {store.root} hold runs that cannot be read: {', '.join(damaged)}. Mend their "
-                   "config.json, or remove them.", icon=":material/broken_image:")
+        st.warning(f"These folders in {plain(str(store.root))} hold runs that cannot be read: {', '.join(damaged)}. "
+                   "Mend their config.json, or remove them.", icon=":material/broken_image:")
     _trash(store)
 
 

@@ -34,14 +34,14 @@ def _lineage(store: RunStore, run: Run) -> None:
     """The models that led here, each a link to its run."""
     if not (ancestors := store.lineage(run.id)[:-1]):
         if run.config.parent:
-            st.caption("The run that it was made from was deleted.")
+            st.caption("The run that it was made from was deleted, or is damaged.")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="lineage"):
         st.markdown("Made from", width="content")
         for ancestor in ancestors:
             st.page_link("pages/runs.py", label=plain(ancestor.name), query_params={"run": ancestor.id},
                          icon=":material/account_tree:", width="content",
-                         help=f"{describe(ancestor.recipe)}, {percent(ancestor.status.test_accuracy)} right.")
+                         help=f"{plain(describe(ancestor.recipe))}, {percent(ancestor.status.test_accuracy)} right.")
             st.markdown(":material/arrow_forward:", width="content")
         st.markdown(f"**{plain(run.name)}**", width="content")
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.inspect.distributions import Drawn
 from pages.parts import weights_data
+from pages.parts.states import plain
 from pages.parts.weights_choice import Asked
 
 
@@ -20,7 +21,7 @@ def draw(asked: Asked) -> None:
     _figures(asked, shown)
     for name in asked.names:
         if name not in shown:
-            st.info(f"{name} has no layer {asked.layer}.", icon=":material/hide_source:")
+            st.info(f"{plain(name)} has no layer {plain(asked.layer)}.", icon=":material/hide_source:")
     st.altair_chart(distributions.chart(shown, asked.names, asked.view, asked.log), key="distribution",
                     alt=distributions.described(shown, f"{asked.view} of the weights of {asked.what}"))
     st.caption(f"{_counted(asked, shown)} Turn the wheel over the picture to zoom, drag to move, double-click to go "
