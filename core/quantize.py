@@ -9,7 +9,8 @@ import sys
 
 from core.config import AffineRecipe, KMeansRecipe, Quantizing, validated
 from core.errors import UserError
-from core.runs.run import Run
+from core.models.saved import read_facts
+from core.runs.run import MODEL, Run
 from core.runs.store import RunStore
 from core.terminal import Parser, answer, help_of
 
@@ -70,7 +71,18 @@ def _created(store: RunStore, options: argparse.Namespace) -> Run:
         parent = store.get(options.run)
     except UserError as error:
         raise UserError(f"RUN: {error}") from None
+    if recipe.layers and parent.has_model:
+        _check_layers(parent, recipe)
     return store.create(recipe, options.name, parent.id)
+
+
+def _check_layers(parent: Run, recipe: Quantizing) -> None:
+    from core.compress.layers import chosen_layers  # brings torch
+
+    try:
+        chosen_layers(read_facts(parent.path / MODEL), recipe)
+    except UserError as error:
+        raise UserError(f"--layers: {error}") from None
 
 
 def recipe_of(options: argparse.Namespace) -> Quantizing:

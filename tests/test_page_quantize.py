@@ -12,10 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from core import data
 from core.compress import codec
+from core.compress.layers import quantized
 from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Prune
 from core.events import Quantized
 from core.inspect import packed, sensitivity
-from core.inspect.plan import quantized
 from core.models import build, saved
 from core.models.saved import Facts
 from core.quantize import command

@@ -7,10 +7,11 @@ from core.compress import codec
 from core.compress.affine import Affine
 from core.compress.distortion import snr
 from core.compress.kmeans import Codebook, share_weights
+from core.compress.layers import layer_names, quantized
 from core.config import AffineRecipe, KMeansRecipe
 from core.errors import UserError
 from core.inspect import plan as planning
-from core.inspect.plan import LayerPlan, Plan, layer_names, plan, quantized, setting, tuning_seconds
+from core.inspect.plan import LayerPlan, Plan, plan, setting, tuning_seconds
 from core.models import build
 from core.models.saved import Facts, SavedModel
 
@@ -47,7 +48,7 @@ def packed_bytes(saved, recipe, packed=None):
     card = codec.Card(network=facts.model, classes=facts.classes, mean=facts.mean, std=facts.std, side=facts.side,
                       recipes=chain)
     items = {name: quantized(saved.state[name], name, recipe, (packed or {}).get(name))
-             for name in layer_names(saved, recipe)}
+             for name in layer_names(saved.facts, recipe)}
     state = {name: tensor if items.get(name) is None else items[name] for name, tensor in saved.state.items()}
     return len(codec.pack(state, card, recipe.rest)[0])
 
@@ -100,7 +101,7 @@ def test_one_more_setting_quantizes_one_more_layer(lenet, monkeypatch):
                         lambda weight, name, *rest: tried.append(name) or quantized(weight, name, *rest))
     known = {}
     first, events = planned(lenet, KMeansRecipe(), known)
-    assert tried == layer_names(lenet, KMeansRecipe())
+    assert tried == layer_names(lenet.facts, KMeansRecipe())
     assert [event.total for event in events] == [sum(lenet.state[name].numel() for name in tried)] * len(tried)
     assert [event.done for event in events] == sorted({event.done for event in events})
 
@@ -140,7 +141,7 @@ def test_rounding_shared_weights_rounds_their_centroids(lenet):
 
 def test_batchnorm_comes_last_and_only_if_asked():
     saved = saved_model("ResNet20", build("ResNet20", 10).state_dict())
-    plain, more = layer_names(saved, KMeansRecipe()), layer_names(saved, AffineRecipe(batchnorm=True))
+    plain, more = layer_names(saved.facts, KMeansRecipe()), layer_names(saved.facts, AffineRecipe(batchnorm=True))
     assert more[:len(plain)] == plain
     assert "bn1.weight" in more[len(plain):]
     assert quantized(saved.state["bn1.weight"], "bn1.weight", AffineRecipe()).axis is None

@@ -152,11 +152,14 @@ def test_json_ends_standard_output_with_one_object(store, trained, capsys, words
     assert len(levels.centroids) <= 4 if kind == "kmeans" else levels.bits == 6
 
 
-def test_a_layer_that_is_none_is_exit_1_and_its_sentence(store, trained, capsys):
-    assert quantize.main([trained.id, "--layers", "conv9.weight=3", "--device", "cpu"]) == 1
-    err = capsys.readouterr().err
-    assert "The run failed: conv9.weight is not a weight that can be quantized; known are 0.weight, 5.weight." in err
-    assert store.list()[0].state == "failed"
+@pytest.mark.parametrize(("layers", "sentence"), [
+    (["conv9.weight=3"], "conv9.weight is not a weight that can be quantized; known are 0.weight, 5.weight."),
+    (["0.weight=0", "5.weight=0"], "Every layer is left out: there is nothing to quantize.")])
+def test_layers_that_cannot_be_make_no_run(store, trained, capsys, layers, sentence):
+    before = store.list()
+    assert quantize.main([trained.id, "--layers", *layers, "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == f"python -m core.quantize: --layers: {sentence}\n"
+    assert store.list() == before
 
 
 def test_resume_continues_a_cancelled_tuning(store, trained, digits, capsys):

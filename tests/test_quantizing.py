@@ -168,9 +168,9 @@ def test_a_layer_may_be_left_as_it_is(pruned, digits):
     assert next(event for event in events if isinstance(event, Quantized)).layers.keys() == {HEAD}
 
 
-def test_all_layers_may_be_left_as_they_are(parent, digits):
-    job, _ = quantized(kmeans(**TUNED, recalibrate=False, layers={CONV: 0, HEAD: 0}), parent, digits)
-    assert_same({"model": job.result()["model"]}, {"model": parent.state})
+def test_something_must_be_quantized(parent, digits):
+    with pytest.raises(UserError, match=r"^Every layer is left out: there is nothing to quantize\.$"):
+        quantized(kmeans(**TUNED, layers={CONV: 0, HEAD: 0}), parent, digits)
 
 
 def test_eight_bits_on_top_of_clusters_round_the_centroids(pruned, digits):

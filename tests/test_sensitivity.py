@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from core.charts import sensitivity as picture
+from core.compress.layers import layer_names, quantized
 from core.config import AffineRecipe, KMeansRecipe
 from core.data import Dataset, ImageSet
 from core.errors import UserError
-from core.inspect.plan import LayerPlan, layer_names, quantized
+from core.inspect.plan import LayerPlan
 from core.inspect.sensitivity import Measured, Scan, file_name, load, missing, scan
 from core.models import build
 from core.models.saved import Facts, SavedModel
@@ -61,7 +62,7 @@ def test_each_layer_alone_as_a_second_implementation_has_it(saved, toy, tmp_path
     inputs, labels = normalised(toy.test.images), torch.from_numpy(toy.test.labels)
     with torch.inference_mode():
         before = saved.network()(inputs).argmax(1) == labels
-        for name in layer_names(saved, RECIPE):
+        for name in layer_names(saved.facts, RECIPE):
             network = saved.network()
             network.load_state_dict({name: quantized(saved.state[name], name, RECIPE).decode()}, strict=False)
             after = network(inputs).argmax(1) == labels
@@ -78,14 +79,14 @@ def test_the_model_is_as_it_was(saved, toy, tmp_path):
 
 def test_progress_counts_the_images_of_all_layers(saved, toy, tmp_path):
     _, events = scanned(saved, toy, RECIPE, tmp_path, images=100)
-    layers = len(layer_names(saved, RECIPE))
+    layers = len(layer_names(saved.facts, RECIPE))
     assert {event.total for event in events} == {100 * (layers + 1)}
     assert [event.done for event in events] == [100 * step for step in range(layers + 1)]
-    assert events[-1].stage == layer_names(saved, RECIPE)[-1]
+    assert events[-1].stage == layer_names(saved.facts, RECIPE)[-1]
 
 
 def test_a_stopped_scan_goes_on_where_it_was(saved, toy, tmp_path):
-    names, generator = layer_names(saved, RECIPE), scan(saved, toy, RECIPE, tmp_path, images=100)
+    names, generator = layer_names(saved.facts, RECIPE), scan(saved, toy, RECIPE, tmp_path, images=100)
     for _ in range(4):  # the network as it was, two layers, and into the third
         next(generator)
     generator.close()
@@ -99,7 +100,7 @@ def test_a_stopped_scan_goes_on_where_it_was(saved, toy, tmp_path):
 
 
 def test_a_setting_of_one_layer_scans_that_layer(saved, toy, tmp_path):
-    names = layer_names(saved, RECIPE)
+    names = layer_names(saved.facts, RECIPE)
     scanned(saved, toy, RECIPE, tmp_path, images=100)
     finer = RECIPE.model_copy(update={"layers": {names[0]: 16, names[1]: 0}})
     known = load(tmp_path, finer, 100)
@@ -127,7 +128,7 @@ def test_a_damaged_file_is_measured_again(saved, toy, tmp_path, content):
 
 
 def test_a_layer_that_is_not_finite_is_named(saved, toy, tmp_path):
-    name = layer_names(saved, RECIPE)[0]
+    name = layer_names(saved.facts, RECIPE)[0]
     broken = SavedModel(saved.facts, {**saved.state, name: torch.full_like(saved.state[name], torch.nan)})
     with pytest.raises(UserError, match=name):
         scanned(broken, toy, RECIPE, tmp_path, images=100)

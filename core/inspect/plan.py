@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.compress.affine import Affine, quantize, quantize_codebook
+from core.compress.affine import Affine
 from core.compress.distortion import snr
-from core.compress.kmeans import Codebook, batchnorm_weights, share_weights
+from core.compress.kmeans import Codebook
+from core.compress.layers import choice_of, layer_names, quantized
 from core.compress.layout import DTYPES, Writer, coded_bytes
 from core.config import KMeansRecipe, Quantizing
-from core.errors import UserError
 from core.events import Progress
-from core.models import skeleton
-from core.models.parameters import prunable
 from core.models.saved import SavedModel
 
 Item = Tensor | Codebook | Affine
@@ -75,7 +73,7 @@ def plan(saved: SavedModel, recipe: Quantizing, known: MutableMapping[str, objec
         layer that is left out stays as it is there.
     Raises UserError for a layer that cannot be quantized, or that the network does not have.
     """
-    names, packed = layer_names(saved, recipe), packed or {}
+    names, packed = layer_names(saved.facts, recipe), packed or {}
     weights, done = sum(saved.state[name].numel() for name in names), 0
     for name in names:
         key = setting(recipe, name)
@@ -88,39 +86,6 @@ def plan(saved: SavedModel, recipe: Quantizing, known: MutableMapping[str, objec
     layers = [known[setting(recipe, name)] for name in names]
     packed = sum(layer.bytes + (layer.levels or 0) for layer in layers) + rest + _CARD + _ENTRY * len(saved.state)
     return Plan(layers, sum(tensor.numel() * tensor.itemsize for tensor in saved.state.values()), round(packed))
-
-
-def layer_names(saved: SavedModel, recipe: Quantizing) -> list[str]:
-    """The weights that the recipe may quantize, in the network's order, BatchNorm's last.
-
-    Raises UserError for a layer of the recipe that is none of them.
-    """
-    model = skeleton(saved.facts.model, len(saved.facts.classes))
-    names = [*prunable(model), *(batchnorm_weights(model) if recipe.batchnorm else ())]
-    if unknown := next((name for name in recipe.layers if name not in names), None):
-        raise UserError(f"{unknown} is not a weight that can be quantized; known are {', '.join(names)}.")
-    return names
-
-
-def quantized(weight: Tensor, name: str, recipe: Quantizing, before: Item | None = None) -> Codebook | Affine | None:
-    """The weight as the recipe has it, before any tuning; None for a layer that it leaves as it is.
-
-    before: what stands for the weight in the packed file that it comes from.
-    """
-    if not (choice := choice_of(recipe, name)):
-        return None
-    if isinstance(recipe, KMeansRecipe):
-        return share_weights(weight, choice, recipe.keep_zeros, recipe.init.replace("k-means", "kmeans"), recipe.seed,
-                             name)
-    if isinstance(before, Codebook):
-        return quantize_codebook(before, choice, recipe.symmetric, recipe.range)
-    axis = 0 if recipe.per_channel and weight.ndim > 1 else None  # a channel of BatchNorm is a single number
-    return quantize(weight, choice, axis, recipe.symmetric, recipe.range, name)
-
-
-def choice_of(recipe: Quantizing, name: str) -> int:
-    """Clusters or bits of one layer; 0 leaves it as it is."""
-    return recipe.layers.get(name, recipe.clusters if isinstance(recipe, KMeansRecipe) else recipe.bits)
 
 
 def setting(recipe: Quantizing, name: str = "") -> str:

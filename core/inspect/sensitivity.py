@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from core.compress.layers import choice_of, layer_names, quantized
 from core.config import Quantizing
 from core.data import Dataset, subset
 from core.data.batches import DeviceImages
 from core.events import Progress
 from core.files import write_atomically
-from core.inspect.plan import Item, choice_of, layer_names, quantized, setting
+from core.inspect.plan import Item, setting
 from core.models.saved import SavedModel
 
 IMAGES = 1000
@@ -99,7 +100,7 @@ def load(folder: Path, recipe: Quantizing, images: int = IMAGES, of: int = 0) ->
 
 def missing(saved: SavedModel, recipe: Quantizing, known: Scan) -> list[str]:
     """The layers that a scan would measure: those that the recipe quantizes and that are not known yet."""
-    return [name for name in layer_names(saved, recipe) if choice_of(recipe, name) and name not in known.layers]
+    return [name for name in layer_names(saved.facts, recipe) if choice_of(recipe, name) and name not in known.layers]
 
 
 def file_name(recipe: Quantizing, images: int = IMAGES) -> str:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from core import data
 from core.compress import codec, recalibrate
-from core.compress.affine import Affine
 from core.compress.codec import Card, Ledger
-from core.compress.kmeans import Codebook, batchnorm_weights
+from core.compress.kmeans import batchnorm_weights
+from core.compress.layers import Item
 from core.config import Quantizing
 from core.data import Dataset
 from core.data.batches import DeviceImages, epoch_plan
@@ -18,7 +18,6 @@ from core.events import Progress
 from core.models.saved import Facts, SavedModel
 from core.training.evaluate import evaluating
 
-Item = Codebook | Affine
 CALIBRATION = 2_500  # training images from which BatchNorm's statistics are estimated anew
 CALIBRATION_BATCH = 250
 

@@ -13,18 +13,18 @@ from core import data
 from core.compress.codec import Packed
 from core.compress.distortion import snr
 from core.compress.kmeans import Codebook
+from core.compress.layers import Item, chosen_layers, quantized
 from core.compress.layout import coded_bytes
 from core.config import AffineRecipe, KMeansRecipe
 from core.errors import UserError
 from core.events import EpochEnd, Event, Finished, Note, Progress, Quantized
-from core.inspect.plan import choice_of, layer_names, quantized
 from core.models import check
 from core.models.parameters import prunable
 from core.models.saved import Facts, SavedModel
 from core.training import setup
 from core.training.device import prepare_process, resolve
 from core.training.evaluate import evaluating
-from core.training.packing import Item, Outcome, Packing, facts_after
+from core.training.packing import Outcome, Packing, facts_after
 from core.training.tune import Tuning
 
 
@@ -54,8 +54,8 @@ class Quantizing:
         yield from data.prepare(self.parent.facts.dataset, self.data_root)
         self._load()
         network = self.parent.network().to(self.device, memory_format=torch.channels_last)
-        weights = {name: network.get_parameter(name).detach() for name in layer_names(self.parent, self.recipe)
-                   if choice_of(self.recipe, name)}
+        weights = {name: network.get_parameter(name).detach()
+                   for name in chosen_layers(self.parent.facts, self.recipe)}
         yield Note(f"{self.parent.facts.model} on {self.parent.facts.dataset}: {len(weights)} layers to quantize, on "
                    f"{self.device}.")
         if self._from is None:
