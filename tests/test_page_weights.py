@@ -12,6 +12,7 @@ from core.compress import affine, codec, kmeans
 from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
 from core.models import build, saved
 from core.runs.run import MODEL, PACKED, write_status
+from pages.parts.states import plain
 
 ENTRY = Path(__file__).parent.parent / "streamlit_app.py"
 CLASSES = tuple("0123456789")
@@ -180,7 +181,7 @@ def test_networks_that_differ_are_compared_by_eye_only(finished, dense):
     assert len(charts(app)) == 1
     app.selectbox(key="weights_layer").select("conv1.weight").run()
     assert not app.exception
-    assert "A: Dense has no layer conv1.weight" in texts(app)
+    assert plain("A: Dense") + " has no layer conv1.weight" in texts(app)
     assert figures(app)["Weights"] == ("432", "")
 
 
@@ -215,7 +216,7 @@ def test_a_layer_that_diverged_leaves_the_others(finished, lenet):
 def test_a_damaged_file_is_a_sentence(dense):
     (dense.path / MODEL).write_bytes(b"\x10" * 100)
     app = opened()
-    assert str(dense.path) in app.error[0].value
+    assert plain(str(dense.path)) in app.error[0].value
 
 
 def test_picture_bins_and_scale_are_in_the_address(dense):
