@@ -402,7 +402,7 @@ def test_a_quantized_run_shows_before_and_after(app, store, trained, state):
     links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
     assert links["trained"] == f"run={trained.id}"
     assert links["Quantize"] == f"run={run.id}"
-    assert links["Compare weights"] == f"a={trained.id}&b={run.id}"
+    assert links["Weights"] == f"a={trained.id}&b={run.id}"
     assert [button.label.partition(" (")[0] for button in app.get("download_button")] == ["Packed", "Weights"]
 
 

@@ -29,12 +29,15 @@ def show(store: RunStore, run: Run) -> None:
 
 def _links(run: Run) -> None:
     """Where to go on with the result."""
-    st.page_link("pages/quantize.py", label="Quantize", icon=":material/grain:", query_params={"run": run.id},
-                 width="content", help="Fewer values for its weights, and a smaller file.")
     both = {"a": run.config.parent, "b": run.id} if run.config.parent else {"a": run.id}
-    st.page_link("pages/weights.py", label="Compare weights" if run.config.parent else "Weights",
-                 icon=":material/ssid_chart:", query_params=both, width="content",
-                 help="How its weights are distributed, beside those that it was made from.")
+    beside = ", beside those that it was made from" if run.config.parent else ""
+    for page, label, icon, query, text in (
+            ("quantize", "Quantize", "grain", {"run": run.id}, "Fewer values for its weights, and a smaller file."),
+            ("weights", "Weights", "ssid_chart", both, f"How its weights are distributed{beside}."),
+            ("activations", "Activations", "blur_on", both, "What every ReLU makes of a picture."),
+            ("kernels", "Kernels", "grid_view", both, f"Its kernels{beside}.")):
+        st.page_link(f"pages/{page}.py", label=label, icon=f":material/{icon}:", query_params=query, width="content",
+                     help=text)
 
 
 def _duplicate(run: Run) -> None:

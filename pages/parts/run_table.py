@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.runs.run import MODEL, PACKED, Run
 from core.runs.store import RunStore, describe
-from pages.parts import shell
+from pages.parts import import_network, shell
 from pages.parts.states import LOOKS, plain
 
 COLUMNS = {
@@ -39,13 +39,22 @@ def show(store: RunStore) -> None:
         with st.container(horizontal=True):
             st.page_link("pages/home.py", label="Quick tour", icon=":material/potted_plant:")
             st.page_link("pages/train.py", label="Train", icon=":material/content_cut:")
+            _import(store)
     else:
-        st.caption("Choose a row to open its run.")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Choose a row to open its run.", width="stretch")
+            _import(store)
         _live(store, any(run.active for run in runs))
     if damaged:
         st.warning(f"These folders in {plain(str(store.root))} hold runs that cannot be read: {', '.join(damaged)}. "
                    "Mend their config.json, or remove them.", icon=":material/broken_image:")
     _trash(store)
+
+
+def _import(store: RunStore) -> None:
+    if st.button("Import a network …", icon=":material/upload_file:", key="import_network", width="content",
+                 help="A checkpoint from elsewhere: .safetensors, .pt, .pth or .th."):
+        import_network.dialog(store, shell.data())
 
 
 def _live(store: RunStore, active: bool) -> None:

@@ -59,7 +59,7 @@ def _live(store: RunStore, then: Run) -> None:
         rows = store.epochs(run.id)
         _progress(run) if run.active else _outcome(store, run)
         run_outcome.figures(run, rows)
-        if run.recipe.epochs:
+        if run.recipe.epochs > 1:  # one point is no curve
             _curves(run, rows)
         if run.recipe.kind in ("kmeans", "affine"):
             st.caption("The weights are quantized and computed with in float: the size is real, a speed-up is not.")
