@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import ImportRecipe, KMeansRecipe
 from core.runs import launch
+from core.runs.run import BEST, write_status
 from pages.parts.states import plain
 from tests.sample_runs import RECIPE, sample_run
 
@@ -192,6 +193,15 @@ def test_the_weights_can_be_taken(store):
     (button,) = opened(run.id).get("download_button")
     assert button.label.startswith("Weights")
     assert not opened(sample_run(store, "failed", done=0).id).get("download_button")
+
+
+def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):
+    run = sample_run(store, test_accuracy=0.8, best_accuracy=0.9)
+    (run.path / BEST).write_bytes(b"better weights")
+    assert [button.label for button in opened(run.id).get("download_button")] == ["Weights (7 B)", "Best weights (14 B)"]
+    write_status(run.path, run.status.model_copy(update={"test_accuracy": 0.9}))
+    assert len(opened(run.id).get("download_button")) == 1
+
 
 
 @pytest.mark.parametrize("state", ["created", "cancelled", "interrupted", "failed", "finished"])

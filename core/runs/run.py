@@ -24,6 +24,7 @@ except ImportError:
     fcntl = None
 
 MODEL = "model.safetensors"  # a result: weights in float, quantized ones decoded
+BEST = "best.safetensors"  # the weights of the epoch with the best test accuracy
 PACKED = "packed.safetensors"  # a quantized result as its packed file
 SOURCE = "source"  # the file that an import takes over
 

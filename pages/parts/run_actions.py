@@ -5,10 +5,10 @@ from pathlib import Path
 import streamlit as st
 
 from core.runs import launch
-from core.runs.run import MODEL, PACKED, Run
+from core.runs.run import BEST, MODEL, PACKED, Run
 from core.runs.store import RunStore
 from pages.parts import shell
-from pages.parts.states import size
+from pages.parts.states import percent, size
 
 
 def show(store: RunStore, run: Run) -> None:
@@ -92,6 +92,9 @@ def _download(run: Run) -> None:
         _file(path, "Weights", f"{name}.safetensors", "download", (
             "In float, as a safetensors file: the last epoch's, or the quantized ones decoded. Pruned weights are "
             "exactly 0."))
+    if (path := run.path / BEST).exists() and not run.active and run.status.best_accuracy != run.status.test_accuracy:
+        _file(path, "Best weights", f"{name}-best.safetensors", "best", (
+            f"In float, of the epoch that was best on the test images: {percent(run.status.best_accuracy)}."))
 
 
 def _file(path: Path, label: str, name: str, key: str, text: str) -> None:
