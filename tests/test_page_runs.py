@@ -198,7 +198,8 @@ def test_the_weights_can_be_taken(store):
 def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):
     run = sample_run(store, test_accuracy=0.8, best_accuracy=0.9)
     (run.path / BEST).write_bytes(b"better weights")
-    assert [button.label for button in opened(run.id).get("download_button")] == ["Weights (7 B)", "Best weights (14 B)"]
+    labels = [button.label for button in opened(run.id).get("download_button")]
+    assert labels == ["Weights (7 B)", "Best weights (14 B)"]
     write_status(run.path, run.status.model_copy(update={"test_accuracy": 0.9}))
     assert len(opened(run.id).get("download_button")) == 1
 
