@@ -1,1 +1,3 @@
-"""Secateur's engine: everything that a page shows or a command does, without Streamlit."""
+"""Secateur's engine: all that the pages and the commands do, without Streamlit."""
+
+__version__ = "0.1.0"

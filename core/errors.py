@@ -1,5 +1,5 @@
-"""The one exception whose text is meant for the person in front of the screen."""
+"""The exception whose text is shown to the user."""
 
 
 class UserError(Exception):
-    """What went wrong and what to do about it, in one sentence that is shown as it is."""
+    """An error that the user can correct. The text says what went wrong and what to do about it."""

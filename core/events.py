@@ -1,28 +1,71 @@
-"""What a recipe tells the world while it runs: frozen facts, in the order in which they became true.
+"""The events that a recipe yields while it runs.
 
-A recipe is a generator of these. The worker writes them down, the command line prints them, a test lists them, and
-a cancel falls between two of them. Every field is plain data, so that an event is one line of `events.jsonl`.
+A recipe is a generator of events, in the order in which they happened. The worker writes them to a
+file, the command line prints them, a test lists them, and a run can be cancelled between two of
+them. Every field is plain data, so that an event is one line of `events.jsonl`.
 """
 
 import dataclasses
 import time
 from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Summary(BaseModel):
+    """The figures of a finished run, under the names that `--json` prints.
+
+    Accuracies are fractions of the test images, in [0, 1]. A figure is None where the recipe does
+    not have it.
+
+    model: name of the network. dataset: name of the data set that it was tested on.
+    density: fraction of the prunable weights that is kept, in (0, 1].
+    kept: number of prunable weights that are kept. prunable: number of all prunable weights.
+    epochs: number of epochs that were trained. test_accuracy: accuracy of the resulting network.
+    best_accuracy: accuracy of the best epoch. test_loss: mean cross entropy in nats.
+    train_seconds: time spent on training steps. images_per_second: training images per second.
+    device: name of the device that did the work. parent_accuracy: accuracy before quantization.
+    float_bytes: size of all tensors uncompressed. packed_bytes: size of the packed file.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    dataset: str
+    density: float
+    kept: int
+    prunable: int
+    epochs: int
+    test_accuracy: float
+    best_accuracy: float
+    test_loss: float | None = None
+    train_seconds: float
+    images_per_second: float
+    device: str
+    parent_accuracy: float | None = None
+    float_bytes: int | None = None
+    packed_bytes: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures that this recipe has, as JSON-ready plain data."""
+        return self.model_dump(exclude_none=True)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Base of all events; `time` is seconds since the epoch (UTC)."""
+    """The base of all events. `time` is in seconds since the epoch (UTC)."""
 
     time: float = field(default_factory=time.time, kw_only=True)
 
-    def to_dict(self) -> dict:
-        """The event as JSON-ready plain data, with its kind under "event"."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON-ready plain data, with its kind under "event"."""
         return {"event": type(self).__name__.lower(), **dataclasses.asdict(self)}
 
 
 @dataclass(frozen=True)
 class Note(Event):
-    """A sentence for the log; `level` is "info" or "warning"."""
+    """A sentence for the log. `level` is "info" or "warning"."""
 
     text: str
     level: str = "info"
@@ -33,10 +76,11 @@ class Note(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """`done` of `total` units of `stage` are finished; `total` 0 means that nobody knows how many there are.
+    """The progress of one stage: `done` of `total` units are finished.
 
-    `stage` is a word or two for a person, such as "Downloading CIFAR10" or "Epoch 3 of 70"; `unit` is what is
-    counted ("batches", "bytes", "images"). `loss` is the running mean training loss of the stage, where there is one.
+    stage: a word or two for a person, such as "Downloading CIFAR10" or "Epoch 3 of 70".
+    total: 0 if the number of units is unknown. unit: the things that are counted ("batches",
+    "bytes", "images"). loss: running mean of the training loss in this stage, or None.
     """
 
     stage: str
@@ -46,12 +90,14 @@ class Progress(Event):
     loss: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.done:,} of {self.total:,} {self.unit}" if self.total else f"{self.stage} ..."
+        if not self.total:
+            return f"{self.stage} ..."
+        return f"{self.stage}: {self.done:,} of {self.total:,} {self.unit}"
 
 
 @dataclass(frozen=True)
 class Pruned(Event):
-    """The masks are chosen: `layers` maps a parameter's name to `[kept, total]` weights."""
+    """The masks are chosen. `layers` maps a parameter's name to its `[kept, total]` weights."""
 
     kept: int
     prunable: int
@@ -61,13 +107,27 @@ class Pruned(Event):
         return f"Kept {self.kept:,} of {self.prunable:,} weights ({self.kept / self.prunable:.2%})."
 
 
+class QuantizedLayer(TypedDict):
+    """The figures of one layer after quantization.
+
+    weights: number of weights in the layer. levels: number of different values that they have,
+    without zero where pruned weights stay zero. bits: bits of an index of fixed length.
+    bytes: size of the layer in the packed file. snr: signal-to-noise ratio in decibels, None if
+    quantization changed nothing.
+    """
+
+    weights: int
+    levels: int
+    bits: int
+    bytes: int
+    snr: float | None
+
+
 @dataclass(frozen=True)
 class Quantized(Event):
-    """The layers are quantized. `layers` maps a parameter's name to its figures: `weights` in all, `levels` (different
-    values, 0 aside where zeros are pinned), `bits` of an index of fixed length, `bytes` as coded in the packed file,
-    `snr` in decibels (None where nothing was lost)."""
+    """The layers are quantized. `layers` maps a parameter's name to its figures."""
 
-    layers: dict[str, dict]
+    layers: dict[str, QuantizedLayer]
 
     def __str__(self) -> str:
         weights = sum(layer["weights"] for layer in self.layers.values())
@@ -76,11 +136,13 @@ class Quantized(Event):
 
 @dataclass(frozen=True)
 class EpochEnd(Event):
-    """One epoch is over. `epoch` counts from 1. Losses are mean cross entropies in nats, accuracies are in [0, 1].
+    """An epoch is over. Losses are mean cross entropies in nats, accuracies are in [0, 1].
 
-    `train_loss` and `train_accuracy` are means over the epoch's batches as they were trained on (augmented, in
-    training mode). `lr` is the rate of the epoch's last step; `images_per_second` counts training images only;
-    `train_seconds` is the training time of this epoch, `seconds` that and its evaluation.
+    epoch: number of the epoch, counted from 1. epochs: number of epochs in the whole run.
+    train_loss, train_accuracy: means over the batches of the epoch, as they were trained on
+    (augmented, in training mode). test_loss, test_accuracy: measured on the test images after the
+    epoch. lr: learning rate of the last step. images_per_second: training images per second of
+    training. train_seconds: training time of this epoch. seconds: the same plus the evaluation.
     """
 
     epoch: int
@@ -95,17 +157,23 @@ class EpochEnd(Event):
     seconds: float
 
     def __str__(self) -> str:
-        return (f"Epoch {self.epoch}/{self.epochs}: "
-                f"train loss {self.train_loss:.4f}, accuracy {self.train_accuracy:.2%}; "
-                f"test loss {self.test_loss:.4f}, accuracy {self.test_accuracy:.2%}; "
-                f"lr {self.lr:.3g}, {self.images_per_second:,.0f} images/s")
+        return (
+            f"Epoch {self.epoch}/{self.epochs}: "
+            f"train loss {self.train_loss:.4f}, accuracy {self.train_accuracy:.2%}; "
+            f"test loss {self.test_loss:.4f}, accuracy {self.test_accuracy:.2%}; "
+            f"lr {self.lr:.3g}, {self.images_per_second:,.0f} images/s"
+        )
 
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The recipe is done; `summary` holds the result's figures, under the names that `--json` prints."""
+    """The recipe is done. `summary` holds the figures of its result."""
 
-    summary: dict
+    summary: Summary
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON-ready plain data, without the figures that are None."""
+        return super().to_dict() | {"summary": self.summary.to_dict()}
 
     def __str__(self) -> str:
-        return f"Finished: test accuracy {self.summary['test_accuracy']:.2%}."
+        return f"Finished: test accuracy {self.summary.test_accuracy:.2%}."

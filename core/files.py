@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: a reader sees the old file or the new one, never a part of it."""
 
 import contextlib
 import os
@@ -9,21 +9,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object], lasting: bool = True) -> None:
-    """Put `content` (bytes, or a function that writes them) at `path`: temporary file, fsync, rename.
+def write_atomically(
+    path: Path, content: bytes | Callable[[BinaryIO], object], lasting: bool = True
+) -> None:
+    """Write `content`, which is bytes or a function that writes them, to `path`.
 
-    A reader sees the old file or the new one, also after a power cut; without `lasting`, which does not wait for the
-    disk, a power cut may damage it. On any error the temporary is removed, which on a full disk gives its space back,
-    and the error is raised as it came.
+    The content is written to a temporary file, synced to disk, and renamed. So a reader sees the
+    old file or the new one, also after a power cut. With `lasting` false nothing is synced, and a
+    power cut may damage the file. After any error the temporary file is removed, which on a full
+    disk gives its space back, and the error is raised unchanged.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content) if isinstance(content, bytes) else content(file)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
             if lasting:
                 file.flush()
                 os.fsync(file.fileno())
-        rename(temporary, path)
+        replace_file(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -32,8 +38,12 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object], 
         sync_folder(path.parent)
 
 
-def rename(source: Path, target: Path, patience: float = 2.0) -> None:
-    """`os.replace`, which Windows refuses while somebody reads the target: tried again for `patience` seconds."""
+def replace_file(source: Path, target: Path, patience: float = 2.0) -> None:
+    """Rename a file, replacing the target.
+
+    Windows refuses that while another process reads the target. There it is tried again for
+    `patience` seconds.
+    """
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -46,7 +56,7 @@ def rename(source: Path, target: Path, patience: float = 2.0) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` outlive a power cut, where the system can open folders (Windows cannot)."""
+    """Make a rename in `folder` survive a power cut. Does nothing on Windows."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,8 +1,9 @@
-"""The notebook API of the original: a network's kernels, its weights against another's, and its activations.
+"""Draws networks in a notebook: their kernels, their weights against another's, their activations.
 
     VisualizeNetwork().display_activations(model, images)
 
-Every method returns matplotlib figures that belong to the caller alone, and shows them once where IPython runs.
+Every method returns matplotlib figures, which only the caller holds, and displays them once where
+IPython runs.
 """
 
 import sys
@@ -13,120 +14,193 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from core.charts.mosaics import encoded, figure
+from core.charts.mosaic_figure import draw_mosaic_figure, encode_figure
 from core.errors import UserError
-from core.inspect.activations import ACTIVATIONS, RELUS, run
-from core.inspect.channels import statistics
-from core.inspect.distributions import frequencies
-from core.inspect.kernels import kernel_images, scale_of
-from core.inspect.mosaic import Scale, mosaic
-from core.models.parameters import prunable
+from core.inspect.activations.captured import capture_with_logits
+from core.inspect.activations.hooks import ACTIVATIONS, RELUS
+from core.inspect.activations.statistics import channel_statistics
+from core.inspect.colour_scale import ColourScale
+from core.inspect.kernels.views import KernelMaps, kernel_maps, shared_scale
+from core.inspect.mosaic import make_mosaic
+from core.inspect.weights.histogram import value_frequencies
+from core.models.parameters import prunable_weights
+
+_INPUT_TILE = 256  # pixels that a small input image is enlarged to
 
 
 class VisualizeNetwork:
-    """Draws networks on any device, and leaves them as they were.
+    """Draws networks on any device, and leaves them unchanged.
 
-    `channels` limits how many heat maps a figure holds: the first ones are taken, and the title says so.
-    `show=False` only returns the figures.
+    channels: the number of heat maps that a figure holds at most. The first channels are drawn, and
+        the figure's title says so.
+    show: whether to display the figures where IPython runs. They are returned either way.
     """
 
     def __init__(self, channels: int = 256, show: bool = True):
         if channels < 1:
             raise UserError(f"channels must be at least 1, got {channels}")
-        self.channels, self.show = channels, show
+        self.channels = channels
+        self.show = show
 
     def display_kernel(self, model: nn.Module, layers: Iterable[str] | None = None) -> list[Figure]:
-        """A figure for each convolution: one heat map an output channel, averaged over the input channels.
+        """Draw a figure for each convolution: a heat map for each of its output channels.
 
-        1x1 kernels have no shape to show: their layer is drawn as one matrix, output channels by input channels.
-        `layers` takes only the weights of these names ("features.0.weight"). Raises UserError for an unknown one.
+        A heat map is the kernel averaged over the input channels. A layer of 1x1 kernels is drawn
+        as one matrix, output channels by input channels. `layers` selects weights by their names,
+        such as "features.0.weight". Raises UserError for an unknown name.
         """
-        weights = {name: weight for name, weight in prunable(model).items() if weight.ndim == 4}
-        return self._shown([self._kernels(name, weights[name]) for name in _chosen(weights, layers)])
+        weights = {
+            name: weight for name, weight in prunable_weights(model).items() if weight.ndim == 4
+        }
+        names = list(weights) if layers is None else list(layers)
+        _check_names(names, weights)
+        return self._displayed([self._draw_kernels(name, weights[name]) for name in names])
 
     def display_scatter_plot(self, initial_net: nn.Module, post_process_net: nn.Module) -> Figure:
-        """Frequency against value of all convolution and linear weights: the first network blue, the second orange.
+        """Draw how often each weight value occurs: the first network blue, the second orange.
 
-        A network of up to 1,000 different weights is drawn exactly, a point each. One of more is counted in 1,000
-        bins between the extremes of both, a point in the middle of each bin that is not empty.
+        All weights of convolutions and linear layers are counted. A network with at most 1,000
+        distinct weights has a point for each of them. With more, its weights are counted in 1,000
+        bins between the extremes of both networks, and there is a point in the middle of each bin
+        that is not empty. Raises UserError for a network without finite weights.
         """
-        networks = [_weights(net) for net in (initial_net, post_process_net)]
-        span = (min(values.min() for values in networks), max(values.max() for values in networks))
-        drawn = Figure(figsize=(9, 5), layout="constrained")
-        axes = drawn.subplots()
-        for values, colour, name in zip(networks, ("tab:blue", "tab:orange"), ("initial", "processed"), strict=True):
-            points, counts, how = frequencies(values, span)
-            axes.scatter(points, counts, s=9, color=colour, alpha=0.7, label=f"{name}: {values.size:,} weights, {how}")
-        axes.set(xlabel="weight value", ylabel="frequency (weights)", yscale="log", title="Weight distribution")
+        initial = _finite_weights(initial_net)
+        processed = _finite_weights(post_process_net)
+        span = (min(initial.min(), processed.min()), max(initial.max(), processed.max()))
+        figure = Figure(figsize=(9, 5), layout="constrained")
+        axes = figure.subplots()
+        for name, values, colour in (
+            ("initial", initial, "tab:blue"),
+            ("processed", processed, "tab:orange"),
+        ):
+            points, counts, counting = value_frequencies(values, span)
+            label = f"{name}: {values.size:,} weights, {counting}"
+            axes.scatter(points, counts, s=9, color=colour, alpha=0.7, label=label)
+        axes.set(xlabel="weight value", ylabel="frequency (weights)", title="Weight distribution")
+        axes.set_yscale("log")
         axes.legend()
-        return self._shown([drawn])[0]
+        self._displayed([figure])
+        return figure
 
-    def display_activations(self, model: nn.Module, x: Tensor, layers: Iterable[str] | None = None) -> list[Figure]:
-        """A figure for each ReLU call, in call order: one heat map a channel, for the first image of the batch.
+    def display_activations(
+        self, model: nn.Module, x: Tensor, layers: Iterable[str] | None = None
+    ) -> list[Figure]:
+        """Draw the first image of the batch, and then a figure for each ReLU call.
 
-        `x` (N, C, H, W) are images as the network takes them, normalised floats. A network that calls no ReLU at
-        all is drawn with its other activation functions. Raises UserError for another `x` and for an unknown layer.
+        The first figure is the input image: in colour if it has three channels, else in grey. Its
+        values are scaled to the range that can be displayed, and its title gives their range. The
+        other figures are in the order of the calls, with a heat map for each channel.
+
+        x: (N, C, H, W) images as the network takes them, normalised floats.
+        layers: the keys of the calls to draw, such as "features.1".
+
+        A network that calls no ReLU at all is drawn with its other activation functions. Raises
+        UserError for another `x` and for an unknown layer.
         """
-        image = x[:1] if x.ndim == 4 else x  # which is refused, with its own shape
-        kinds = RELUS if run(model, image, layers=()).shapes else ACTIVATIONS
-        captured = run(model, image, layers, kinds)
-        return self._shown([self._activation(key, captured.maps(key), statistics(output, captured.axes[key]).dead)
-                            for key, output in captured.activations.items()])
+        # Other shapes are passed on as they are: the error then names the shape of x itself.
+        image = x[:1] if x.ndim == 4 else x
+        has_relus = bool(capture_with_logits(model, image, layers=()).shapes)
+        kinds = RELUS if has_relus else ACTIVATIONS
+        captured = capture_with_logits(model, image, layers, kinds)
+        figures = [_draw_input(image[0].detach().float().cpu().numpy())]
+        for key, output in captured.activations.items():
+            dead = channel_statistics(output, captured.axes[key]).dead
+            figures.append(self._draw_activation(key, captured.maps(key), dead.cpu().numpy()))
+        return self._displayed(figures)
 
-    def _kernels(self, name: str, weight: Tensor) -> Figure:
-        kernels = kernel_images(weight)
-        size = "×".join(map(str, weight.shape[2:]))
+    def _draw_kernels(self, name: str, weight: Tensor) -> Figure:
+        kernels = kernel_maps(weight)
+        outputs, inputs, height, width = weight.shape
+        size = f"{height}×{width}"
         if kernels.view == "matrix":
-            title = f"{name}: {weight.shape[0]} × {weight.shape[1]} kernels of {size}, inputs to the right"
-            title += "" if kernels.averaged == (1, 1) else f", averaged {kernels.averaged[0]} × {kernels.averaged[1]}"
-            return figure([kernels.picture(scale_of(kernels))], [""], "weight", title)
-        title = f"{name}: {weight.shape[0]} kernels of {size}, averaged over {weight.shape[1]} input channels"
-        picture = kernels.picture(scale_of(kernels), order=range(min(len(kernels.maps), self.channels)))
-        return figure([picture], [self._limit(len(kernels.maps))], "mean weight", title)
+            title = f"{name}: {outputs} × {inputs} kernels of {size}, inputs to the right"
+            return _draw_matrix(kernels, title)
+        title = f"{name}: {outputs} kernels of {size}, averaged over {inputs} input channels"
+        mosaic = kernels.mosaic(shared_scale(kernels), order=self._first_channels(outputs))
+        return draw_mosaic_figure([mosaic], [self._limit(outputs)], "mean weight", title)
 
-    def _activation(self, key: str, maps: np.ndarray, dead: Tensor) -> Figure:
-        picture = mosaic(maps, Scale.sequential(maps), range(min(len(maps), self.channels)), dead.cpu().numpy())
-        title = f"{key}: {len(maps)} channels, {int(dead.sum())} dead"
-        return figure([picture], [self._limit(len(maps))], "activation", title)
+    def _draw_activation(self, key: str, maps: np.ndarray, dead: np.ndarray) -> Figure:
+        channels = len(maps)
+        scale = ColourScale.sequential(maps)
+        mosaic = make_mosaic(maps, scale, self._first_channels(channels), dead)
+        title = f"{key}: {channels} channels, {dead.sum()} dead"
+        return draw_mosaic_figure([mosaic], [self._limit(channels)], "activation", title)
+
+    def _first_channels(self, count: int) -> range:
+        return range(min(count, self.channels))
 
     def _limit(self, count: int) -> str:
+        """Say how many of the channels are drawn, if not all of them are."""
         return f"the first {self.channels} channels" if count > self.channels else ""
 
-    def _shown(self, figures: list[Figure]) -> list[Figure]:
-        """The figures, displayed if IPython runs: as pictures, for a Figure shows itself only with pyplot set up."""
+    def _displayed(self, figures: list[Figure]) -> list[Figure]:
+        """Display the figures if IPython runs, and return them.
+
+        They are displayed as images, because IPython displays a Figure itself only if pyplot is set
+        up.
+        """
         ipython = sys.modules.get("IPython")
-        shell = ipython and ipython.get_ipython()
-        if not (self.show and shell):
+        shell = ipython.get_ipython() if ipython else None
+        if not self.show or shell is None:
             return figures
-        for drawn in figures:
-            _display(drawn)
-            drawn._ipython_display_ = partial(_display_later, drawn, shell.execution_count)
-        return _Displayed(figures)
+        for figure in figures:
+            _display(figure)
+            display_later = partial(_display_later, figure, shell.execution_count)
+            figure._ipython_display_ = display_later  # type: ignore[attr-defined]  # for IPython
+        return _DisplayedFigures(figures)
 
 
-class _Displayed(list):
-    """Figures that were shown: as the last value of the cell that made them they are not shown again."""
+class _DisplayedFigures(list[Figure]):
+    """Figures that were displayed. The cell that made them does not display them again.
+
+    Without this class it would, if they are the value of its last line.
+    """
 
     def _ipython_display_(self) -> None:
-        for drawn in self:
-            drawn._ipython_display_()
+        for figure in self:
+            figure._ipython_display_()  # type: ignore[attr-defined]  # set by VisualizeNetwork
 
 
-def _display(drawn: Figure) -> None:
+def _display(figure: Figure) -> None:
     from IPython.display import Image, display
-    display(Image(encoded(drawn, dpi=80)))
+
+    display(Image(encode_figure(figure, dpi=80)))
 
 
-def _display_later(drawn: Figure, cell: int) -> None:
-    """Show the figure in every cell but the one of this number, which made it."""
+def _display_later(figure: Figure, made_in_cell: int) -> None:
+    """Display the figure, unless the running cell is the one that made it."""
     from IPython import get_ipython
-    if get_ipython().execution_count != cell:
-        _display(drawn)
+
+    if get_ipython().execution_count != made_in_cell:
+        _display(figure)
 
 
-def _weights(model: nn.Module) -> np.ndarray:
-    """All the finite prunable weights in one float32 array."""
-    weights = [weight.detach().float().cpu().numpy().ravel() for weight in prunable(model).values()]
+def _draw_input(image: np.ndarray) -> Figure:
+    """Draw an image (C, H, W): three channels as red, green and blue, others in grey."""
+    channels, height, width = image.shape
+    finite = image[np.isfinite(image)]
+    low = float(finite.min()) if finite.size else 0.0
+    high = float(finite.max()) if finite.size else 0.0
+    scale = ColourScale(low, high if high > low else low + 1, "gray")
+    maps = image.transpose(1, 2, 0)[None] if channels == 3 else image
+    mosaic = make_mosaic(maps, scale, gap=0 if len(maps) == 1 else 1, tile=_INPUT_TILE)
+    size = f"{channels} × {height} × {width}"
+    title = f"input: {size}, values from {low:.3g} to {high:.3g} scaled for display"
+    return draw_mosaic_figure([mosaic], [""], "pixel value", title)
+
+
+def _draw_matrix(kernels: KernelMaps, title: str) -> Figure:
+    rows, columns = kernels.averaged
+    if (rows, columns) != (1, 1):
+        title += f", averaged {rows} × {columns}"
+    return draw_mosaic_figure([kernels.mosaic(shared_scale(kernels))], [""], "weight", title)
+
+
+def _finite_weights(model: nn.Module) -> np.ndarray:
+    """Return all finite prunable weights, float32. Raises UserError if there are none."""
+    weights = [
+        weight.detach().float().cpu().numpy().ravel() for weight in prunable_weights(model).values()
+    ]
     values = np.concatenate(weights) if weights else np.empty(0, np.float32)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -134,9 +208,9 @@ def _weights(model: nn.Module) -> np.ndarray:
     return values
 
 
-def _chosen(weights: dict[str, Tensor], layers: Iterable[str] | None) -> list[str]:
-    chosen = list(weights if layers is None else layers)
-    if unknown := [name for name in chosen if name not in weights]:
-        known = ", ".join(list(weights)[:3]) or "none, for there is no such layer"
-        raise UserError(f"layers must be weights of convolutions ({known}), got {unknown[0]!r}")
-    return chosen
+def _check_names(names: Iterable[str], weights: dict[str, nn.Parameter]) -> None:
+    """Raise UserError if a name is not one of the weights."""
+    for name in names:
+        if name not in weights:
+            examples = ", ".join(list(weights)[:3]) or "none, for there is no such layer"
+            raise UserError(f"layers must be weights of convolutions ({examples}), got {name!r}")

@@ -1,1 +1,4 @@
-"""Pictures: plain data in, an Altair chart or a matplotlib figure out. Nothing here knows Streamlit."""
+"""Charts: each takes plain data and returns an Altair chart or a matplotlib figure.
+
+Nothing here uses Streamlit or torch.
+"""

@@ -1,4 +1,4 @@
-"""How many weights every layer keeps: the chosen way of pruning as bars, the other way as marks."""
+"""The fraction of weights that each layer keeps, before a run and after its pruning."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -7,49 +7,118 @@ import altair as alt
 import pandas as pd
 
 if TYPE_CHECKING:
-    from core.training.preview import Layer
+    from core.forecast.pruning import PrunedLayer
 
-NAMED = 24  # more layers than these have no room for their names below the bars
-HEIGHT = 300
+MOST_NAMED_LAYERS = 24
+"""With more layers, their names do not fit below the bars."""
+
+_FORECAST_HEIGHT = 300
+
+PrunedNetworks = Mapping[str, "Sequence[PrunedLayer]"]
+"""The layers of the network pruned in each way: "global" or "layerwise", the chosen way first."""
 
 
-def chart(ways: Mapping[str, "Sequence[Layer]"]) -> alt.LayerChart:
-    """Density by layer, in order; `ways` maps "global" or "layerwise" to its layers, the chosen way first.
+def density_chart(layers: Mapping[str, Sequence[int]]) -> alt.Chart:
+    """Draw the density of each layer of a pruned network, as horizontal bars in network order.
 
-    The axis is a square root, so that a layer of 1% can be told from a dead one beside a layer of 100%.
+    `layers` maps a parameter's name to its kept and total weights, as in the Pruned event.
     """
-    chosen, *others = ways
-    rows = frame(ways)
-    few = rows["layer"].nunique() <= NAMED
-    base = alt.Chart(rows).encode(
-        x=alt.X("layer:N", sort=None, title=None if few else "Layers, from input to output (names on hover)",
-                axis=alt.Axis(labels=few, ticks=few, labelAngle=-40, labelLimit=130)),
-        y=alt.Y("density:Q", title="Density (square-root scale)",
-                axis=alt.Axis(format="~%", values=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], labelOverlap=False),
-                scale=alt.Scale(type="sqrt", domain=[0, 1])),
-        color=alt.Color("pruning:N", title=None, sort=list(ways), legend=alt.Legend(orient="top")),
-        tooltip=[alt.Tooltip("layer:N", title="Layer"), alt.Tooltip("pruning:N", title="Pruning"),
-                 alt.Tooltip("kept:Q", title="Kept weights", format=","),
-                 alt.Tooltip("weights:Q", title="of", format=","),
-                 alt.Tooltip("density:Q", title="Density", format=".3%"),
-                 alt.Tooltip("macs:Q", title="Multiply-adds", format=",")])
+    y = alt.Y("layer:N", sort=None, title=None, axis=alt.Axis(labelLimit=200, labelOverlap=False))
+    x = alt.X(
+        "share:Q",
+        title="Weights kept",
+        axis=alt.Axis(format="~%", tickCount=5),
+        scale=alt.Scale(domainMin=0),
+    )
+    tooltip = [
+        alt.Tooltip("layer:N", title="Layer"),
+        alt.Tooltip("share:Q", title="Kept", format=".2%"),
+        alt.Tooltip("kept:Q", title="Weights kept", format=",d"),
+        alt.Tooltip("total:Q", title="of", format=",d"),
+    ]
+    chart = alt.Chart(density_table(layers)).mark_bar().encode(y=y, x=x, tooltip=tooltip)
+    return chart.properties(height=alt.Step(18))
+
+
+def density_table(layers: Mapping[str, Sequence[int]]) -> pd.DataFrame:
+    """Return a row for each layer, with columns layer, kept, total and share."""
+    rows = [
+        {
+            "layer": name.removesuffix(".weight"),
+            "kept": kept,
+            "total": total,
+            "share": kept / total,
+        }
+        for name, (kept, total) in layers.items()
+    ]
+    return pd.DataFrame(rows, columns=["layer", "kept", "total", "share"])
+
+
+def density_forecast_chart(networks: PrunedNetworks) -> alt.LayerChart:
+    """Draw the density of each layer, the chosen way of pruning as bars, the other one as ticks.
+
+    The axis is a square root, so that a layer of 1% can be told from an empty one.
+    """
+    table = density_forecast_table(networks)
+    has_names = table["layer"].nunique() <= MOST_NAMED_LAYERS
+    x = alt.X(
+        "layer:N",
+        sort=None,
+        title=None if has_names else "Layers, from input to output (names on hover)",
+        axis=alt.Axis(labels=has_names, ticks=has_names, labelAngle=-40, labelLimit=130),
+    )
+    y = alt.Y(
+        "density:Q",
+        title="Density (square-root scale)",
+        axis=alt.Axis(format="~%", values=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], labelOverlap=False),
+        scale=alt.Scale(type="sqrt", domain=[0, 1]),
+    )
+    legend = alt.Legend(orient="top")
+    color = alt.Color("pruning:N", title=None, sort=list(networks), legend=legend)
+    tooltip = [
+        alt.Tooltip("layer:N", title="Layer"),
+        alt.Tooltip("pruning:N", title="Pruning"),
+        alt.Tooltip("kept:Q", title="Kept weights", format=","),
+        alt.Tooltip("weights:Q", title="of", format=","),
+        alt.Tooltip("density:Q", title="Density", format=".3%"),
+        alt.Tooltip("macs:Q", title="Multiply-adds", format=","),
+    ]
+    base = alt.Chart(table).encode(x=x, y=y, color=color, tooltip=tooltip)
+    chosen, *others = networks
     bars = base.transform_filter(alt.datum.pruning == chosen).mark_bar(opacity=0.85)
-    marks = [base.transform_filter(alt.datum.pruning == other).mark_tick(thickness=3, opacity=1)
-             for other in others]
-    return alt.layer(bars, *marks).properties(height=HEIGHT)
+    ticks = [
+        base.transform_filter(alt.datum.pruning == other).mark_tick(thickness=3, opacity=1)
+        for other in others
+    ]
+    return alt.LayerChart(layer=[bars, *ticks]).properties(height=_FORECAST_HEIGHT)
 
 
-def frame(ways: Mapping[str, "Sequence[Layer]"]) -> pd.DataFrame:
-    """One row a layer and way: layer, pruning, kept, weights, density, macs."""
-    return pd.DataFrame([{"layer": layer.name.removesuffix(".weight"), "pruning": way, "kept": layer.kept,
-                          "weights": layer.weights, "density": layer.density, "macs": layer.macs}
-                         for way, layers in ways.items() for layer in layers])
+def density_forecast_table(networks: PrunedNetworks) -> pd.DataFrame:
+    """Return a row for each way and layer: layer, pruning, kept, weights, density and macs."""
+    rows = [
+        {
+            "layer": layer.name.removesuffix(".weight"),
+            "pruning": way,
+            "kept": layer.kept,
+            "weights": layer.weights,
+            "density": layer.density,
+            "macs": layer.macs,
+        }
+        for way, layers in networks.items()
+        for layer in layers
+    ]
+    return pd.DataFrame(rows)
 
 
-def described(ways: Mapping[str, "Sequence[Layer]"]) -> str:
-    """The chart in a sentence, for who cannot see it."""
-    parts = []
-    for way, layers in ways.items():
-        low, high = min(layers, key=lambda layer: layer.density), max(layers, key=lambda layer: layer.density)
-        parts.append(f"{way} pruning keeps from {low.density:.2%} ({low.name}) to {high.density:.2%} ({high.name})")
-    return f"Weights kept in each of {len(next(iter(ways.values())))} layers: {'; '.join(parts)}."
+def density_forecast_alt_text(networks: PrunedNetworks) -> str:
+    """Describe the chart for people who cannot see it."""
+    sentences = []
+    for way, layers in networks.items():
+        low = min(layers, key=lambda layer: layer.density)
+        high = max(layers, key=lambda layer: layer.density)
+        sentences.append(
+            f"{way} pruning keeps from {low.density:.2%} ({low.name}) to {high.density:.2%}"
+            f" ({high.name})"
+        )
+    count = len(next(iter(networks.values())))
+    return f"Weights kept in each of {count} layers: {'; '.join(sentences)}."

@@ -1,4 +1,4 @@
-"""Accuracy that each layer costs when it alone is quantized, as bars that can be clicked."""
+"""The accuracy that is lost if a layer alone is quantized, as bars that can be clicked."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,54 +7,100 @@ import altair as alt
 import pandas as pd
 
 if TYPE_CHECKING:
-    from core.inspect.plan import LayerPlan
-    from core.inspect.sensitivity import Scan
+    from core.forecast.quantization import LayerPlan
+    from core.forecast.sensitivity import SensitivityScan
 
-PICKED = "picked"  # the parameter whose selection is the clicked layers
-_CLEAR = 2.0  # standard errors from which on a difference is hardly chance
+SELECTION = "picked"
+"""The name of the chart's parameter that holds the clicked layers, under the field `layer`."""
+
+_CLEAR_ERRORS = 2.0
+"""A difference of more standard errors than this is hardly chance."""
+
+_COLUMNS = ["layer", "points", "error", "low", "high", "clear", "choice", "snr"]
 
 
-def chart(rows: pd.DataFrame, names: Sequence[str], unit: str) -> alt.LayerChart:
-    """Percentage points lost by layer; `rows` as `frame` makes them, `unit` is "clusters" or "bits".
+def sensitivity_chart(table: pd.DataFrame, names: Sequence[str], unit: str) -> alt.LayerChart:
+    """Draw the percentage points that each layer loses, with the standard error.
 
-    names: all layers in order, so that the picture of a scan fills up and does not move.
-    A click on a bar selects its layer, under the name `PICKED` and the field `layer`.
+    table: the result of `sensitivity_table`. names: all layers in order, so that the chart of an
+    unfinished scan has its final size. unit: "clusters" or "bits". A click on a bar selects it.
     """
-    picked = alt.selection_point(name=PICKED, fields=["layer"], on="click", toggle="event.shiftKey", empty=False)
-    base = alt.Chart().encode(
-        y=alt.Y("layer:N", title=None, scale=alt.Scale(domain=list(names)),
-                axis=alt.Axis(labelLimit=190, labelOverlap=False, labelFlush=False)),
-        tooltip=[alt.Tooltip("layer:N", title="Layer"),
-                 alt.Tooltip("points:Q", title="Points lost", format="+.2f"),
-                 alt.Tooltip("error:Q", title="Standard error", format=".2f"),
-                 alt.Tooltip("choice:Q", title=unit.capitalize()),
-                 alt.Tooltip("snr:Q", title="SNR (dB)", format=".1f")])
+    selection = alt.selection_point(
+        name=SELECTION, fields=["layer"], on="click", toggle="event.shiftKey", empty=False
+    )
+    y = alt.Y(
+        "layer:N",
+        title=None,
+        scale=alt.Scale(domain=list(names)),
+        axis=alt.Axis(labelLimit=190, labelOverlap=False, labelFlush=False),
+    )
+    tooltip = [
+        alt.Tooltip("layer:N", title="Layer"),
+        alt.Tooltip("points:Q", title="Points lost", format="+.2f"),
+        alt.Tooltip("error:Q", title="Standard error", format=".2f"),
+        alt.Tooltip("choice:Q", title=unit.capitalize()),
+        alt.Tooltip("snr:Q", title="SNR (dB)", format=".1f"),
+    ]
+    base = alt.Chart().encode(y=y, tooltip=tooltip)
+    x = alt.X(
+        "points:Q",
+        title="Accuracy lost (percentage points)",
+        axis=alt.Axis(format="~g", tickCount=6),
+    )
+    opacity = alt.Scale(domain=[True, False], range=[1.0, 0.35])
     bars = base.mark_bar(cursor="pointer", stroke="#d9731a", height={"band": 0.75}).encode(
-        x=alt.X("points:Q", title="Accuracy lost (percentage points)", axis=alt.Axis(format="~g", tickCount=6)),
-        fillOpacity=alt.FillOpacity("clear:N", legend=None, scale=alt.Scale(domain=[True, False], range=[1.0, 0.35])),
-        strokeWidth=alt.condition(picked, alt.value(3), alt.value(0))).add_params(picked)
-    spans = base.mark_rule(color="#808080", strokeWidth=1.5).encode(x=alt.X("low:Q"), x2="high:Q")
-    # Under a name of its own: Altair would name the data by its hash, and a browser draws a changed spec from scratch.
-    return alt.layer(bars, spans, data=alt.NamedData("layers"), datasets={"layers": rows.to_dict("records")}
-                     ).properties(height=alt.Step(20), padding={"left": 5, "top": 12, "right": 5, "bottom": 5})
+        x=x,
+        fillOpacity=alt.FillOpacity("clear:N", legend=None, scale=opacity),
+        strokeWidth=alt.condition(selection, alt.value(3), alt.value(0)),
+    )
+    errors = base.mark_rule(color="#808080", strokeWidth=1.5).encode(x=alt.X("low:Q"), x2="high:Q")
+    # By default Altair names the data by its hash, and a browser draws a changed chart anew. With a
+    # fixed name it moves the bars.
+    chart = alt.LayerChart(
+        layer=[bars.add_params(selection), errors],
+        data=alt.NamedData("layers"),
+        datasets={"layers": table.to_dict("records")},
+    )
+    padding = {"left": 5, "top": 12, "right": 5, "bottom": 5}
+    return chart.properties(height=alt.Step(20), padding=padding)
 
 
-def frame(layers: "Sequence[LayerPlan]", scan: "Scan") -> pd.DataFrame:
-    """One row for each layer that was measured: layer, points, error, low, high, clear, choice, snr."""
+def sensitivity_table(layers: "Sequence[LayerPlan]", scan: "SensitivityScan") -> pd.DataFrame:
+    """Return a row for each measured layer.
+
+    layer: name. points: percentage points of accuracy lost. error: standard error of it. low, high:
+    points minus and plus the error. clear: whether the loss is hardly chance. choice: clusters or
+    bits. snr: signal-to-noise ratio in decibels.
+    """
     rows = []
     for layer in layers:
-        if layer.choice and layer.name in scan.layers:
-            points, error = 100 * scan.drop(layer.name), 100 * scan.error(layer.name)
-            rows.append({"layer": layer.name, "points": points, "error": error, "low": points - error,
-                         "high": points + error, "clear": abs(points) > _CLEAR * error, "choice": layer.choice,
-                         "snr": layer.snr})
-    return pd.DataFrame(rows, columns=["layer", "points", "error", "low", "high", "clear", "choice", "snr"])
+        if not layer.choice or layer.name not in scan.layers:
+            continue
+        points = 100 * scan.drop(layer.name)
+        error = 100 * scan.error(layer.name)
+        rows.append(
+            {
+                "layer": layer.name,
+                "points": points,
+                "error": error,
+                "low": points - error,
+                "high": points + error,
+                "clear": abs(points) > _CLEAR_ERRORS * error,
+                "choice": layer.choice,
+                "snr": layer.snr,
+            }
+        )
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def described(rows: pd.DataFrame) -> str:
-    """The chart in a sentence, for who cannot see it."""
-    if rows.empty:
+def sensitivity_alt_text(table: pd.DataFrame) -> str:
+    """Describe the chart for people who cannot see it."""
+    if table.empty:
         return "No layer was measured yet."
-    worst = rows.sort_values("points", ascending=False).head(3)
-    named = ", ".join(f"{row.layer} ({row.points:.1f})" for row in worst.itertuples())
-    return f"Accuracy lost by each of {len(rows)} layers quantized alone, in percentage points; most by {named}."
+    worst = table.sort_values("points", ascending=False).head(3)
+    losses = zip(worst["layer"], worst["points"], strict=True)
+    worst_in_words = ", ".join(f"{layer} ({points:.1f})" for layer, points in losses)
+    return (
+        f"Accuracy lost by each of {len(table)} layers quantized alone, in percentage points; most"
+        f" by {worst_in_words}."
+    )

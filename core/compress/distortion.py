@@ -1,46 +1,41 @@
-"""How far an approximated weight is from the weight, and the check that every approximation begins with."""
+"""How far an approximation is from a weight."""
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from core.errors import UserError
-
-
-def inertia(weight: Tensor, approximation: Tensor) -> float:
-    """Sum of the squared differences, accumulated in float64."""
-    return _energy(weight, approximation)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def snr(weight: Tensor, approximation: Tensor) -> float:
-    """Signal-to-noise ratio in decibels, 10 log10(sum w^2 / sum (w - approximation)^2); infinite where nothing is lost.
+def decibels(signal: float, noise: float) -> float:
+    """Signal-to-noise ratio of two sums of squares in decibels, 10 log10(signal / noise).
 
-    Six decibels are about one bit of precision.
+    Infinite where nothing is lost, minus infinite where there is no signal. Six decibels are about
+    one bit of precision.
     """
-    noise = inertia(weight, approximation)
-    signal = _energy(weight, torch.zeros_like(weight))
     if noise == 0:
         return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf
+    if signal == 0:
+        return -math.inf
+    return 10 * math.log10(signal / noise)
 
 
-def checked(weight: Tensor, name: str) -> Tensor:
-    """`weight` detached, contiguous and in float32.
-
-    Raises UserError, by `name`, if there is no value, one that is not finite, or one beyond float32.
-    """
-    values = weight.detach().to(torch.float32).contiguous()
-    if not values.numel():
-        raise UserError(f"{name} has no values to quantize.")
-    # A sum is not finite if a term is not; the other way it may overflow, so only then look at each value.
-    if not values.sum().isfinite() and not values.isfinite().all():
-        raise UserError(f"{name} holds NaN or infinite values, which cannot be quantized; train the network again.")
-    return values
+def snr(weight: "Tensor", approximation: "Tensor") -> float:
+    """Signal-to-noise ratio of the approximation in decibels, as `decibels` defines it."""
+    return decibels(energy(weight), squared_error(weight, approximation))
 
 
-def _energy(first: Tensor, second: Tensor) -> float:
-    """Sum of squared differences; on the CPU where the device has no float64 (Apple's MPS)."""
-    if first.device.type == "mps":
-        first, second = first.cpu(), second.cpu()
-    return (first.double() - second.double()).square_().sum().item()
+def energy(weight: "Tensor") -> float:
+    """Sum of the squares, accumulated in float64."""
+    return float(_as_float64(weight).square().sum())
+
+
+def squared_error(weight: "Tensor", approximation: "Tensor") -> float:
+    """Sum of the squared differences, accumulated in float64."""
+    difference = _as_float64(weight) - _as_float64(approximation)
+    return float(difference.square_().sum())
+
+
+def _as_float64(tensor: "Tensor") -> "Tensor":
+    """On the tensor's device, or on the CPU for Apple's MPS, which has no float64."""
+    return tensor.cpu().double() if tensor.device.type == "mps" else tensor.double()

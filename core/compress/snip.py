@@ -1,205 +1,158 @@
-"""How much a network would miss each of its weights, before it has learnt anything.
+"""Scores that say how much a network would miss each of its weights, before any training.
 
-SNIP: Single-shot Network Pruning based on Connection Sensitivity (arXiv 1810.02340), eq. 5, with what it is compared
-with: every method gives scores, and `keep_top` of its scores is its mask.
+SNIP: Single-shot Network Pruning based on Connection Sensitivity (arXiv:1810.02340), eq. 5, and the
+methods that it is compared with. Every method gives scores, and `keep_top` turns scores into masks.
+`core.compress.pruning.methods` lists the methods.
 """
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from core.compress.masks import check_density, keep_top
+from core.compress.masks import Masks, check_density, keep_top
+from core.compress.pruning.methods import PRUNING_METHODS
+from core.compress.pruning.saliency import SALIENCIES, ScoringBatch
+from core.compress.pruning.selection import Scores
 from core.errors import UserError
-from core.events import Event, Progress
-from core.models.parameters import prunable
-from core.models.state import preserved
+from core.events import Progress
+from core.models.parameters import prunable_weights
 
-Scores = dict[str, Tensor]
+_CUT_SCORE = -1.0
+"""The score of a weight that an earlier round has cut. It is below all others, which are >= 0."""
 
 
-def scores(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int | None = None) -> Scores:
-    """|w * dL/dw| of every prunable weight, keyed by parameter name: the size of the gradient of the loss by a mask
-    on the weight, at mask = 1. The paper divides by the sum; no selection depends on that, so it is left out.
+def scores(
+    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int | None = None
+) -> Scores:
+    """|w * dL/dw| of every prunable weight, keyed by parameter name.
 
-    L is the mean cross entropy of `images` (N, C, H, W), normalised, and `labels` (N,), in training mode and in
-    float32, also under autocast. With `batch_size` the images pass in batches of it, each with its own BatchNorm
-    statistics, and the gradients are summed before the absolute value. The model comes back exactly as it was, also
-    after an exception. Raises UserError, naming the layer, for scores that are not finite, and if all are zero.
+    This is the size of the gradient of the loss with respect to a mask on the weight, at mask = 1.
+    The paper divides by the sum of all scores. No selection depends on that, so it is left out.
+
+    L is the mean cross entropy of `images` (N, C, H, W), normalised, and `labels` (N,), in training
+    mode and in float32, also under autocast. With `batch_size` the images pass in batches of that
+    size, each with its own BatchNorm statistics, and the gradients are summed before the absolute
+    value is taken. The model is left unchanged, also after an exception. Raises UserError, naming
+    the layer, for scores that are not finite, and if all scores are zero.
     """
-    return score("snip", model, images, labels, density=1.0, batch_size=batch_size)
-
-
-def score(method: str, model: nn.Module, images: Tensor, labels: Tensor, *, density: float, layerwise: bool = False,
-          batch_size: int | None = None, rounds: int | None = None, seed: int = 0) -> Scores:
-    """`scoring` in one go."""
-    steps = scoring(method, model, images, labels, density=density, layerwise=layerwise, batch_size=batch_size,
-                    rounds=rounds, seed=seed)
+    steps = scoring_steps("snip", model, images, labels, density=1.0, batch_size=batch_size)
     while True:
         try:
             next(steps)
-        except StopIteration as stop:
-            return stop.value
+        except StopIteration as end:
+            result: Scores = end.value
+            return result
 
 
-def scoring(method: str, model: nn.Module, images: Tensor, labels: Tensor, *, density: float,
-            layerwise: bool = False, batch_size: int | None = None, rounds: int | None = None, seed: int = 0
-            ) -> Generator[Event, None, Scores]:
-    """Scores by any of `METHODS`; `keep_top(scores, density, layerwise)` then gives the method's mask.
+def scoring_steps(
+    method: str,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    density: float,
+    layerwise: bool = False,
+    batch_size: int | None = None,
+    rounds: int | None = None,
+    seed: int = 0,
+) -> Generator[Progress, None, Scores]:
+    """Score all prunable weights by a method of `PRUNING_METHODS`, step by step.
 
-    Yields Progress after every pass through the network and returns the scores. At every yield the model is exactly
-    as it was. The iterative methods score, keep density^(k / rounds) of the weights, score what is left, and so on
-    (FORCE, arXiv 2006.09081, "iterative SNIP"; SynFlow, arXiv 2006.05467, algorithm 1), always on the same images;
-    a weight that was cut in an earlier round scores -1, below all others. Their scores serve this density alone;
-    those of the `one_shot` methods serve every density. `seed` is random's. Raises UserError as `scores` does, and
-    for an unknown method.
+    `keep_top(scores, density, layerwise)` of the result is the method's mask. Yields Progress after
+    every pass through the network. At every yield the model is unchanged. `seed` is used by the
+    method "random" only.
+
+    An iterative method scores, keeps density^(k / rounds) of the weights in round k, scores those,
+    and so on, always on the same images (FORCE, arXiv:2006.09081, "iterative SNIP"; SynFlow,
+    arXiv:2006.05467, algorithm 1). A weight that an earlier round has cut scores -1, below all
+    others. These scores serve this density only. Those of a one-shot method serve every density.
+
+    Raises UserError as `scores` does, and for an unknown method.
     """
-    if method not in METHODS:
-        raise UserError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if method not in PRUNING_METHODS:
+        raise UserError(f"method must be one of {', '.join(PRUNING_METHODS)}, got {method!r}")
     check_density(density)
-    measure, weights = METHODS[method], _weights(model)
-    rounds = 1 if measure.one_shot else rounds or measure.rounds
-    batches = list(_batches(images, labels, batch_size if measure.uses_data else None))
-    masks: dict[str, Tensor] = {}
-    for k in range(1, rounds + 1):
-        left = {name: weight * masks[name].to(weight.device) if masks else weight for name, weight in weights.items()}
-        found: Scores = {}
+    facts = PRUNING_METHODS[method]
+    if not facts.iterative:
+        rounds = 1
+    elif not rounds:
+        rounds = facts.default_rounds
+    weights = _prunable_weights(model)
+    batches = list(_batches(images, labels, batch_size if facts.needs_data else None))
+    passes = rounds * len(batches)
+    masks: Masks = {}
+    for round_number in range(1, rounds + 1):
+        remaining = _masked(weights, masks)
+        total: Scores = {}
         for index, batch in enumerate(batches, 1):
-            _add_(found, measure.saliency(model, left, *batch, seed))
-            yield Progress("Scoring", (k - 1) * len(batches) + index, rounds * len(batches), "passes")
-        found = {name: value.abs_() for name, value in found.items()}
-        _check(found, first=k == 1)
+            _add_(total, SALIENCIES[method](model, remaining, batch, seed))
+            done = (round_number - 1) * len(batches) + index
+            yield Progress("Scoring", done, passes, "passes")
+        result = {name: score.abs_() for name, score in total.items()}
+        _check_scores(result, first_round=round_number == 1)
         for name, mask in masks.items():
-            found[name].masked_fill_(~mask, -1.0)
-        if k < rounds:
-            masks = keep_top(found, density ** (k / rounds), layerwise)
-    return found
+            result[name].masked_fill_(~mask, _CUT_SCORE)
+        if round_number < rounds:
+            masks = keep_top(result, density ** (round_number / rounds), layerwise)
+    return result
 
 
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """The prunable weights without their autograd history or hooks; the memory is the model's."""
-    weights = {name: weight.detach() for name, weight in prunable(model).items()}
+def _prunable_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The prunable weights without their autograd history or hooks. The memory is the model's."""
+    weights = {name: weight.detach() for name, weight in prunable_weights(model).items()}
     if not weights:
         raise UserError("The network has no prunable weights: no convolution and no linear layer.")
     return weights
 
 
-def _batches(images: Tensor, labels: Tensor, size: int | None) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """Images, labels and their share of all; a single last image, of which BatchNorm has no statistics, joins the
-    batch before it."""
+def _batches(images: Tensor, labels: Tensor, size: int | None) -> Iterator[ScoringBatch]:
+    """Split the images into batches of `size`, or take all as one batch.
+
+    A single last image joins the batch before it, because BatchNorm has no statistics of one image.
+    """
     count = len(images)
     if count == 0 or count != len(labels):
-        raise UserError(f"Scoring takes at least one image and a label each, got {count} and {len(labels)}.")
+        raise UserError(
+            f"Scoring takes at least one image and a label each, got {count} and {len(labels)}."
+        )
     size = size or count
-    stops = [*range(size, count, size), count]
-    if size > 1 and len(stops) > 1 and stops[-1] - stops[-2] == 1:
-        del stops[-2]
-    for start, stop in zip([0, *stops], stops, strict=False):
-        yield images[start:stop], labels[start:stop], (stop - start) / count
+    starts = list(range(0, count, size))
+    last_is_single = count - starts[-1] == 1
+    if last_is_single and size > 1 and len(starts) > 1:
+        starts.pop()
+    for start, stop in zip(starts, [*starts[1:], count], strict=True):
+        share = (stop - start) / count
+        yield ScoringBatch(images[start:stop], labels[start:stop], share)
 
 
-def _add_(found: Scores, part: Scores) -> None:
-    for name, value in part.items():
-        found[name] = found[name].add_(value) if name in found else value
+def _masked(weights: dict[str, Tensor], masks: Masks) -> dict[str, Tensor]:
+    """The weights with the cut ones at zero; without masks, the weights themselves."""
+    if not masks:
+        return weights
+    return {name: weight * masks[name].to(weight.device) for name, weight in weights.items()}
 
 
-# A saliency is signed and in memory of its own: `scoring` sums it over batches and takes its absolute value in place.
-
-def _connection_sensitivity(model, weights, images, labels, share, seed) -> Scores:
-    """This batch's share of w * dL/dw."""
-    leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-    with preserved(model), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
-        model.train()
-        try:
-            logits = functional_call(model, _frozen(model) | leaves, (images.detach(),))
-        except ValueError as error:
-            if len(images) > 1:
-                raise
-            raise UserError("The scoring batch must have at least 2 images, got 1, "
-                            "of which BatchNorm has no statistics.") from error
-        found = _times_gradient(F.cross_entropy(logits, labels) * share, leaves)
-    return {name: value.float() for name, value in found.items()}
+def _add_(total: Scores, part: Scores) -> None:
+    for name, score in part.items():
+        total[name] = total[name].add_(score) if name in total else score
 
 
-def _synaptic_flow(model, weights, images, labels, share, seed) -> Scores:
-    """w * dR/dw of the network of absolute values, R the sum of its logits for an image of ones.
+def _check_scores(scores: Scores, first_round: bool) -> None:
+    """Refuse scores that are not finite, and scores that are all zero.
 
-    As in the authors' code all parameters and buffers lose their signs and BatchNorm runs in evaluation mode. In
-    float64, because the flow through a deep network leaves float32's range; on the CPU where there is no float64.
+    In a later round all may be zero, because the cuts have disconnected the network. The masks will
+    show that.
     """
-    device = "cpu" if images.device.type == "mps" else images.device
-    everything = {name: _unsigned(tensor.to(device)) for name, tensor in [*model.named_parameters(),
-                                                                          *model.named_buffers()]}
-    leaves = {name: _unsigned(weight.to(device)).requires_grad_() for name, weight in weights.items()}
-    with preserved(model), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
-        model.eval()
-        ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=device)
-        return _times_gradient(functional_call(model, everything | leaves, (ones,)).sum(), leaves)
-
-
-def _magnitude(model, weights, images, labels, share, seed) -> Scores:
-    return {name: weight.abs() for name, weight in weights.items()}
-
-
-def _random(model, weights, images, labels, share, seed) -> Scores:
-    """Drawn on the CPU, so that a seed means the same on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    return {name: torch.rand(weight.shape, generator=generator).to(weight.device) for name, weight in weights.items()}
-
-
-def _frozen(model: nn.Module) -> dict[str, Tensor]:
-    """All parameters as constants: no gradient is computed that nobody asked for."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
-
-
-def _unsigned(tensor: Tensor) -> Tensor:
-    return tensor.detach().double().abs() if tensor.is_floating_point() else tensor.detach().clone()
-
-
-def _times_gradient(value: Tensor, leaves: dict[str, Tensor]) -> Scores:
-    """w * d(value)/dw, zero where `value` does not depend on w. Each gradient is freed as soon as it is used; it is
-    not written to, because autograd may hand out one memory twice."""
-    gradients = list(torch.autograd.grad(value, list(leaves.values()), materialize_grads=True))[::-1]
-    return {name: leaf.detach() * gradients.pop() for name, leaf in leaves.items()}
-
-
-def _check(found: Scores, first: bool) -> None:
-    """Later rounds may find only zeros, where cutting has disconnected the network: the masks will show it."""
-    largest = torch.stack([value.amax() for value in found.values()])  # of absolute values; NaN wins over all
-    for name, finite in zip(found, largest.isfinite().tolist(), strict=True):
+    largest = torch.stack([score.amax() for score in scores.values()])  # NaN counts as the largest
+    for name, finite in zip(scores, largest.isfinite().tolist(), strict=True):
         if not finite:
-            raise UserError(f"The scores of {name} are not all finite: the network's outputs or gradients overflow.")
-    if first and not largest.any():
-        raise UserError("All scores are zero, so that no weight is better than another: does a layer start at zero? "
-                        "Magnitude and random pruning work here.")
-
-
-Saliency = Callable[[nn.Module, dict[str, Tensor], Tensor, Tensor, float, int], Scores]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to score. `rounds` is the usual number of rounds of an iterative method and 1 of a one-shot method."""
-
-    description: str
-    saliency: Saliency
-    uses_data: bool = False
-    rounds: int = 1
-
-    @property
-    def one_shot(self) -> bool:
-        """Whether one scoring serves every density."""
-        return self.rounds == 1
-
-
-METHODS = {
-    "snip": Method("|weight x gradient| on a batch (SNIP)", _connection_sensitivity, uses_data=True),
-    "iterative-snip": Method("SNIP in rounds, each on what the last one kept", _connection_sensitivity,
-                             uses_data=True, rounds=20),
-    "synflow": Method("Synaptic flow in rounds: no data", _synaptic_flow, rounds=100),
-    "magnitude": Method("|weight| at the start", _magnitude),
-    "random": Method("A lottery, as the baseline to beat", _random),
-}
+            raise UserError(
+                f"The scores of {name} are not all finite: the network's outputs or gradients"
+                " overflow."
+            )
+    if first_round and not largest.any():
+        raise UserError(
+            "All scores are zero, so that no weight is better than another: does a layer start at"
+            " zero? Magnitude and random pruning work here."
+        )

@@ -1,25 +1,45 @@
-"""Image data sets: uint8 arrays on disk, prepared once and memory-mapped, and how they get there."""
+"""Image data sets: uint8 arrays on disk, which are prepared once and memory-mapped."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.data import cifar, digits, disk, folder
+from core.data import cifar, digits, disk, draft, folder
+from core.data.cifar import CIFAR10, CIFAR100, CIFAR_SETS
 from core.data.folder import import_folder, remove
 from core.data.imageset import Dataset, ImageSet, subset
 from core.data.picture import open_picture, to_square
 from core.errors import UserError
 from core.events import Event, Note
 
-__all__ = ["DATASETS", "Choice", "Dataset", "DatasetInfo", "ImageSet", "available", "import_folder", "is_ready", "load",
-           "open_picture", "prepare", "remove", "subset", "to_square"]
+__all__ = [
+    "DATASETS",
+    "Choice",
+    "Dataset",
+    "DatasetInfo",
+    "ImageSet",
+    "available",
+    "import_folder",
+    "is_ready",
+    "load",
+    "open_picture",
+    "prepare",
+    "remove",
+    "subset",
+    "to_square",
+]
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts for a form: numbers of classes and images, `side` in pixels, `download` in bytes (0: none)."""
+    """Facts about a data set, for a form.
+
+    classes: number of classes. train_images, test_images: numbers of images.
+    side: height and width of the images in pixels.
+    download: size of the download in bytes; 0 if nothing is downloaded.
+    """
 
     name: str
     classes: int
@@ -31,25 +51,48 @@ class DatasetInfo:
 
 
 DATASETS: dict[str, DatasetInfo] = {
-    "Digits": DatasetInfo("Digits", 10, 1_437, 360, 32, 0,
-                          "Handwritten digits from scikit-learn; nothing to download."),
-    "CIFAR10": DatasetInfo("CIFAR10", 10, 50_000, 10_000, 32, cifar.CIFAR10.archive_bytes,
-                           "Small photographs of animals and vehicles."),
-    "CIFAR100": DatasetInfo("CIFAR100", 100, 50_000, 10_000, 32, cifar.CIFAR100.archive_bytes,
-                            "The same kind of photographs in a hundred classes."),
+    "Digits": DatasetInfo(
+        name="Digits",
+        classes=10,
+        train_images=1_437,
+        test_images=360,
+        side=32,
+        download=0,
+        description="Handwritten digits from scikit-learn; nothing to download.",
+    ),
+    "CIFAR10": DatasetInfo(
+        name="CIFAR10",
+        classes=10,
+        train_images=50_000,
+        test_images=10_000,
+        side=32,
+        download=CIFAR10.archive_bytes,
+        description="Small photographs of animals and vehicles.",
+    ),
+    "CIFAR100": DatasetInfo(
+        name="CIFAR100",
+        classes=100,
+        train_images=50_000,
+        test_images=10_000,
+        side=32,
+        download=CIFAR100.archive_bytes,
+        description="The same kind of photographs in a hundred classes.",
+    ),
 }
+
+DatasetState = Literal["ready", "bundled", "on disk", "download"]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A data set that can be chosen now.
+    """A data set that can be chosen.
 
-    `state`: "ready" on disk; "bundled", made in a moment; "on disk", as official files that have to be unpacked;
-    "download", from the network.
+    state: "ready" if it is prepared, "bundled" if it can be made in a moment, "on disk" if its
+    official files only have to be unpacked, "download" if it comes from the network.
     """
 
     info: DatasetInfo
-    state: Literal["ready", "bundled", "on disk", "download"]
+    state: DatasetState
 
     @property
     def name(self) -> str:
@@ -57,88 +100,117 @@ class Choice:
 
 
 def available(root: str | Path) -> list[Choice]:
-    """What can be chosen, the registry's data sets first, then the imported folders; looks at no pixel."""
+    """Return the data sets under `root` that can be chosen, without reading any image.
+
+    Those of the registry come first, then the imported ones, except for damaged ones.
+    """
     root = _absolute(root)
-    return [Choice(info, _state(info.name, root)) for info in DATASETS.values()] + [
-        Choice(DatasetInfo(name, len(dataset.classes), len(dataset.train), len(dataset.test), dataset.side, 0,
-                           "Imported images."), "ready")
-        for name in folder.imported(root) if (dataset := _ready(name, root))]
+    choices = [Choice(info, _state(info.name, root)) for info in DATASETS.values()]
+    for name in folder.imported_names(root):
+        dataset = _open_if_ready(name, root)
+        if dataset is not None:
+            choices.append(Choice(_info_of_imported(dataset), "ready"))
+    return choices
 
 
 def is_ready(name: str, root: str | Path) -> bool:
-    """Whether `load` would return at once. Raises UserError for a name that is not known."""
-    return _ready(name, _absolute(root)) is not None
+    """Return whether the data set is prepared. Raises UserError for an unknown name."""
+    return _open_if_ready(name, _absolute(root)) is not None
 
 
 def load(name: str, root: str | Path) -> Dataset:
-    """The data set, prepared first if need be. Raises UserError, and OSError where the disk refuses."""
+    """Return the data set, after preparing it if need be.
+
+    Raises UserError, and OSError if the disk is full or cannot be written.
+    """
     for _ in prepare(name, root):
         pass
     if name == "Digits" and not is_ready(name, root):
-        return digits.in_memory()
-    return disk.read(_place(name, _absolute(root)), name)
+        return digits.digits_in_memory()
+    return disk.open_dataset(_folder_of(name, _absolute(root)), name)
 
 
-def prepare(name: str, root: str | Path) -> Iterator[Event]:
-    """Make the data set ready under `root`, yielding progress; nothing half-written stays if it is stopped.
+def prepare(name: str, root: str | Path) -> Generator[Event, None, None]:
+    """Make the data set ready under `root`, yielding progress. Yields nothing if it is ready.
 
-    A damaged data set is prepared again. Two that prepare the same one wait for each other, and the second finds it
-    ready. Where nothing can be written, Digits are left to be made in memory. Raises UserError, and OSError where the
-    disk is full or refuses.
+    If it is stopped, nothing half-written stays. A damaged data set is prepared again. If two
+    processes prepare the same one, the second waits, and then finds it ready. Where nothing can be
+    written, Digits are left for `load` to make in memory. Raises UserError, and OSError if the disk
+    is full or cannot be written.
     """
     root = _absolute(root)
-    place = _place(name, root)
-    if _ready(name, root):
+    place = _folder_of(name, root)
+    if _open_if_ready(name, root):
         return
     if name not in DATASETS:
-        disk.read(place, name)  # says what is wrong with it
+        # An imported data set cannot be prepared again. This raises what is wrong with it.
+        disk.open_dataset(place, name)
     try:
-        yield from _prepare(name, root, place)
+        yield from _prepare_with_lock(name, root, place)
     except OSError as error:
-        if name != "Digits" or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        is_read_only = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+        if name != "Digits" or not is_read_only:
             raise
         yield Note(f"{root} cannot be written: Digits are made in memory.")
 
 
-def _prepare(name: str, root: Path, place: Path) -> Iterator[Event]:
-    lock = yield from disk.take_lock(place, f"Waiting for another process that prepares {name}")
+def _prepare_with_lock(name: str, root: Path, place: Path) -> Generator[Event, None, None]:
+    lock = yield from draft.take_lock(place, f"Waiting for another process that prepares {name}")
     try:
-        if not _ready(name, root):
-            if (place / "meta.json").exists():
-                yield Note(f"The data set {name} in {place} is damaged and is prepared again.", level="warning")
-            yield from digits.prepare(place) if name == "Digits" else cifar.prepare(_CIFAR[name], root, place)
+        if _open_if_ready(name, root):
+            return
+        if (place / "meta.json").exists():
+            yield Note(
+                f"The data set {name} in {place} is damaged and is prepared again.",
+                level="warning",
+            )
+        if name == "Digits":
+            yield from digits.write_digits(place)
+        else:
+            yield from cifar.write_cifar(CIFAR_SETS[name], root, place)
     finally:
         lock.release()
-
-
-_CIFAR = {"CIFAR10": cifar.CIFAR10, "CIFAR100": cifar.CIFAR100}
 
 
 def _absolute(root: str | Path) -> Path:
     return Path(root).expanduser().absolute()
 
 
-def _place(name: str, root: Path) -> Path:
-    """The folder of a data set. Raises UserError with the known names."""
+def _folder_of(name: str, root: Path) -> Path:
+    """Return the folder of a data set. Raises UserError for an unknown name."""
     if name in DATASETS:
         return root / name
-    known = [*DATASETS, *folder.imported(root)]
-    if name not in known:
-        raise UserError(f"dataset must be one of {', '.join(known)}, got {name!r}")
-    return folder.place(name, root)
+    names = [*DATASETS, *folder.imported_names(root)]
+    if name not in names:
+        raise UserError(f"dataset must be one of {', '.join(names)}, got {name!r}")
+    return folder.imported_path(name, root)
 
 
-def _ready(name: str, root: Path) -> Dataset | None:
-    place = _place(name, root)
+def _open_if_ready(name: str, root: Path) -> Dataset | None:
+    place = _folder_of(name, root)
     try:
-        return disk.read(place, name)
+        return disk.open_dataset(place, name)
     except UserError:
         return None
 
 
-def _state(name: str, root: Path) -> str:
-    if _ready(name, root):
+def _state(name: str, root: Path) -> DatasetState:
+    if _open_if_ready(name, root):
         return "ready"
     if name == "Digits":
         return "bundled"
-    return "on disk" if cifar.on_disk(_CIFAR[name], root) else "download"
+    if cifar.has_official_files(CIFAR_SETS[name], root):
+        return "on disk"
+    return "download"
+
+
+def _info_of_imported(dataset: Dataset) -> DatasetInfo:
+    return DatasetInfo(
+        name=dataset.name,
+        classes=len(dataset.classes),
+        train_images=len(dataset.train),
+        test_images=len(dataset.test),
+        side=dataset.side,
+        download=0,
+        description="Imported images.",
+    )

@@ -1,135 +1,196 @@
-"""One picture of unknown origin -> RGB, in bounded memory, or a sentence why not."""
+"""Decode a picture of unknown origin to RGB within a limited amount of memory."""
 
 import io
 import math
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
+from core.data.imageset import Pixels
 from core.errors import UserError
 
-# Every format is a decoder that strangers can feed. EPS and WMF are left out because they start other programs.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "QOI", "PCX", "SGI",
-           "TGA")  # JPEG includes the MPO of some cameras
-MAX_BYTES = 64 * 2**20
-DECODING_BYTES = 200_000_000
-# Bytes for a pixel while Pillow decodes, as measured on Pillow 13; four, its way to keep RGB, where not named.
-BYTES_PER_PIXEL = {"WEBP": 16, "JPEG2000": 20, "AVIF": 12, "QOI": 7, "SGI": 6, "progressive JPEG": 8}
-WORKING_PIXELS = 4_000_000  # larger pictures are reduced by a whole factor
-ORIENTATION, TILE_WIDTH, TILE_LENGTH = 0x0112, 322, 323
-UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-           5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-           8: Image.Transpose.ROTATE_90}
+
+class ReadableFile(Protocol):
+    """An open binary file: all that `open_picture` uses of it."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+# Strangers can feed the decoder of every format in this list. EPS and WMF are left out because
+# their decoders start other programs. JPEG includes the MPO files of some cameras.
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF",
+    "PPM", "AVIF", "JPEG2000", "QOI", "PCX", "SGI", "TGA",
+)  # fmt: skip
+MAX_PICTURE_BYTES = 64 * 2**20
+_DECODING_BYTES = 200_000_000
+# Bytes per pixel while Pillow 13 decodes, measured. All other formats take four: the size of one
+# pixel in memory.
+_BYTES_PER_PIXEL = {
+    "WEBP": 16,
+    "JPEG2000": 20,
+    "AVIF": 12,
+    "QOI": 7,
+    "SGI": 6,
+    "progressive JPEG": 8,
+}
+# Larger pictures are reduced by a whole factor.
+_WORKING_PIXELS = 4_000_000
+_ORIENTATION_TAG = 0x0112
+_TILE_WIDTH_TAG = 322
+_TILE_LENGTH_TAG = 323
+# The turn that makes a picture upright, by the value of its EXIF orientation tag.
+_UPRIGHT_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+PictureSource = bytes | bytearray | memoryview | str | Path | ReadableFile
 
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def open_picture(source: bytes | str | Path | BinaryIO, shorter: int = 1024) -> Image.Image:
-    """The picture in `source` (bytes, a path or a seekable binary file) as upright RGB.
+def open_picture(source: PictureSource, shorter: int = 1024) -> Image.Image:
+    """Return the picture in `source` (bytes, a path or an open binary file) as upright RGB.
 
-    The first frame of an animation; 16 bit becomes 8 by dropping the low byte, floating point by stretching its range;
-    transparency is laid on white; CMYK and palettes are converted. Pictures of more than 4 megapixels, or whose
-    shorter side is more than twice `shorter`, come reduced by a whole factor. At most 50 megapixels, fewer in formats
-    whose decoders need more memory, and 64 MB: decoding takes less than 300 MB. Raises UserError.
+    An animation gives its first frame. Transparency becomes white. 16-bit values lose their low
+    byte, and floating-point values are stretched to the range from 0 to 255.
+
+    A picture of more than 4 megapixels, or whose shorter side is more than twice `shorter` pixels,
+    is reduced by a whole factor. A picture may have up to 64 MB and 50 megapixels, fewer in formats
+    whose decoders need more memory, so that decoding takes less than 300 MB. Raises UserError, in
+    one sentence, for anything else.
     """
     try:
-        file = _bounded(source)
+        file = _read_within_limit(source)
         with Image.open(file, formats=FORMATS) as image:
             _refuse_if_huge(image)
-            image.draft(None, (shorter, shorter))  # a JPEG can be decoded at a fraction of its size
+            # A JPEG can be decoded at a fraction of its size.
+            image.draft(None, (shorter, shorter))
             image.load()
-            return _upright(_reduced_rgb(image, shorter), image)
+            return _turn_upright(_reduced_rgb(image, shorter), image)
     except UserError:
         raise
-    except Image.UnidentifiedImageError as error:
-        raise UserError("This is not a picture of a known format (PNG, JPEG, WebP, GIF, BMP, TIFF ...).") from error
+    except UnidentifiedImageError as error:
+        raise UserError(
+            "This is not a picture of a known format (PNG, JPEG, WebP, GIF, BMP, TIFF ...)."
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise UserError("This picture is too large to be decoded.") from error
-    except Exception as error:  # decoders raise anything at all on damaged or forged bytes
-        why = " ".join(str(error).split())[:100] or type(error).__name__
-        raise UserError(f"This picture is damaged ({why}).") from error
+    # Decoders may raise anything for damaged or forged bytes.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise UserError(f"This picture is damaged ({reason}).") from error
 
 
-def to_square(picture: Image.Image, side: int) -> np.ndarray:
-    """The centre of an RGB picture as uint8 (3, side, side).
+def to_square(picture: Image.Image, side: int) -> Pixels:
+    """Return the centre of an RGB picture as uint8 (3, side, side).
 
-    The same as resizing the shorter side to `side` (bilinear, antialiased) and cropping the centre, in one step that
-    never makes the larger picture.
+    The result is that of resizing the shorter side to `side` (bilinear, antialiased) and cropping
+    the centre, but the resized picture is never made as a whole.
     """
     width, height = picture.size
     edge = min(width, height)
-    left, top = (width - edge) / 2, (height - edge) / 2
-    square = picture.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + edge, top + edge))
+    left = (width - edge) / 2
+    top = (height - edge) / 2
+    box = (left, top, left + edge, top + edge)
+    square = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
-def _bounded(source: bytes | str | Path | BinaryIO) -> BinaryIO:
-    """`source` as a file in memory, with a limit on its size."""
+def _read_within_limit(source: PictureSource) -> io.BytesIO:
+    """Return `source` as a file in memory. Raises UserError if it is empty or too large."""
     if isinstance(source, str | Path):
         try:
             with Path(source).open("rb") as file:
-                return _bounded(file)
+                return _read_within_limit(file)
         except OSError as error:
             raise UserError(f"{source} cannot be opened ({error.strerror}).") from error
-    data = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else source.read(MAX_BYTES + 1)
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+    else:
+        data = source.read(MAX_PICTURE_BYTES + 1)
     if not data:
         raise UserError("This file is empty.")
-    if len(data) > MAX_BYTES:
-        raise UserError(f"This file is too large: pictures may have up to {MAX_BYTES // 2**20} MB.")
+    if len(data) > MAX_PICTURE_BYTES:
+        megabytes = MAX_PICTURE_BYTES // 2**20
+        raise UserError(f"This file is too large: pictures may have up to {megabytes} MB.")
     return io.BytesIO(data)
 
 
 def _refuse_if_huge(image: Image.Image) -> None:
-    kind = "progressive JPEG" if image.info.get("progressive") else image.format
-    limit = DECODING_BYTES // BYTES_PER_PIXEL.get(kind, 4)
+    """Raise UserError if decoding the picture would take too much memory."""
+    kind = "progressive JPEG" if image.info.get("progressive") else str(image.format)
+    limit = _DECODING_BYTES // _BYTES_PER_PIXEL.get(kind, 4)
     pixels = math.prod(image.size)
-    if image.format == "TIFF":  # a tile is decoded whole, and may be larger than the picture
-        pixels = max(pixels, image.tag_v2.get(TILE_WIDTH, 1) * image.tag_v2.get(TILE_LENGTH, 1))
+    if isinstance(image, TiffImageFile):
+        # A tile is decoded as a whole, and may be larger than the picture.
+        tile_width = image.tag_v2.get(_TILE_WIDTH_TAG, 1)
+        tile_length = image.tag_v2.get(_TILE_LENGTH_TAG, 1)
+        pixels = max(pixels, tile_width * tile_length)
     if pixels > limit:
-        raise UserError(f"This picture has {pixels / 1e6:,.0f} megapixels: {kind} pictures may have up to "
-                        f"{limit / 1e6:g}.")
+        raise UserError(
+            f"This picture has {pixels / 1e6:,.0f} megapixels: {kind} pictures may have up to "
+            f"{limit / 1e6:g}."
+        )
 
 
 def _reduced_rgb(image: Image.Image, shorter: int) -> Image.Image:
-    """RGB, averaged over squares of a whole number of pixels: strip by strip, so that only the result is a copy."""
+    """Return the picture as RGB, averaged over squares of a whole number of pixels.
+
+    A large picture is reduced strip by strip, so that no second copy of its size is made.
+    """
     width, height = image.size
-    factor = max(1, min(image.size) // (2 * shorter), math.ceil(math.sqrt(width * height / WORKING_PIXELS)))
-    spread = _spread(image)
+    factor_by_side = min(width, height) // (2 * shorter)
+    factor_by_pixels = math.ceil(math.sqrt(width * height / _WORKING_PIXELS))
+    factor = max(1, factor_by_side, factor_by_pixels)
+    value_range = _value_range(image)
     if factor == 1:
-        return _rgb(image, spread)
-    result = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = factor * max(1, 2**20 // (width * factor))
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
-        result.paste(_rgb(strip, spread).reduce(factor), (0, top // factor))
+        return _to_rgb(image, value_range)
+    reduced_size = (math.ceil(width / factor), math.ceil(height / factor))
+    result = Image.new("RGB", reduced_size)
+    strip_height = factor * max(1, 2**20 // (width * factor))
+    for top in range(0, height, strip_height):
+        bottom = min(top + strip_height, height)
+        strip = image.crop((0, top, width, bottom))
+        result.paste(_to_rgb(strip, value_range).reduce(factor), (0, top // factor))
     return result
 
 
-def _spread(image: Image.Image) -> tuple[float, float]:
-    """The range of values that becomes 0 to 255, for the modes that have no fixed one."""
-    if image.mode == "F":
-        low, high = image.getextrema()
-        return (low, high) if math.isfinite(low) and math.isfinite(high) and high > low else (0.0, 1.0)
-    return 0.0, 65535.0
+def _value_range(image: Image.Image) -> tuple[float, float]:
+    """Return the values that become 0 and 255. Used in modes whose range is not fixed."""
+    if image.mode != "F":
+        return 0.0, 65535.0
+    low, high = np.asarray(image.getextrema(), np.float64).tolist()
+    if math.isfinite(low) and math.isfinite(high) and high > low:
+        return low, high
+    return 0.0, 1.0
 
 
-def _rgb(image: Image.Image, spread: tuple[float, float]) -> Image.Image:
+def _to_rgb(image: Image.Image, value_range: tuple[float, float]) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)
+        return Image.fromarray(high_bytes).convert("RGB")
     if image.mode in ("I", "F"):
-        low, high = spread
+        low, high = value_range
         values = (np.asarray(image, np.float32) - low) * (255 / (high - low))
-        return Image.fromarray(np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    colours = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, colours).convert("RGB")
+        greys = np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)
+        return Image.fromarray(greys).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
 
 
-def _upright(result: Image.Image, original: Image.Image) -> Image.Image:
-    turn = UPRIGHT.get(original.getexif().get(ORIENTATION))
-    return result.transpose(turn) if turn is not None else result
+def _turn_upright(picture: Image.Image, original: Image.Image) -> Image.Image:
+    """Turn the picture as the EXIF tag of the original says."""
+    turn = _UPRIGHT_TURNS.get(original.getexif().get(_ORIENTATION_TAG, 1))
+    return picture if turn is None else picture.transpose(turn)

@@ -1,1 +1,1 @@
-"""Looking at networks: what they cost, their weights, their kernels and their activations."""
+"""Measures networks that exist: their weights, their kernels and their activations."""

@@ -1,210 +1,150 @@
-"""Many small maps in one picture: a channel a tile, on one colour scale, as an 8-bit palette image.
+"""Draws many small maps as one picture: a tile for each channel, all on one colour scale.
 
-Index 0 to 252 of the palette is the colormap. 253 levels and not 256, so that the centre of a diverging scale is a
-level of its own, and there is room for the space between the tiles (transparent in a PNG), for a frame and for what is
-no number. numpy arrays come in; nothing here needs torch.
+The picture is an 8-bit palette image (see `colour_scale`), or has its own colours where the maps
+do. Nothing here needs torch.
 """
 
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-_TOP = 252
-_SPACE, _FRAME, _NO_NUMBER = 253, 254, 255
-_FRAME_COLOUR = (224, 33, 138)  # a magenta that is in neither of the colormaps, and visible on black and on white
+from core.inspect.colour_scale import FRAME_COLOUR, FRAME_LEVEL, SPACE_LEVEL, ColourScale
+from core.inspect.mosaic_grid import MosaicGrid, column_count
 
-
-@dataclass(frozen=True)
-class Scale:
-    """The values that the two ends of a matplotlib colormap stand for; beyond them the colour stays the same."""
-
-    low: float
-    high: float
-    colormap: str
-
-    @classmethod
-    def sequential(cls, *arrays: np.ndarray, colormap: str = "viridis") -> "Scale":
-        """From 0, or the least value if that is negative, to the greatest of all the arrays."""
-        low = min(0.0, *(array.min(initial=0, where=np.isfinite(array)) for array in arrays), 0.0)
-        high = max(array.max(initial=low, where=np.isfinite(array)) for array in arrays)
-        return cls(float(low), float(high) if high > low else float(low) + 1, colormap)
-
-    @classmethod
-    def diverging(cls, *arrays: np.ndarray, colormap: str = "RdBu_r") -> "Scale":
-        """Centred at 0, as far as the greatest magnitude in all the arrays."""
-        end = max(float(np.abs(array).max(initial=0, where=np.isfinite(array))) for array in arrays) or 1.0
-        return cls(-end, end, colormap)
-
-    def levels(self, values: np.ndarray, top: int = _TOP) -> np.ndarray:
-        """uint8 in [0, top], nearest level; 255 where a value is not a number."""
-        share = np.clip((np.asarray(values, np.float32) - self.low) / (self.high - self.low), 0, 1)
-        return np.nan_to_num(np.rint(share * top), nan=_NO_NUMBER).astype(np.uint8)
-
-    @property
-    def palette(self) -> np.ndarray:
-        """(256, 3) uint8: the colormap's levels, the space, the frame, and grey for what is no number."""
-        return _palette(self.colormap)
-
-
-@lru_cache
-def _palette(colormap: str) -> np.ndarray:
-    from matplotlib import colormaps
-    levels = colormaps[colormap](np.linspace(0, 1, _TOP + 1), bytes=True)[:, :3]
-    palette = np.vstack([levels, [(255, 255, 255), _FRAME_COLOUR, (128, 128, 128)]]).astype(np.uint8)
-    palette.setflags(write=False)  # one for all
-    return palette
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where a mosaic's tiles are, in its pixels: `order[i]` is the channel of tile i, counted along the rows.
-
-    A tile measures `height` x `width` pixels (a value is `zoom` x `zoom` of them) and has `gap` pixels around it.
-    """
-
-    order: np.ndarray
-    columns: int
-    height: int
-    width: int
-    zoom: int
-    gap: int
-
-    @property
-    def rows(self) -> int:
-        return -(-len(self.order) // self.columns)
-
-    def channel_at(self, x: float, y: float) -> int | None:
-        """The channel under a point, x to the right and y down from the picture's corner; None between the tiles."""
-        column, x = divmod(int(x // 1), self.width + 2 * self.gap)
-        row, y = divmod(int(y // 1), self.height + 2 * self.gap)
-        tile = row * self.columns + column
-        inside = self.gap <= x < self.gap + self.width and self.gap <= y < self.gap + self.height
-        return int(self.order[tile]) if inside and 0 <= column < self.columns and 0 <= tile < len(self.order) else None
-
-    def box(self, channel: int) -> tuple[int, int, int, int]:
-        """A channel's tile without the space around it: left, top, right, bottom, the last two exclusive.
-
-        Raises KeyError for a channel that is not in the picture.
-        """
-        tiles = np.flatnonzero(self.order == channel)
-        if not len(tiles):
-            raise KeyError(channel)
-        row, column = divmod(int(tiles[0]), self.columns)
-        left = column * (self.width + 2 * self.gap) + self.gap
-        top = row * (self.height + 2 * self.gap) + self.gap
-        return left, top, left + self.width, top + self.height
+_OPAQUE = 255
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A picture: `pixels` are palette indices (H, W), or (H, W, 4) uint8 where the maps were in colour themselves."""
+    """The picture of many maps.
+
+    pixels: palette levels (H, W), or (H, W, 4) uint8 with opacity where the maps have colours.
+    grid: the positions of the tiles.
+    scale: the values that the colours stand for.
+    """
 
     pixels: np.ndarray
-    grid: Grid
-    scale: Scale
+    grid: MosaicGrid
+    scale: ColourScale
+
+    @property
+    def has_palette(self) -> bool:
+        """Whether the pixels are palette levels, not colours."""
+        return self.pixels.ndim == 2
 
     @cached_property
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, white between the tiles."""
-        if self.pixels.ndim == 2:
+        """The picture as (H, W, 3) uint8, white between the tiles."""
+        if self.has_palette:
             return self.scale.palette[self.pixels]
-        return np.where(self.pixels[..., 3:], self.pixels[..., :3], np.uint8(255))
+        opacity = self.pixels[..., 3:]
+        return np.where(opacity, self.pixels[..., :3], np.uint8(255))
 
     @property
     def space(self) -> np.ndarray:
-        """(H, W) bool: what is not part of a tile or a frame."""
-        return self.pixels == _SPACE if self.pixels.ndim == 2 else self.pixels[..., 3] == 0
+        """Which pixels are outside all tiles and frames: (H, W) bool."""
+        if self.has_palette:
+            return self.pixels == SPACE_LEVEL
+        return self.pixels[..., 3] == 0
 
     def png(self, space: tuple[int, int, int, int] = (255, 255, 255, 0)) -> bytes:
-        """The picture as a file, with the colour `space` (red, green, blue, opacity) between the tiles.
+        """Encode the picture as a PNG file, quickly rather than small.
 
-        Its size matters less than the time it takes.
+        space: the colour between the tiles as red, green, blue and opacity, each in [0, 255].
         """
-        pixels, options = self.pixels, {}
-        if pixels.ndim == 3 and space[3]:
-            pixels = np.where(pixels[..., 3:], pixels, np.array(space, np.uint8))
-        image = Image.fromarray(pixels)
-        if pixels.ndim == 2:
-            palette = self.scale.palette.copy()
-            palette[_SPACE] = space[:3]
-            image.putpalette(palette.tobytes())
-            options["transparency"] = bytes([*[255] * _SPACE, space[3]])
         file = io.BytesIO()
-        image.save(file, "PNG", compress_level=1, **options)
+        if self.has_palette:
+            image = self._palette_image(space)
+            opacities = [_OPAQUE] * SPACE_LEVEL + [space[3]]
+            image.save(file, "PNG", compress_level=1, transparency=bytes(opacities))
+        else:
+            image = self._colour_image(space)
+            image.save(file, "PNG", compress_level=1)
         return file.getvalue()
 
+    def _palette_image(self, space: tuple[int, int, int, int]) -> Image.Image:
+        palette = self.scale.palette.copy()
+        palette[SPACE_LEVEL] = space[:3]
+        image = Image.fromarray(self.pixels)
+        image.putpalette(palette.tobytes())
+        return image
 
-def mosaic(maps: np.ndarray, scale: Scale, order: Sequence[int] | None = None, marked: np.ndarray | None = None,
-           columns: int | None = None, gap: int = 1, tile: int = 24, aspect: float = 1.0) -> Mosaic:
-    """One picture of C maps: (C, H, W), (C, L) as strips, (C,) as squares, or (C, H, W, 3) as red, green and blue.
+    def _colour_image(self, space: tuple[int, int, int, int]) -> Image.Image:
+        pixels = self.pixels
+        if space[3]:
+            pixels = np.where(pixels[..., 3:], pixels, np.array(space, np.uint8))
+        return Image.fromarray(pixels)
 
-    `order` lists the channels to show, all in their own order if not given; `marked` (C,) bool are framed, in their
-    `gap`. Small maps are enlarged by a whole factor until their longer side has `tile` pixels. Without `columns` the
-    picture is about `aspect` times as wide as high.
+
+def make_mosaic(
+    maps: np.ndarray,
+    scale: ColourScale,
+    order: Sequence[int] | np.ndarray | None = None,
+    marked: np.ndarray | None = None,
+    columns: int | None = None,
+    gap: int = 1,
+    tile: int = 24,
+    aspect: float = 1.0,
+) -> Mosaic:
+    """Draw C maps as the tiles of one picture.
+
+    maps: (C, H, W); (C, L) are drawn as strips, (C,) as squares, and (C, H, W, 3) as red, green
+        and blue.
+    order: the channels to draw, in this order; all of them by default.
+    marked: (C,) bool, the channels that get a frame, drawn in the gap around their tile.
+    columns: the number of columns; by default the picture becomes about `aspect` times as wide as
+        high.
+    tile: pixels; small maps are enlarged by a whole factor until their longer side has at least as
+        many.
     """
-    maps = maps.reshape(len(maps), *(1,) * (3 - maps.ndim), *maps.shape[1:])
+    maps = _with_height_and_width(maps)
     order = np.arange(len(maps)) if order is None else np.asarray(order, dtype=np.intp)
-    zoom = -(-tile // max(maps.shape[1:3])) or 1
-    tiles = _tiles(maps[order], scale).repeat(zoom, 1).repeat(zoom, 2)
+    zoom = max(1, math.ceil(tile / max(maps.shape[1:3])))
+    tiles = _coloured(maps[order], scale).repeat(zoom, 1).repeat(zoom, 2)
     height, width = tiles.shape[1:3]
-    columns = columns or _columns(len(order), height + 2 * gap, (width + 2 * gap) / aspect)
-    grid = Grid(order, columns, height, width, zoom, gap)
-    framed = np.flatnonzero([] if marked is None else np.asarray(marked)[order])
-    return Mosaic(_laid_out(tiles, grid, framed), grid, scale)
+    if columns is None:
+        columns = column_count(len(order), height + 2 * gap, (width + 2 * gap) / aspect)
+    grid = MosaicGrid(order, columns, height, width, zoom, gap)
+    framed = np.array([], np.intp) if marked is None else np.flatnonzero(np.asarray(marked)[order])
+    return Mosaic(_pixels(tiles, grid, framed), grid, scale)
 
 
-def _tiles(maps: np.ndarray, scale: Scale) -> np.ndarray:
-    """Palette indices (C, H, W), or opaque colours (C, H, W, 4)."""
+def _with_height_and_width(maps: np.ndarray) -> np.ndarray:
+    """Give maps of shape (C,) or (C, L) a height and a width of 1 where they lack them."""
+    missing = 3 - maps.ndim
+    return maps.reshape(len(maps), *(1,) * missing, *maps.shape[1:])
+
+
+def _coloured(maps: np.ndarray, scale: ColourScale) -> np.ndarray:
+    """Return palette levels (C, H, W), or opaque colours (C, H, W, 4) for maps with colours."""
     if maps.ndim == 3:
         return scale.levels(maps)
     colours = scale.levels(maps, top=255)
-    return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
+    opacity = np.full_like(colours[..., :1], _OPAQUE)
+    return np.concatenate([colours, opacity], axis=-1)
 
 
-def _laid_out(tiles: np.ndarray, grid: Grid, framed: np.ndarray) -> np.ndarray:
-    """The picture of all tiles, those numbered in `framed` with a frame."""
-    height, width = grid.height + 2 * grid.gap, grid.width + 2 * grid.gap
-    picture = np.full((grid.rows, height, grid.columns, width, *tiles.shape[3:]), 0 if tiles.ndim == 4 else _SPACE,
-                      np.uint8)
-    cells = picture.swapaxes(1, 2)  # a view: writing into a cell writes into the picture
-    cells[np.divmod(framed, grid.columns)] = (*_FRAME_COLOUR, 255) if tiles.ndim == 4 else _FRAME
+def _pixels(tiles: np.ndarray, grid: MosaicGrid, framed: np.ndarray) -> np.ndarray:
+    """Put the tiles into one picture, with a frame around those numbered in `framed`."""
+    in_colour = tiles.ndim == 4
+    empty = 0 if in_colour else SPACE_LEVEL
+    frame = (*FRAME_COLOUR, _OPAQUE) if in_colour else FRAME_LEVEL
+    colour_axis = tiles.shape[3:]
+    shape = (grid.rows, grid.cell_height, grid.columns, grid.cell_width, *colour_axis)
+    picture = np.full(shape, empty, np.uint8)
+
+    cells = picture.swapaxes(1, 2)  # A view: writing into a cell writes into the picture.
+    cells[np.divmod(framed, grid.columns)] = frame
     rows, columns = np.divmod(np.arange(len(tiles)), grid.columns)
-    cells[rows, columns, grid.gap:grid.gap + grid.height, grid.gap:grid.gap + grid.width] = tiles
-    return picture.reshape(grid.rows * height, grid.columns * width, *tiles.shape[3:])
+    inner_rows = slice(grid.gap, grid.gap + grid.height)
+    inner_columns = slice(grid.gap, grid.gap + grid.width)
+    cells[rows, columns, inner_rows, inner_columns] = tiles
 
-
-def _columns(count: int, height: float, width: float) -> int:
-    """As many as make the picture nearly square, and rather a few more if then no row is left incomplete."""
-    square = min(math.ceil(math.sqrt(count * height / width)), count)
-    return next((columns for columns in range(square, 2 * square) if count % columns == 0), square)
-
-
-def tile_for(maps: np.ndarray, width: int, aspect: float = 1.0, gap: int = 1) -> int:
-    """The `tile` at which the mosaic of all `maps` fills about `width` pixels; at least the maps' own size."""
-    height, wide = (1, 1, *maps.shape[1:3])[-2:]
-    room = width * math.sqrt(1 / (aspect * len(maps)))  # pixels of a square tile's side, with its space
-    return max(height, wide) * max(1, int((room - 2 * gap) / math.sqrt(height * wide)))
-
-
-def strongest(values: np.ndarray) -> np.ndarray:
-    """The channels in descending order of `values` (C,), equal ones in their own order, those without a number last."""
-    return np.argsort(-values, kind="stable")
-
-
-def block_means(matrix: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """A matrix of at most `side` x `side`, and how many rows and columns were averaged into one of its.
-
-    The last blocks may be smaller; they are the means of what they have.
-    """
-    steps = tuple(-(-length // side) for length in matrix.shape)
-    for axis, step in enumerate(steps):
-        if step > 1:
-            starts = np.arange(0, matrix.shape[axis], step)
-            sizes = np.diff(starts, append=matrix.shape[axis])
-            matrix = np.add.reduceat(matrix, starts, axis) / np.expand_dims(sizes.astype(np.float32), 1 - axis)
-    return matrix, steps
+    height = grid.rows * grid.cell_height
+    width = grid.columns * grid.cell_width
+    return picture.reshape(height, width, *colour_axis)

@@ -1,4 +1,4 @@
-"""The networks: a literal registry to choose from without torch, and one function that builds them."""
+"""Builds networks by name, and lists them in registries that need no torch."""
 
 import difflib
 from typing import TYPE_CHECKING
@@ -10,82 +10,172 @@ from core.models.info import ModelInfo
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MODELS", "TORCHVISION", "ModelInfo", "build", "check", "info", "skeleton"]
+__all__ = [
+    "ALL_MODELS",
+    "MODELS",
+    "TORCHVISION",
+    "ModelInfo",
+    "build",
+    "build_on_meta",
+    "check_side",
+    "model_info",
+]
 
 MODELS: dict[str, ModelInfo] = {
-    "VGG16": ModelInfo("VGG16", 15_250_378, 313_725_952, (
-        "13 convolutions and 3 linear layers in a row, with BatchNorm: the network of the SNIP paper.")),
-    "ResNet34": ModelInfo("ResNet34", 21_282_122, 1_159_402_496, (
-        "16 residual blocks of two 3 x 3 convolutions, 64 to 512 channels; the first layer fits small images.")),
-    "ResNet50": ModelInfo("ResNet50", 23_520_842, 1_297_829_888, (
-        "16 residual bottlenecks of three convolutions, 256 to 2,048 channels; the first layer fits small images.")),
-    "LeNet5": ModelInfo("LeNet5", 62_006, 651_720, (
-        "Two convolutions and three linear layers, from 1998: trains in seconds, at a learning rate of 0.05 or less.")),
-    "ResNet20": ModelInfo("ResNet20", 269_722, 40_551_040, (
-        "The smallest ResNet made for CIFAR-10, 16 to 64 channels: about 92% there, within reach without a GPU.")),
-    "ResNet32": ModelInfo("ResNet32", 464_154, 68_862_592, (
-        "ResNet20 with five blocks a stage instead of three.")),
-    "ResNet44": ModelInfo("ResNet44", 658_586, 97_174_144, (
-        "ResNet20 with seven blocks a stage instead of three.")),
-    "ResNet56": ModelInfo("ResNet56", 853_018, 125_485_696, (
-        "ResNet20 with nine blocks a stage instead of three: about 93% on CIFAR-10.")),
+    "VGG16": ModelInfo(
+        name="VGG16",
+        parameters=15_250_378,
+        macs=313_725_952,
+        description=(
+            "13 convolutions and 3 linear layers in a row, with BatchNorm: the network of the SNIP"
+            " paper."
+        ),
+    ),
+    "ResNet34": ModelInfo(
+        name="ResNet34",
+        parameters=21_282_122,
+        macs=1_159_402_496,
+        description=(
+            "16 residual blocks of two 3 x 3 convolutions, 64 to 512 channels; the first layer fits"
+            " small images."
+        ),
+    ),
+    "ResNet50": ModelInfo(
+        name="ResNet50",
+        parameters=23_520_842,
+        macs=1_297_829_888,
+        description=(
+            "16 residual bottlenecks of three convolutions, 256 to 2,048 channels; the first layer"
+            " fits small images."
+        ),
+    ),
+    "LeNet5": ModelInfo(
+        name="LeNet5",
+        parameters=62_006,
+        macs=651_720,
+        description=(
+            "Two convolutions and three linear layers, from 1998: trains in seconds, at a learning"
+            " rate of 0.05 or less."
+        ),
+    ),
+    "ResNet20": ModelInfo(
+        name="ResNet20",
+        parameters=269_722,
+        macs=40_551_040,
+        description=(
+            "The smallest ResNet made for CIFAR-10, 16 to 64 channels: about 92% there, within"
+            " reach without a GPU."
+        ),
+    ),
+    "ResNet32": ModelInfo(
+        name="ResNet32",
+        parameters=464_154,
+        macs=68_862_592,
+        description="ResNet20 with five blocks a stage instead of three.",
+    ),
+    "ResNet44": ModelInfo(
+        name="ResNet44",
+        parameters=658_586,
+        macs=97_174_144,
+        description="ResNet20 with seven blocks a stage instead of three.",
+    ),
+    "ResNet56": ModelInfo(
+        name="ResNet56",
+        parameters=853_018,
+        macs=125_485_696,
+        description="ResNet20 with nine blocks a stage instead of three: about 93% on CIFAR-10.",
+    ),
 }
+"""The networks for small images. The facts are for 10 classes and 32 x 32 pixels."""
+
+ALL_MODELS: dict[str, ModelInfo] = MODELS | TORCHVISION
+"""Every network that `build` can build."""
 
 
-def info(name: str, field: str = "model") -> ModelInfo:
-    """The facts about the network called `name`; `field` is the word for it in an error.
+def model_info(name: str, field: str = "model") -> ModelInfo:
+    """Return the facts about the network called `name`; `field` is the word for it in an error.
 
-    Upper and lower case matter only where two networks differ in nothing else: ResNet50 is the one for small images,
-    resnet50 torchvision's, and lenet5 is understood as LeNet5. The result's `name` is the right spelling.
-    Raises UserError for an unknown name, with the known ones and the closest.
+    Upper and lower case matter only where two names differ in nothing else: ResNet50 is the network
+    for small images, and resnet50 is torchvision's. The result's `name` has the right spelling.
+    Raises UserError for an unknown name.
     """
-    known = MODELS | TORCHVISION
-    if name in known:
-        return known[name]
-    same = [candidate for candidate in known if candidate.lower() == str(name).lower()]
-    if len(same) == 1:
-        return known[same[0]]
-    raise UserError(f"{field} must be one of {', '.join(MODELS)}, or a classification network of torchvision by its "
-                    f"own name (such as {', '.join(list(TORCHVISION)[:2])}), got {name!r}{_suggestion(name, same)}")
+    if name in ALL_MODELS:
+        return ALL_MODELS[name]
+    same_but_case = [other for other in ALL_MODELS if other.lower() == str(name).lower()]
+    if len(same_but_case) == 1:
+        return ALL_MODELS[same_but_case[0]]
+    names = ", ".join(MODELS)
+    examples = ", ".join(list(TORCHVISION)[:2])
+    closest = same_but_case or _closest_names(str(name))
+    suggestion = f"; did you mean {' or '.join(closest)}?" if closest else ""
+    raise UserError(
+        f"{field} must be one of {names}, or a classification network of torchvision (such as"
+        f" {examples}), got {name!r}{suggestion}"
+    )
 
 
-def _suggestion(name: str, same: list[str]) -> str:
-    """"; did you mean ...?" with the networks whose names are closest, or nothing."""
-    by_lower = {known.lower(): known for known in TORCHVISION | MODELS}
-    close = same or [by_lower[match] for match in difflib.get_close_matches(str(name).lower(), by_lower, n=3)]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+def _closest_names(name: str) -> list[str]:
+    """Return up to three names of networks that are spelled like `name`."""
+    by_lower_case = {other.lower(): other for other in TORCHVISION | MODELS}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=3)
+    return [by_lower_case[match] for match in matches]
 
 
-def check(name: str, side: int) -> None:
-    """Raise UserError if the network called `name` cannot take images of `side` x `side` pixels, or is unknown."""
-    facts = info(name)
-    if facts.fixed and side != facts.side:
-        raise UserError(f"{facts.name} takes images of exactly {facts.side} x {facts.side} pixels, got {side} x {side}")
-    if side < facts.min_side:
-        raise UserError(f"{facts.name} takes images of at least {facts.min_side} x {facts.min_side} pixels, "
-                        f"got {side} x {side}")
+def check_side(name: str, side: int) -> None:
+    """Check that the network called `name` takes images of `side` x `side` pixels.
+
+    Raises UserError if it does not, or if the network is unknown.
+    """
+    info = model_info(name)
+    if info.fixed_side and side != info.side:
+        raise UserError(
+            f"{info.name} takes images of exactly {info.side} x {info.side} pixels, got {side} x"
+            f" {side}"
+        )
+    if side < info.min_side:
+        raise UserError(
+            f"{info.name} takes images of at least {info.min_side} x {info.min_side} pixels, got"
+            f" {side} x {side}"
+        )
 
 
 def build(name: str, num_classes: int) -> "nn.Module":
-    """The network called `name`, from (N, 3, H, W) images to (N, num_classes) logits, with weights to be trained.
+    """Build the network called `name`, untrained: (N, 3, H, W) images to (N, num_classes) logits.
 
-    The weights come from torch's global generator; nothing is ever downloaded. torchvision's networks keep their
-    architecture but for the classes and GoogLeNet's and Inception's auxiliary outputs, which are left out.
-    Raises UserError for an unknown name or less than one class.
+    The first weights are drawn from torch's global generator, and nothing is downloaded.
+    torchvision's networks have torchvision's architecture, except that the auxiliary outputs of
+    GoogLeNet and Inception are left out. Raises UserError for an unknown name or less than one
+    class.
     """
-    facts = info(name)
+    info = model_info(name)
     if num_classes < 1:
         raise UserError(f"num_classes must be at least 1, got {num_classes}")
-    if facts.name in MODELS:
+    if info.name in MODELS:
         from core.models.networks import BUILDERS
-        return BUILDERS[facts.name](num_classes)
+
+        return BUILDERS[info.name](num_classes)
+    return _build_torchvision(info.name, num_classes)
+
+
+def _build_torchvision(name: str, num_classes: int) -> "nn.Module":
     import torchvision
-    without = {"aux_logits": False, "init_weights": True} if facts.name in ("googlenet", "inception_v3") else {}
-    return torchvision.models.get_model(facts.name, weights=None, num_classes=num_classes, **without)
+
+    options: dict[str, bool] = {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": True}
+    network: nn.Module = torchvision.models.get_model(
+        name, weights=None, num_classes=num_classes, **options
+    )
+    return network
 
 
-def skeleton(name: str, num_classes: int) -> "nn.Module":
-    """`build` on the meta device: every name and shape, but no memory, no random number and next to no time."""
-    from core.models.meta import weightless
-    with weightless():
+def build_on_meta(name: str, num_classes: int) -> "nn.Module":
+    """Build the network on torch's meta device: all names and shapes, and no values.
+
+    This takes next to no time and memory, and draws no random number. Raises UserError as `build`
+    does.
+    """
+    from core.models.meta import AllocateOnMeta
+
+    with AllocateOnMeta():
         return build(name, num_classes).to("meta")

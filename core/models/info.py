@@ -1,14 +1,16 @@
-"""What is known about a network before it is built."""
+"""Facts about a network that can be read without building it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts about one network, with `classes` classes and for one image of 3 x `side` x `side`.
+    """Facts about one network.
 
-    `parameters` counts everything that is trained; `macs` the multiply-adds that `core.inspect.cost` counts.
-    Square images from `min_side` on pass through it, or of exactly `side` if it is `fixed`.
+    name: its name in the registry. parameters: number of trained parameters, for `classes` classes.
+    macs: multiply-adds for one image of 3 x `side` x `side`, as `core.forecast.cost` counts them.
+    description: one sentence for the person who chooses. min_side: height and width in pixels of
+    the smallest images that it takes. fixed_side: whether it takes only images of exactly `side`.
     """
 
     name: str
@@ -18,4 +20,4 @@ class ModelInfo:
     classes: int = 10
     side: int = 32
     min_side: int = 1
-    fixed: bool = False
+    fixed_side: bool = False

@@ -1,8 +1,10 @@
-"""The networks for small images, each initialised from torch's global generator like torchvision's ResNets.
+"""The networks for images of 32 x 32 pixels, which also take other sizes.
 
-Convolutions start from He et al.'s normal distribution over the fan-out (arXiv:1502.01852, eq. 14), linear layers from
-PyTorch's uniform one over the fan-in: the first logits are small, and a learning rate of 0.1 does not throw them about.
-A layer in front of BatchNorm has no bias. All take (N, 3, H, W) with any H and W.
+All map (N, 3, H, W) images to (N, num_classes) logits. The first weights are drawn from torch's
+global generator: convolutions from He et al.'s normal distribution over the fan-out
+(arXiv:1502.01852, eq. 14), as in torchvision's ResNets, and linear layers from PyTorch's uniform
+one over the fan-in. The first logits are then small, so that a learning rate of 0.1 is stable. A
+layer in front of BatchNorm has no bias.
 """
 
 from collections.abc import Callable
@@ -13,72 +15,95 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
-_VGG_D = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
+_VGG_D = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Output channels of VGG-D's convolutions. A max-pool follows each stage."""
 
 
 class VGG16(nn.Module):
     """VGG-D for 32 x 32 images with BatchNorm, as in SNIP (arXiv:1810.02340, section 5.1).
 
-    Poolings round up, so that images below 32 x 32 pass as well; larger ones end in an average over positions.
+    The max-pools round sizes up, so that images below 32 x 32 pass as well. Larger images end in an
+    average over positions.
     """
 
-    def __init__(self, num_classes: int):
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.features = nn.Sequential(*_convolutions(_VGG_D))
+        self.features = nn.Sequential(*_vgg_features(_VGG_D))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(
-            nn.Linear(512, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(inplace=True),
-            nn.Linear(512, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(inplace=True),
-            nn.Linear(512, num_classes))
+            nn.Linear(512, 512, bias=False),
+            nn.BatchNorm1d(512),
+            nn.ReLU(inplace=True),
+            nn.Linear(512, 512, bias=False),
+            nn.BatchNorm1d(512),
+            nn.ReLU(inplace=True),
+            nn.Linear(512, num_classes),
+        )
         _initialise_(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(self.avgpool(self.features(images)).flatten(1))
+        features = self.avgpool(self.features(images)).flatten(1)
+        logits: Tensor = self.classifier(features)
+        return logits
 
 
-def _convolutions(plan: tuple) -> list[nn.Module]:
-    layers, channels = [], 3
-    for width in plan:
-        if width == "pool":
-            layers.append(nn.MaxPool2d(2, ceil_mode=True))
-        else:
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
-                       nn.ReLU(inplace=True)]
-            channels = width
+def _vgg_features(stages: tuple[tuple[int, ...], ...]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    in_channels = 3
+    for stage in stages:
+        for channels in stage:
+            layers.append(nn.Conv2d(in_channels, channels, 3, padding=1, bias=False))
+            layers.append(nn.BatchNorm2d(channels))
+            layers.append(nn.ReLU(inplace=True))
+            in_channels = channels
+        layers.append(nn.MaxPool2d(2, ceil_mode=True))
     return layers
 
 
 class LeNet5(nn.Module):
-    """LeNet-5 (LeCun et al., "Gradient-based learning applied to document recognition", 1998) with ReLU and max-pools.
+    """LeNet-5 with ReLU and max-pools, for 32 x 32 images.
 
-    Smaller images are enlarged to the 32 x 32 that it was made for; larger ones are averaged into its 5 x 5 positions.
+    LeCun et al., "Gradient-based learning applied to document recognition", 1998. Smaller images
+    are enlarged to 32 x 32. The features of larger images are averaged to 5 x 5 positions.
     """
 
-    def __init__(self, num_classes: int):
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 6, 5), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-            nn.Conv2d(6, 16, 5), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+            nn.Conv2d(3, 6, 5),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+        )
         self.avgpool = nn.AdaptiveAvgPool2d(5)
         self.classifier = nn.Sequential(
-            nn.Linear(16 * 5 * 5, 120), nn.ReLU(inplace=True), nn.Linear(120, 84), nn.ReLU(inplace=True),
-            nn.Linear(84, num_classes))
+            nn.Linear(16 * 5 * 5, 120),
+            nn.ReLU(inplace=True),
+            nn.Linear(120, 84),
+            nn.ReLU(inplace=True),
+            nn.Linear(84, num_classes),
+        )
         _initialise_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         if min(height, width) < 32:
             images = F.interpolate(images, (max(height, 32), max(width, 32)), mode="bilinear")
-        return self.classifier(self.avgpool(self.features(images)).flatten(1))
+        features = self.avgpool(self.features(images)).flatten(1)
+        logits: Tensor = self.classifier(features)
+        return logits
 
 
 class CifarResNet(nn.Module):
-    """He et al.'s ResNet for CIFAR-10 (arXiv:1512.03385, section 4.2) of 6 * `blocks` + 2 layers.
+    """He et al.'s ResNet for CIFAR-10 (arXiv:1512.03385, section 4.2) with 6 * `blocks` + 2 layers.
 
-    Its shortcuts have no parameters (option A). Parameters are named as in akamaster/pytorch_resnet_cifar10.
+    The shortcuts have no parameters (option A in the paper). Parameters are named as in
+    github.com/akamaster/pytorch_resnet_cifar10.
     """
 
-    def __init__(self, blocks: int, num_classes: int):
+    def __init__(self, blocks: int, num_classes: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
@@ -91,15 +116,20 @@ class CifarResNet(nn.Module):
         _initialise_(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        out = self.relu(self.bn1(self.conv1(images)))
-        out = self.layer3(self.layer2(self.layer1(out)))
-        return self.linear(self.avgpool(out).flatten(1))
+        features = self.relu(self.bn1(self.conv1(images)))
+        features = self.layer3(self.layer2(self.layer1(features)))
+        logits: Tensor = self.linear(self.avgpool(features).flatten(1))
+        return logits
 
 
 class PaddedShortcut(nn.Module):
-    """Option A: every second position, and zeros for half of the new channels on each side."""
+    """The shortcut without parameters, option A: halves the sides and adds channels of zeros.
 
-    def __init__(self, new_channels: int):
+    It takes every second position. Half of the `new_channels` are added before the others, half
+    after them.
+    """
+
+    def __init__(self, new_channels: int) -> None:
         super().__init__()
         self.padding = new_channels // 2
 
@@ -108,15 +138,22 @@ class PaddedShortcut(nn.Module):
 
 
 def _stage(blocks: int, in_channels: int, channels: int) -> nn.Sequential:
-    """`blocks` basic blocks, of which the first halves the side if it widens the channels."""
-    first = (BasicBlock(in_channels, channels) if in_channels == channels else
-             BasicBlock(in_channels, channels, stride=2, downsample=PaddedShortcut(channels - in_channels)))
-    return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(blocks - 1)))
+    """Build `blocks` basic blocks. The first halves the sides if it widens the channels."""
+    if in_channels == channels:
+        first = BasicBlock(in_channels, channels)
+    else:
+        shortcut = PaddedShortcut(channels - in_channels)
+        first = BasicBlock(in_channels, channels, stride=2, downsample=shortcut)
+    others = [BasicBlock(channels, channels) for _ in range(blocks - 1)]
+    return nn.Sequential(first, *others)
 
 
-def _imagenet_resnet(name: str, num_classes: int) -> nn.Module:
-    """torchvision's ResNet with the stem for small images: one 3 x 3 convolution of stride 1 and no max-pool."""
-    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+def _torchvision_resnet(name: str, num_classes: int) -> nn.Module:
+    """Build torchvision's ResNet with a first layer for small images.
+
+    That is one 3 x 3 convolution of stride 1, without the max-pool.
+    """
+    network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
     _initialise_(network.conv1)
@@ -124,7 +161,7 @@ def _imagenet_resnet(name: str, num_classes: int) -> nn.Module:
 
 
 def _initialise_(network: nn.Module) -> None:
-    """Draw the convolutions' weights anew, as this module's first lines say; their biases become zero."""
+    """Draw the weights of all convolutions again, and set their biases to zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -134,8 +171,8 @@ def _initialise_(network: nn.Module) -> None:
 
 BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     "VGG16": VGG16,
-    "ResNet34": partial(_imagenet_resnet, "resnet34"),
-    "ResNet50": partial(_imagenet_resnet, "resnet50"),
+    "ResNet34": partial(_torchvision_resnet, "resnet34"),
+    "ResNet50": partial(_torchvision_resnet, "resnet50"),
     "LeNet5": LeNet5,
     "ResNet20": partial(CifarResNet, 3),
     "ResNet32": partial(CifarResNet, 5),

@@ -1,43 +1,54 @@
-"""Leave a model as it was found."""
+"""Puts a model back into the state that it had before."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
-def preserved(model: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, also an exception, is undone: buffers (BatchNorm's statistics), the mode of every
-    module, `requires_grad` and `grad` of every parameter, and the global random state that dropout draws from.
+def preserve_state(model: nn.Module) -> Iterator[None]:
+    """Undo at the end of the context, also after an exception, what happened to the model in it.
 
-    Inside, the buffers are copies and the gradients None, so that the originals are not even touched. The values of
-    the parameters are not copied: leave them alone, or replace them by `torch.func.functional_call`.
+    Restored are the buffers (BatchNorm's statistics), the mode of every module, `requires_grad` and
+    `grad` of every parameter, and the global random state that dropout draws from. Inside, the
+    buffers are copies and the gradients are None. The parameters' values are not restored: leave
+    them unchanged, or replace them by `torch.func.functional_call`.
     """
-    modules = [(module, module.training, dict(module._buffers)) for module in model.modules()]
-    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
-    copies = {buffer: buffer.clone() for buffer in model.buffers()}  # one each, so that shared ones stay shared
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(module, dict(module._buffers)) for module in model.modules()]
+    gradients = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
     with _forked_random_state(model):
         try:
-            for module, _, buffers in modules:
-                module._buffers.update({name: copies.get(buffer) for name, buffer in buffers.items()})
-            for parameter, _, _ in parameters:
+            _replace_buffers_by_copies_(model)
+            for parameter in model.parameters():
                 parameter.grad = None
             yield
         finally:
-            for module, training, buffers in modules:
+            for module, training in modes:
                 module.training = training
+            for module, original in buffers:
                 module._buffers.clear()
-                module._buffers.update(buffers)
-            for parameter, requires_grad, grad in parameters:
+                module._buffers.update(original)
+            for parameter, requires_grad, gradient in gradients:
                 parameter.requires_grad_(requires_grad)
-                parameter.grad = grad
+                parameter.grad = gradient
 
 
-def _forked_random_state(model: nn.Module) -> AbstractContextManager:
-    """The generators of the CPU and of the devices that the model is on."""
-    devices = {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
-    devices = sorted((device for device in devices if device.type not in ("cpu", "meta")), key=str)
-    kind = devices[0].type if devices else "cuda"
-    return torch.random.fork_rng([device.index or 0 for device in devices], device_type=kind)
+def _replace_buffers_by_copies_(model: nn.Module) -> None:
+    """Copy every buffer once, so that modules which share a buffer share its copy."""
+    copies: dict[Tensor, Tensor] = {buffer: buffer.clone() for buffer in model.buffers()}
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else copies[buffer]
+
+
+def _forked_random_state(model: nn.Module) -> AbstractContextManager[None]:
+    """Save the random state of the CPU and of the model's devices, and restore it at the end."""
+    tensors = [*model.parameters(), *model.buffers()]
+    devices = {tensor.device for tensor in tensors if tensor.device.type not in ("cpu", "meta")}
+    in_order = sorted(devices, key=str)
+    device_type = in_order[0].type if in_order else "cuda"
+    indices = [device.index or 0 for device in in_order]
+    return torch.random.fork_rng(indices, device_type=device_type)

@@ -1,1 +1,1 @@
-"""Runs: what was asked for, what happened, and the processes that make it happen."""
+"""Runs: their folders, their workers, and how they are started, cancelled and resumed."""

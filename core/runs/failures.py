@@ -1,32 +1,63 @@
-"""What went wrong, in one sentence that says what to do; the traceback is in the log."""
+"""Explain why a run failed, in one sentence that says what to do. The log has the traceback."""
 
 import errno
 
 from core.errors import UserError
 from core.runs.run import Run
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "alloc failed", "allocation failed")
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "alloc failed",
+    "allocation failed",
+)
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def explain(error: BaseException, run: Run) -> str:
-    """The sentence that a failed run shows for `error`."""
+def explain_failure(error: BaseException, run: Run) -> str:
+    """Return the sentence that a failed run shows for `error`."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error.__context__, OSError):  # torch.save replaces what writing raised by an error of its own
+    # torch.save raises an error of its own when writing fails. The cause is its context.
+    if isinstance(error.__context__, OSError):
         error = error.__context__
     text = str(error)
     if isinstance(error, MemoryError) or any(words in text.lower() for words in _NO_MEMORY):
-        where = "The GPU" if "cuda" in text.lower() or "mps" in text.lower() else "This machine"
-        size = getattr(run.recipe, "batch_size", None)
-        smaller = f"take a smaller batch size (it was {size}) or a smaller network, or " if size else ""
-        return f"{where} ran out of memory: {smaller}close what else uses the memory, and resume."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return f"The disk that holds {error.filename or run.path} is full: free some space and resume."
-    if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return f"{error.filename or run.path} became larger than this account may write: raise the limit and resume."
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{error.filename or run.path} cannot be written ({error.strerror}): mend its permissions and resume."
+        return _explain_memory(text.lower(), run)
+    if isinstance(error, OSError):
+        explanation = _explain_file_error(error, run)
+        if explanation:
+            return explanation
+    first_line = text.splitlines()[0][:200].rstrip(".") if text else "no message"
+    return f"An unexpected {type(error).__name__}: {first_line}. The log has the details."
+
+
+def _explain_memory(text: str, run: Run) -> str:
+    is_gpu = "cuda" in text or "mps" in text
+    place = "The GPU" if is_gpu else "This machine"
+    remedy = "close what else uses the memory, and resume."
+    batch_size = getattr(run.recipe, "batch_size", None)
+    if batch_size:
+        remedy = (
+            f"take a smaller batch size (it was {batch_size}) or a smaller network, or {remedy}"
+        )
+    return f"{place} ran out of memory: {remedy}"
+
+
+def _explain_file_error(error: OSError, run: Run) -> str | None:
+    """Return the sentence for an error that a person can mend, or None for any other."""
+    path = error.filename or run.path
+    if error.errno in _DISK_FULL:
+        return f"The disk that holds {path} is full: free some space and resume."
+    if error.errno == errno.EFBIG:
+        return f"{path} became larger than this account may write: raise the limit and resume."
+    if error.errno in _NOT_ALLOWED:
+        return f"{path} cannot be written ({error.strerror}): correct its permissions and resume."
     if isinstance(error, (FileNotFoundError, NotADirectoryError)) and error.filename:
-        return f"{error.filename} is not there ({error.strerror}): bring it back, or name another folder, and resume."
-    first = text.splitlines()[0][:200].rstrip(".") if text else "no message"
-    return f"An unexpected {type(error).__name__}: {first}. The log has the details."
+        return (
+            f"{path} is not there ({error.strerror}): bring it back, or name another folder, and"
+            " resume."
+        )
+    return None

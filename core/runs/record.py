@@ -1,92 +1,147 @@
-"""What a worker writes down while it works: events.jsonl, log.txt and, last, status.json."""
+"""Write down what a worker does: events.jsonl, log.txt and status.json."""
 
 import contextlib
 import json
+import math
+import os
 import time
+from pathlib import Path
+from typing import Any
 
 from core.events import EpochEnd, Event, Finished, Progress, Pruned
-from core.runs.run import Run, read_status, write_status
+from core.runs.run import Run, State, read_status, write_status
 from core.runs.store import RunStore
 
-STATUS_SECONDS = 0.25  # between two looks that a page can take at a running batch
-SPARKLINE = 60  # accuracies in a status; all of them are in events.jsonl
+STATUS_SECONDS = 0.25
+"""The least time between two writings of status.json that report progress."""
+
+SPARKLINE = 60
+"""The most accuracies in status.json. All of them are in events.jsonl."""
 
 
 class Record:
-    """The pen of the one worker that holds the run's lock."""
+    """Writes the events, status and log of a run. Used only by the worker that holds its lock."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run) -> None:
         self.path = run.path
         self.status = read_status(run.path)
         self._written = 0.0
-        self._start: tuple[float, float] | None = None  # (time, progress) at the first batch of this process
+        # Time and progress at the first batch of this process.
+        self._start: tuple[float, float] | None = None
         _end_torn_line(self.path / "events.jsonl")
-        self._accuracies = [row["test_accuracy"] for row in RunStore(run.path.parent).epochs(run.id)]
+        epochs = RunStore(run.path.parent).epochs(run.id)
+        self._accuracies: list[float] = [epoch["test_accuracy"] for epoch in epochs]
 
     def take(self, event: Event) -> None:
-        """Write `event` down; of Progress only what a person can follow."""
+        """Write `event` to the files. Progress only changes the status, and not too often."""
         if isinstance(event, Progress):
-            if time.monotonic() - self._written >= STATUS_SECONDS:
-                now = {"stage": event.stage, "done": event.done, "total": event.total, "unit": event.unit}
-                self.status = self.status.model_copy(update=now)
-                self.update(loss=event.loss, seconds_left=self._seconds_left())
+            self._take_progress(event)
             return
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(event.to_dict()) + "\n")
         self.log(str(event))
         if isinstance(event, Pruned):
-            self.update(summary={"kept": event.kept, "prunable": event.prunable})
+            self.update(kept=event.kept, prunable=event.prunable)
         elif isinstance(event, EpochEnd):
-            self._accuracies[event.epoch - 1:] = [event.test_accuracy]  # an epoch may be trained again after a kill
-            self.update(epoch=event.epoch, done=0, test_accuracy=event.test_accuracy, loss=event.train_loss,
-                        best_accuracy=max(self._accuracies), accuracies=_thinned(self._accuracies),
-                        seconds_left=self._seconds_left())
+            self._take_epoch(event)
         elif isinstance(event, Finished):
-            found = {name: event.summary[name] for name in ("test_accuracy", "best_accuracy") if name in event.summary}
-            self.update(summary=event.summary, **found)
+            self._take_summary(event)
 
-    def update(self, **changes) -> None:
-        """Write a status that differs from the last one by `changes`."""
+    def _take_progress(self, event: Progress) -> None:
+        if time.monotonic() - self._written < STATUS_SECONDS:
+            return
+        # The estimate of the time that is left needs the progress to be in the status already.
+        progress = {
+            "stage": event.stage,
+            "done": event.done,
+            "total": event.total,
+            "unit": event.unit,
+        }
+        self.status = self.status.model_copy(update=progress)
+        self.update(loss=event.loss, seconds_left=self._seconds_left())
+
+    def _take_epoch(self, event: EpochEnd) -> None:
+        # After a kill an epoch may be trained again. Its new accuracy replaces the old ones.
+        self._accuracies[event.epoch - 1 :] = [event.test_accuracy]
+        self.update(
+            epoch=event.epoch,
+            done=0,
+            test_accuracy=event.test_accuracy,
+            loss=event.train_loss,
+            best_accuracy=max(self._accuracies),
+            accuracies=_thin(self._accuracies),
+            seconds_left=self._seconds_left(),
+        )
+
+    def _take_summary(self, event: Finished) -> None:
+        summary = event.summary
+        self.update(
+            summary=summary,
+            kept=summary.kept,
+            prunable=summary.prunable,
+            test_accuracy=summary.test_accuracy,
+            best_accuracy=summary.best_accuracy,
+        )
+
+    def update(self, **changes: Any) -> None:
+        """Write the status with these fields changed."""
         self.status = self.status.model_copy(update=changes)
         write_status(self.path, self.status)
         self._written = time.monotonic()
 
-    def end(self, state: str, message: str) -> None:
-        """The last status. Should even this not find its place on the disk, the freed lock says "interrupted"."""
+    def end(self, state: State, message: str) -> None:
+        """Write the last status. If even this fails, the free lock says "interrupted"."""
         if message:
             self.log(message)
         with contextlib.suppress(OSError):
             (self.path / "cancel").unlink(missing_ok=True)
         try:
             self.update(state=state, message=message, seconds_left=None)
-        except OSError:  # no room for a second file: the first one's own blocks take this status as well
-            with contextlib.suppress(OSError), (self.path / "status.json").open("r+b") as file:
-                file.write(self.status.model_dump_json().encode())
-                file.truncate()
+        except OSError:
+            self._overwrite_status()
+
+    def _overwrite_status(self) -> None:
+        """Write the status into the existing file, for which a full disk still has room."""
+        with contextlib.suppress(OSError), (self.path / "status.json").open("r+b") as file:
+            file.write(self.status.model_dump_json().encode())
+            file.truncate()
 
     def log(self, text: str) -> None:
-        """A line for log.txt, with the local time."""
-        with contextlib.suppress(OSError), (self.path / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+        """Append a line with the local time to log.txt."""
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n"
+        with (
+            contextlib.suppress(OSError),
+            (self.path / "log.txt").open("a", encoding="utf-8") as file,
+        ):
+            file.write(line)
 
     def _seconds_left(self) -> float | None:
-        """From the pace of this process so far; None until there is one."""
-        now, progress = time.monotonic(), self.status.progress
+        """Estimate the time to the end from the speed of this process; None until there is one."""
         if self.status.unit != "batches":
             return None
-        self._start = self._start or (now, progress)
-        elapsed, done = now - self._start[0], progress - self._start[1]
-        return elapsed * (1 - progress) / done if done > 0 and elapsed > 1 else None
+        now = time.monotonic()
+        progress = self.status.progress
+        if self._start is None:
+            self._start = (now, progress)
+        start_time, start_progress = self._start
+        elapsed = now - start_time
+        done = progress - start_progress
+        if done <= 0 or elapsed <= 1:
+            return None
+        return elapsed * (1 - progress) / done
 
 
-def _thinned(values: list[float]) -> list[float]:
-    """At most SPARKLINE of the values, evenly spaced, the last one among them."""
-    stride = -(-len(values) // SPARKLINE)
+def _thin(values: list[float]) -> list[float]:
+    """Choose at most SPARKLINE of the values, evenly spaced, with the last one among them."""
+    stride = math.ceil(len(values) / SPARKLINE)
     return values[::-stride][::-1]
 
 
-def _end_torn_line(path) -> None:
-    """A kill may have cut the last line short: end it, so that the next event does not disappear with it."""
+def _end_torn_line(path: Path) -> None:
+    """End a last line that a kill cut short, so that the next event gets a line of its own."""
     with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
-        if file.seek(0, 2) and file.seek(-1, 2) is not None and file.read(1) != b"\n":
+        if file.seek(0, os.SEEK_END) == 0:
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
             file.write(b"\n")

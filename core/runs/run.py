@@ -1,9 +1,10 @@
-"""One run as files say it is: what was asked for, where it has got to, and whether anybody works on it.
+"""One run as its files describe it: its recipe, its progress, and whether a worker is at it.
 
-Whoever works on a run holds its `lock`. Alive means that the lock is held: no process id is trusted, so a run that
-says "running" under a free lock was interrupted, whatever killed its worker.
+The worker of a run holds its `lock`. A run is alive if the lock is held. No process id is trusted:
+a run that says "running" under a free lock was interrupted, whatever ended its worker.
 """
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,32 +13,44 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.config import Recipe
 from core.errors import UserError
+from core.events import Summary
 from core.files import write_atomically
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:
-    fcntl = None
 
-MODEL = "model.safetensors"  # a result: weights in float, quantized ones decoded
-BEST = "best.safetensors"  # the weights of the epoch with the best test accuracy
-PACKED = "packed.safetensors"  # a quantized result as its packed file
-SOURCE = "source"  # the file that an import takes over
+MODEL = "model.safetensors"
+"""The weights of the result in float. Quantized weights are dequantized."""
+
+BEST = "best.safetensors"
+"""The weights after the epoch with the best test accuracy."""
+
+PACKED = "packed.safetensors"
+"""The packed file of a quantized result."""
+
+IMPORT_SOURCE = "source"
+"""The file that an import reads."""
 
 ACTIVE = ("starting", "queued", "running")
-STARTING_SECONDS = 30  # a worker takes its lock within a second of its start; after this long it never will
 
-State = Literal["created", "starting", "queued", "running", "finished", "failed", "cancelled", "interrupted"]
+STARTING_SECONDS = 30
+"""A worker takes its lock within a second of its start. After this long it never will."""
+
+State = Literal[
+    "created", "starting", "queued", "running", "finished", "failed", "cancelled", "interrupted"
+]
 
 
 class RunConfig(BaseModel):
-    """What was asked for. Only the name changes after a run was created.
+    """The settings of a run. Only the name changes after a run was created.
 
-    model, dataset and density (of the prunable weights, in (0, 1]) are the recipe's own, or else those of the parent.
+    id: ten hexadecimal digits. created: time in seconds since the epoch. parent: id of the run that
+    the recipe is applied to. model, dataset: names from the recipe, or else from the parent.
+    density: fraction of the prunable weights that is kept, in (0, 1], likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +66,14 @@ class RunConfig(BaseModel):
 
 
 class Status(BaseModel):
-    """Where a run is; written by whoever holds the run's lock. Times are seconds since the epoch."""
+    """The progress of a run. It is written only while the lock of the run is held.
+
+    message: why the run failed or was stopped. stage: the work of this moment, of which `done` of
+    `total` units are finished. loss: training loss. epoch: number of finished epochs, of `epochs`.
+    accuracies: test accuracies by epoch, thinned for a small picture. seconds_left: estimate.
+    kept, prunable: numbers of weights, from the pruning or the summary. summary: None until the run
+    is finished. Times are in seconds since the epoch. A figure is None while it is unknown.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,25 +94,43 @@ class Status(BaseModel):
     queued_at: float = 0.0
     started_at: float = 0.0
     updated_at: float = 0.0
-    summary: dict[str, Any] = Field(default_factory=dict)
+    kept: int | None = None
+    prunable: int | None = None
+    summary: Summary | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_older_summary(cls, values: Any) -> Any:
+        """Accept the summary of an older status.json, which may be empty or lack figures."""
+        if not isinstance(values, dict) or not isinstance(values.get("summary"), dict):
+            return values
+        figures = values["summary"]
+        counts = {name: figures[name] for name in ("kept", "prunable") if name in figures}
+        try:
+            summary = Summary.model_validate(figures)
+        except ValidationError:
+            summary = None
+        return counts | values | {"summary": summary}
 
     @property
     def starting(self) -> bool:
-        """A worker was started so lately that it may not have taken its lock yet."""
+        """Whether a worker was started so recently that it may not have taken its lock yet."""
         return self.state == "starting" and time.time() - self.updated_at < STARTING_SECONDS
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, in [0, 1]."""
+        """The fraction of the training that is done, in [0, 1]."""
         if not self.epochs:
             return 0.0
-        within = self.done / self.total if self.total and self.unit == "batches" else 0.0
-        return min(1.0, (self.epoch + within) / self.epochs)
+        within_epoch = 0.0
+        if self.total and self.unit == "batches":
+            within_epoch = self.done / self.total
+        return min(1.0, (self.epoch + within_epoch) / self.epochs)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was on disk a moment ago; `alive` says whether a worker held its lock then."""
+    """A run as it was on disk when it was read. `alive`: a worker held its lock at that moment."""
 
     path: Path
     config: RunConfig
@@ -125,77 +163,93 @@ class Run:
 
     @property
     def state(self) -> State:
-        """The status on file, corrected by the lock: what says that it works but holds no lock was interrupted."""
-        said = self.status.state
+        """The state in status.json, corrected by the lock.
+
+        A run that is active by its status but whose lock is free was interrupted.
+        """
+        state = self.status.state
         if self.alive:
-            return said if said in ("queued", "running") else "starting"
+            return state if state in ("queued", "running") else "starting"
         if self.status.starting:
-            return said
-        return "interrupted" if said in ACTIVE else said
+            return state
+        return "interrupted" if state in ACTIVE else state
 
     @property
     def active(self) -> bool:
+        """Whether a worker is at it, or is about to be."""
         return self.state in ACTIVE
 
     @property
     def resumable(self) -> bool:
+        """Whether the run can be started again, and continue."""
         return not self.active and self.state != "finished"
 
     @property
     def has_model(self) -> bool:
-        """Whether other recipes and pages can work with its result."""
+        """Whether other recipes and pages can use the resulting network."""
         return self.state == "finished" and (self.path / MODEL).exists()
 
 
 def write_status(path: Path, status: Status) -> None:
-    """Only for whoever holds the lock of the run at `path`."""
-    write_atomically(path / "status.json", as_json(status.model_copy(update={"updated_at": time.time()})))
+    """Write status.json into the run's folder `path`. The caller holds the lock of the run."""
+    dated = status.model_copy(update={"updated_at": time.time()})
+    write_atomically(path / "status.json", to_json(dated))
 
 
 def read_status(path: Path) -> Status:
-    """The status on file; the first one if the file is missing or damaged."""
+    """Read status.json. Return the status of a new run if the file is missing or damaged."""
     try:
         return Status.model_validate_json((path / "status.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return Status()
 
 
-def read(path: Path) -> Run:
-    """The run in a folder. Raises OSError or ValueError if its config.json cannot be read."""
+def read_run(path: Path) -> Run:
+    """Read the run in a folder. Raises OSError or ValueError if its config.json cannot be read."""
     config = RunConfig.model_validate_json((path / "config.json").read_bytes())
     status = read_status(path)
-    alive = status.state in ACTIVE and _held(path)
-    if alive or status.state not in ACTIVE:
-        return Run(path, config, status, alive)
-    # The worker may have ended between the two looks: what it wrote last, before it let go of the lock, counts.
-    return Run(path, config, read_status(path), alive=False)
+    alive = status.state in ACTIVE and _is_lock_held(path)
+    if status.state in ACTIVE and not alive:
+        # The worker may have ended after the status was read and before the lock was checked.
+        # Read again the status that it wrote before it released the lock.
+        status = read_status(path)
+    return Run(path, config, status, alive)
 
 
-def _held(path: Path) -> bool:
-    """Whether a worker holds the run's lock. Who asks shares it, so that nobody takes the one for a worker."""
+def _is_lock_held(path: Path) -> bool:
+    """Check whether a worker holds the lock of the run in the folder `path`.
+
+    The check takes a shared lock, so that two processes that check at the same time do not mistake
+    each other for a worker.
+    """
+    lock = path / "lock"
     try:
-        if fcntl:
-            with (path / "lock").open("rb") as file:
+        if sys.platform == "win32":
+            # Windows has no shared locks. Another process that checks is done in a moment.
+            FileLock(lock).acquire(timeout=0.02, poll_interval=0.002).lock.release()
+        else:
+            with lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        else:  # Windows cannot share: whoever else asks is done in a moment
-            FileLock(path / "lock").acquire(timeout=0.02, poll_interval=0.002).lock.release()
         return False
     except (BlockingIOError, Timeout):
         return True
-    except OSError:  # no lock yet, or a folder that cannot be read: there is no worker in it
+    except OSError:
+        # There is no lock yet, or the folder cannot be read. Either way it has no worker.
         return False
 
 
-def as_json(model: BaseModel) -> bytes:
-    """A file's content, for machines and for people."""
+def to_json(model: BaseModel) -> bytes:
+    """Return the content of a JSON file, indented for people."""
     return model.model_dump_json(indent=1).encode()
 
 
 @contextmanager
-def writable(root: Path) -> Iterator[None]:
-    """Say in one sentence that the folder for runs, `root`, cannot be written."""
+def explain_unwritable(root: Path) -> Iterator[None]:
+    """Turn an OSError into a UserError that says that the folder for runs cannot be written."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"The folder for runs, {root}, cannot be written ({error.strerror}): free some space, or name "
-                        "another one with SECATEUR_RUNS or --runs-dir.") from error
+        raise UserError(
+            f"The folder for runs, {root}, cannot be written ({error.strerror}): free some space,"
+            " or name another one with SECATEUR_RUNS or --runs-dir."
+        ) from error

@@ -1,9 +1,12 @@
-"""The run directory: the only thing that browser, server and worker share, and the one that outlives them all.
+"""The store of all runs: make, find, read, rename and delete their folders.
 
-    runs/<id>/config.json  status.json  events.jsonl  lock  log.txt  model.safetensors  masks.safetensors  checkpoint.pt
-               epochs/<n>.safetensors  best.safetensors  packed.safetensors  source  sensitivity-<settings>.json
+Browser, server and worker share nothing but these folders, which outlive them all.
 
-`core.runs.run` says what is in it; here is what can be done with all of them.
+    runs/<id>/config.json  status.json  events.jsonl  lock  log.txt  model.safetensors
+              masks.safetensors  checkpoint.pt  epochs/<n>.safetensors  best.safetensors
+              packed.safetensors  source  sensitivity-<settings>.json
+
+`core.runs.run` describes what a folder contains.
 """
 
 import contextlib
@@ -14,203 +17,286 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
 from core.errors import UserError
 from core.files import sync_folder, write_atomically
-from core.runs.run import Run, RunConfig, Status, as_json, read, writable
+from core.runs.run import Run, RunConfig, Status, explain_unwritable, read_run, to_json
 
 _ID = re.compile(r"[0-9a-f]{10}")
 
+# Inside RunStore the name `list` is its method, so these types have names of their own.
+_Runs = list[Run]
+_Ids = list[str]
+_Events = list[dict[str, Any]]
+
 
 class RunStore:
-    """All runs below one folder. The folder is made when the first run is."""
+    """All runs in one folder. The folder is made together with the first run."""
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
-    # -- making and finding -------------------------------------------------------------------------------------
+    # -- make and find --
 
-    def create(self, recipe: Recipe, name: str = "", parent: str | None = None, token: str | None = None,
-               files: Mapping[str, bytes] | None = None) -> Run:
-        """A new run; or the one that was created with the same `token`, so that a double click makes one run.
+    def create(
+        self,
+        recipe: Recipe,
+        name: str = "",
+        parent: str | None = None,
+        token: str | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Run:
+        """Make a run, or return the run that was made with the same `token`.
 
-        parent: the id of the run whose result the recipe is applied to. files: what the recipe works on besides, by
-        the names that they get in the run's folder. The id is derived from the token and the folder appears by one
-        rename, so that two processes that create with one token at once agree without talking to each other.
-        Raises UserError for a parent that has no result.
+        parent: id of the run whose result is quantized. token: makes a double click create one run.
+        files: content of further files that the recipe reads, by their name in the run's folder.
+
+        The id is derived from the token, and the folder appears by one rename. So two processes
+        that create with one token at the same time agree without talking to each other. Raises
+        UserError for a parent that is missing, not wanted, or without a result.
         """
-        id = hashlib.sha256((token or secrets.token_hex(16)).encode()).hexdigest()[:10]
-        if token and (self.root / id).exists():
-            return self.get(id)
-        config = RunConfig(id=id, name=_clean(name) or describe(recipe), created=time.time(), parent=parent,
-                           recipe=recipe, **self._subject(recipe, parent))
-        with writable(self.root):
-            draft = self.root / f".new-{secrets.token_hex(4)}"
-            draft.mkdir(parents=True)
-            try:
-                for file, content in (files or {}).items():
-                    write_atomically(draft / file, content)
-                write_atomically(draft / "config.json", as_json(config))
-                write_atomically(draft / "status.json", as_json(Status(updated_at=time.time())))
-                draft.rename(self.root / id)
-                sync_folder(self.root)
-            except OSError:
-                shutil.rmtree(draft, ignore_errors=True)
-                if not (self.root / id / "config.json").exists():
-                    raise
-        return self.get(id)
+        seed = token or secrets.token_hex(16)
+        run_id = hashlib.sha256(seed.encode()).hexdigest()[:10]
+        if token and (self.root / run_id).exists():
+            return self.get(run_id)
+        config = RunConfig(
+            id=run_id,
+            name=_clean_name(name) or describe_recipe(recipe),
+            created=time.time(),
+            parent=parent,
+            recipe=recipe,
+            **self._subject(recipe, parent),
+        )
+        with explain_unwritable(self.root):
+            self._write_folder(config, files or {})
+        return self.get(run_id)
 
-    def _subject(self, recipe: Recipe, parent: str | None) -> dict:
-        """What the run is about: the recipe says it, or the run that it starts from."""
-        if parent is None:
-            return {"model": recipe.model, "dataset": recipe.dataset, "density": getattr(recipe, "density", 1.0)}
-        source = self.get(parent)
-        if not source.has_model:
-            raise UserError(f"“{source.name}” has no result to start from: it is {source.state}.")
-        return {"model": source.model, "dataset": source.dataset, "density": source.density}
+    def _subject(self, recipe: Recipe, parent_id: str | None) -> dict[str, Any]:
+        """Take model, dataset and density from the recipe, or else from the parent."""
+        if isinstance(recipe, TrainRecipe | ImportRecipe):
+            if parent_id is not None:
+                raise UserError(f"“{describe_recipe(recipe)}” takes no parent.")
+            density = recipe.density if isinstance(recipe, TrainRecipe) else 1.0
+            return {"model": recipe.model, "dataset": recipe.dataset, "density": density}
+        if parent_id is None:
+            raise UserError(
+                f"“{describe_recipe(recipe)}” needs a parent: the run whose network is quantized."
+            )
+        parent = self.get(parent_id)
+        if not parent.has_model:
+            raise UserError(f"“{parent.name}” has no result to start from: it is {parent.state}.")
+        return {"model": parent.model, "dataset": parent.dataset, "density": parent.density}
 
-    def get(self, id: str) -> Run:
-        """The run as it is now. Raises UserError if there is none, or if its config.json cannot be read."""
-        path = self._path(id)
+    def _write_folder(self, config: RunConfig, files: Mapping[str, bytes]) -> None:
+        """Write the folder of a new run, unless another process has just written it."""
+        draft = self.root / f".new-{secrets.token_hex(4)}"
+        draft.mkdir(parents=True)
         try:
-            return read(path)
+            for file, content in files.items():
+                write_atomically(draft / file, content)
+            write_atomically(draft / "config.json", to_json(config))
+            write_atomically(draft / "status.json", to_json(Status(updated_at=time.time())))
+            draft.rename(self.root / config.id)
+            sync_folder(self.root)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)
+            if not (self.root / config.id / "config.json").exists():
+                raise
+
+    def get(self, run_id: str) -> Run:
+        """Read the run as it is now. Raises UserError if it is not there or cannot be read."""
+        path = self._path(run_id)
+        try:
+            return read_run(path)
         except FileNotFoundError:
-            raise UserError(f"There is no run {id!r} in {self.root}; it may be in the trash.") from None
+            raise UserError(
+                f"There is no run {run_id!r} in {self.root}; it may be in the trash."
+            ) from None
         except (OSError, ValueError) as error:
-            raise UserError(f"The run {id} cannot be read: {path / 'config.json'} is damaged ({error}).") from None
+            raise UserError(
+                f"The run {run_id} cannot be read: {path / 'config.json'} is damaged"
+                f" ({_first_reason(error)})."
+            ) from None
 
-    def list(self) -> "list[Run]":
-        """All readable runs, newest first."""
-        return self.scan()[0]
+    def list(self) -> _Runs:
+        """Read all runs that can be read, newest first."""
+        runs, _ = self.scan()
+        return runs
 
-    def scan(self) -> "tuple[list[Run], list[str]]":
-        """All runs, newest first, and the ids of the folders whose config.json cannot be read."""
-        runs, damaged = [], []
-        for id in self._ids(self.root):
+    def scan(self) -> tuple[_Runs, _Ids]:
+        """Read all runs, newest first, and list the ids of the folders that cannot be read."""
+        runs = []
+        damaged = []
+        for run_id in self._ids():
             try:
-                runs.append(read(self.root / id))
+                runs.append(read_run(self.root / run_id))
             except FileNotFoundError:
-                if (self.root / id).exists():
-                    damaged.append(id)
+                # A folder that is still there has no config.json. Another one was just deleted.
+                if (self.root / run_id).exists():
+                    damaged.append(run_id)
             except (OSError, ValueError):
-                damaged.append(id)
-        return sorted(runs, key=lambda run: run.config.created, reverse=True), damaged
+                damaged.append(run_id)
+        runs.sort(key=lambda run: run.config.created, reverse=True)
+        return runs, damaged
 
-    def lineage(self, id: str) -> "list[Run]":
-        """The run's ancestors, eldest first, and the run itself; it begins late if one was deleted or is damaged."""
-        chain = [self.get(id)]
+    def lineage(self, run_id: str) -> _Runs:
+        """Read the run's ancestors, the first one first, and the run itself.
+
+        Ancestors before one that is deleted or damaged are left out.
+        """
+        chain = [self.get(run_id)]
         with contextlib.suppress(UserError):
-            while (parent := chain[0].config.parent) and len(chain) < 100:
-                chain.insert(0, self.get(parent))
+            while len(chain) < 100:
+                parent_id = chain[0].config.parent
+                if not parent_id:
+                    break
+                chain.insert(0, self.get(parent_id))
         return chain
 
-    def events(self, id: str) -> "list[dict]":
-        """All events in order. A line torn by a kill is skipped."""
+    # -- read what a worker wrote --
+
+    def events(self, run_id: str) -> _Events:
+        """Read all events in order. A line that a kill cut short is skipped."""
+        file = self._path(run_id) / "events.jsonl"
         try:
-            text = (self._path(id) / "events.jsonl").read_text(encoding="utf-8", errors="replace")
+            text = file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
-        return [event for line in text.splitlines() if (event := _parse(line)) is not None]
+        events = [_parse_event(line) for line in text.splitlines()]
+        return [event for event in events if event is not None]
 
-    def epochs(self, id: str) -> "list[dict]":
-        """The EpochEnd events in order, once each: an epoch that was trained again after a kill counts once."""
-        rows = {event["epoch"]: event for event in self.events(id) if event["event"] == "epochend"}
-        return [rows[epoch] for epoch in sorted(rows)]
+    def epochs(self, run_id: str) -> _Events:
+        """Read the EpochEnd events in order of their epoch.
 
-    def log(self, id: str, characters: int = 100_000) -> str:
-        """The end of the log."""
+        Of an epoch that was trained again after a kill only the last event is returned.
+        """
+        ends = [event for event in self.events(run_id) if event["event"] == "epochend"]
+        by_epoch = {event["epoch"]: event for event in ends}
+        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+    def log(self, run_id: str, characters: int = 100_000) -> str:
+        """Read the end of the log."""
         try:
-            with (self._path(id) / "log.txt").open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - characters))
+            with (self._path(run_id) / "log.txt").open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - characters))
                 return file.read().decode("utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
-    # -- changing -----------------------------------------------------------------------------------------------
+    # -- change --
 
-    def rename(self, id: str, name: str) -> Run:
+    def rename(self, run_id: str, name: str) -> Run:
         """Give the run another name. Raises UserError for an empty one."""
-        if not (name := _clean(name)):
+        name = _clean_name(name)
+        if not name:
             raise UserError("A run needs a name of at least one character.")
-        run = self.get(id)
-        with writable(self.root):
-            write_atomically(run.path / "config.json", as_json(run.config.model_copy(update={"name": name})))
-        return self.get(id)
+        run = self.get(run_id)
+        renamed = run.config.model_copy(update={"name": name})
+        with explain_unwritable(self.root):
+            write_atomically(run.path / "config.json", to_json(renamed))
+        return self.get(run_id)
 
-    def delete(self, id: str) -> None:
-        """Move the run to the trash. Raises UserError while a worker holds it."""
-        run = self.get(id)
+    def delete(self, run_id: str) -> None:
+        """Move the run to the trash. Raises UserError while a worker is at it."""
+        run = self.get(run_id)
         if run.active:
             raise UserError(f"“{run.name}” is {run.state}: cancel it before you delete it.")
-        with writable(self.root):
+        with explain_unwritable(self.root):
             self._trash.mkdir(exist_ok=True)
-            shutil.rmtree(self._trash / id, ignore_errors=True)  # an earlier run that was made with the same token
-            run.path.rename(self._trash / id)
+            # The trash may hold an earlier run that was made with the same token.
+            shutil.rmtree(self._trash / run_id, ignore_errors=True)
+            run.path.rename(self._trash / run_id)
 
-    def trash(self) -> "list[Run]":
-        """The deleted runs that can still be restored, newest first."""
+    def trash(self) -> _Runs:
+        """Read the deleted runs that can still be restored, newest first."""
         return RunStore(self._trash).list()
 
-    def restore(self, id: str) -> Run:
-        """Bring a run back from the trash."""
-        self._path(id)
+    def restore(self, run_id: str) -> Run:
+        """Bring a run back from the trash. Raises UserError if that is not possible."""
+        target = self._path(run_id)
         try:
-            (self._trash / id).rename(self.root / id)
+            (self._trash / run_id).rename(target)
         except OSError as error:
-            raise UserError(f"The run {id} cannot be restored: {error.strerror}.") from None
-        return self.get(id)
+            raise UserError(f"The run {run_id} cannot be restored: {error.strerror}.") from None
+        return self.get(run_id)
 
     def empty_trash(self) -> int:
-        """Delete what is in the trash for good; the bytes that this freed."""
-        freed = sum(file.stat().st_size for file in self._trash.rglob("*") if file.is_file())
+        """Delete the runs in the trash for good, and return the number of bytes that this freed."""
+        files = [file for file in self._trash.rglob("*") if file.is_file()]
+        freed = sum(file.stat().st_size for file in files)
         shutil.rmtree(self._trash, ignore_errors=True)
         return freed
 
-    # -- inside -------------------------------------------------------------------------------------------------
+    # -- paths --
 
     @property
     def _trash(self) -> Path:
         return self.root / ".trash"
 
-    def _path(self, id: str) -> Path:
-        """The folder of a run; ids come from URLs, so nothing but an id ever becomes a path."""
-        if not isinstance(id, str) or not _ID.fullmatch(id):
-            raise UserError(f"{str(id)[:40]!r} is not a run's id: it takes ten digits or letters from a to f.")
-        return self.root / id
+    def _path(self, run_id: str) -> Path:
+        """Return the folder of a run. Ids come from URLs, so anything but an id is refused."""
+        if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
+            text = str(run_id)[:40]
+            raise UserError(
+                f"{text!r} is not a run's id: it takes ten digits or letters from a to f."
+            )
+        return self.root / run_id
 
-    @staticmethod
-    def _ids(root: Path) -> Iterator[str]:
+    def _ids(self) -> _Ids:
         try:
-            yield from (entry.name for entry in os.scandir(root) if _ID.fullmatch(entry.name))
-        except (FileNotFoundError, NotADirectoryError):  # the second says itself when a run is made
-            return
+            return [entry.name for entry in os.scandir(self.root) if _ID.fullmatch(entry.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            # If the root is a file, `create` says so.
+            return []
 
 
-def describe(recipe: Recipe) -> str:
-    """A run's name where nobody gave it one, such as "VGG16 · CIFAR10 · 5% kept"."""
+def describe_recipe(recipe: Recipe) -> str:
+    """Return the name of a run that was given none, such as "VGG16 · CIFAR10 · 5% kept"."""
     match recipe:
         case TrainRecipe():
-            kept = f"{recipe.density:.3%}".rstrip("0%").rstrip(".") + "% kept" if recipe.prune else "dense"
-            method = {"snip": ""}.get(recipe.prune.method, f" {recipe.prune.method}") if recipe.prune else ""
-            return f"{recipe.model} · {recipe.dataset} · {kept}{method}"
+            return f"{recipe.model} · {recipe.dataset} · {_describe_pruning(recipe)}"
         case ImportRecipe():
             return f"{recipe.model} · {recipe.dataset} · {recipe.file}"
         case KMeansRecipe():
-            return f"{recipe.clusters} clusters" + (", tuned" if recipe.epochs else "")
+            tuned = ", tuned" if recipe.epochs else ""
+            return f"{recipe.clusters} clusters{tuned}"
         case AffineRecipe():
             return f"{recipe.bits} bits"
 
 
-def _clean(name: str) -> str:
-    return " ".join("".join(c for c in name if c.isprintable() or c.isspace()).split())[:120]
+def _describe_pruning(recipe: TrainRecipe) -> str:
+    if recipe.prune is None:
+        return "dense"
+    percent = f"{recipe.density:.3%}".rstrip("0%").rstrip(".")
+    method = "" if recipe.prune.method == "snip" else f" {recipe.prune.method}"
+    return f"{percent}% kept{method}"
 
 
-def _parse(line: str) -> dict | None:
+def _clean_name(name: str) -> str:
+    """Return one line of printable characters, at most 120 of them."""
+    printable = "".join(c for c in name if c.isprintable() or c.isspace())
+    return " ".join(printable.split())[:120]
+
+
+def _parse_event(line: str) -> dict[str, Any] | None:
     try:
         event = json.loads(line)
     except ValueError:
         return None
     return event if isinstance(event, dict) and "event" in event else None
+
+
+def _first_reason(error: Exception) -> str:
+    """Return the error as one phrase. Pydantic's own text has several lines."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]

@@ -1,7 +1,8 @@
-"""The process that works on one run, from its lock to its last file: `python -m core.runs.worker DIR`.
+"""The process that works on one run: `python -m core.runs.worker FOLDER`.
 
-It outlives the browser and the server that started it. Whatever ends it (a cancel, Ctrl-C, an error, `kill -9`, a
-power cut) leaves a directory whose files are whole, and from which the run continues to the same weights.
+It outlives the browser and the server that started it. Whatever ends it (a cancel, Ctrl-C, an
+error, `kill -9`, a power cut) leaves a folder whose files are whole, and from which the run
+continues to the same weights.
 """
 
 import argparse
@@ -12,58 +13,70 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from types import FrameType
 
 from filelock import FileLock, Timeout
 
 from core.config import data_root
 from core.events import EpochEnd, Event, Finished, Progress
-from core.runs.failures import explain
+from core.runs.failures import explain_failure
 from core.runs.record import Record
-from core.runs.run import Run, read_status
+from core.runs.run import Run, State, read_status
 from core.runs.store import RunStore
 
-EPOCH_SAVE_SECONDS = 5  # at least between two checkpoints at the ends of epochs
-BATCH_SAVE_SECONDS = 60  # at most between two checkpoints within a long epoch
-SAVING_SHARE = 20  # what took a second to write is followed by twenty without: it costs at most 5% of the time
+EPOCH_SAVE_SECONDS: float = 5
+"""The least time between two checkpoints at the ends of epochs."""
+
+BATCH_SAVE_SECONDS: float = 60
+"""The least time between two checkpoints within an epoch."""
+
+SAVING_SHARE: float = 20
+"""Saving that took a second is followed by 20 without. So it costs at most 5% of the time."""
 
 
 class Stop(threading.Event):
-    """Set by a signal. The run ends at the next event, with a checkpoint; a second Ctrl-C does not wait for it."""
+    """Set by a signal. The run then ends at the next event, with a checkpoint.
+
+    A second Ctrl-C ends it at once.
+    """
 
     def listen(self) -> "Stop":
-        """Be set by Ctrl-C and by a polite kill; only from the main thread."""
+        """Set this event on Ctrl-C and SIGTERM. Call it in the main thread only."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._signalled)
+            signal.signal(number, self._handle_signal)
         return self
 
-    def _signalled(self, number: int, _frame) -> None:
+    def _handle_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.set()
 
 
 class _Ended(Exception):
-    """The run is over without a result; the text says why."""
+    """The run ends without a result, in `state`. The text says why."""
 
-    def __init__(self, state: str, text: str):
+    def __init__(self, state: State, text: str) -> None:
         super().__init__(text)
         self.state = state
 
 
-def work(run: Run, data: Path, stop: Stop | None = None) -> Iterator[Event]:
-    """Do what `run` asks for and yield every event once it is on disk; nothing if somebody else is at it.
+def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, None, None]:
+    """Work on `run` to its end, and yield every event once it is on disk.
 
-    Ends in one of the states finished, failed, cancelled or interrupted: an error becomes a state, a sentence and a
-    traceback in the log. `data` is the folder of the data sets.
+    Yields nothing if another worker is at it, or if it is over. The run ends as finished, failed,
+    cancelled or interrupted: an error becomes a state, a sentence, and a traceback in the log.
+    `data` is the folder of the data sets.
     """
     try:
-        lock = FileLock(run.path / "lock").acquire(timeout=3)  # whoever asks whether it is free holds it for a moment
+        # A process that checks whether the lock is free may hold it for a moment.
+        lock = FileLock(run.path / "lock").acquire(timeout=3)
     except Timeout:
         return
     with lock:
-        if read_status(run.path).state in ("finished", "cancelled"):  # a second worker for a run that is over
+        # The run may be over if this is its second worker.
+        if read_status(run.path).state in ("finished", "cancelled"):
             return
         record = Record(run)
         try:
@@ -75,117 +88,155 @@ def work(run: Run, data: Path, stop: Stop | None = None) -> Iterator[Event]:
             raise
         except BaseException as error:
             record.log("".join(traceback.format_exception(error)))
-            record.end("failed", explain(error, run))
+            record.end("failed", explain_failure(error, run))
 
 
-def _work(run: Run, data: Path, stop: Stop, record: Record) -> Iterator[Event]:
-    cancel = run.path / "cancel"
-
-    def raise_if_ended() -> None:
-        if cancel.exists():
-            raise _Ended("cancelled", "Cancelled.")
-        if stop.is_set():
-            raise _Ended("interrupted", "Stopped by a signal.")
-
-    record.update(state="queued", queued_at=time.time(), message="", stage="Getting ready", done=0, total=0,
-                  epochs=run.recipe.epochs)
-    # OpenMP's threads spin while they wait. Where a browser wants the same cores, that makes a small network's steps
-    # thirty times slower; asleep, they cost next to nothing. Read once, when torch is loaded.
+def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, None, None]:
+    record.update(
+        state="queued",
+        queued_at=time.time(),
+        message="",
+        stage="Getting ready",
+        done=0,
+        total=0,
+        epochs=run.recipe.epochs,
+    )
+    # While they wait, OpenMP's threads spin. If a browser needs the same cores, that makes the
+    # steps of a small network thirty times slower. Sleeping threads cost next to nothing. OpenMP
+    # reads this variable once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from core.runs import jobs  # brings torch, which takes seconds: after the lock and the first status
+    # Loads torch, which takes seconds, so it comes after the lock and the first status.
+    from core.runs import artefacts
+    from core.runs.begin import begin_job
 
-    job = jobs.begin(run, data)
+    job = begin_job(run, data)
     with contextlib.closing(_Slot(run, str(job.device), record)) as slot:
         for event in slot.wait(stop):
             yield event
-            raise_if_ended()
+            _raise_if_ended(run, stop)
         record.update(state="running", started_at=time.time(), stage="Loading")
-        saving, keeping = _Sparing(), _Sparing()
+        checkpoints = _Sparing()
+        kept_epochs = _Sparing()
         try:
             for event in job.events():
                 record.take(event)
                 yield event
-                if isinstance(event, EpochEnd) and keeping.due(0):
-                    with keeping:
-                        jobs.keep_epoch(run, job, event.epoch)
-                if saving.due(EPOCH_SAVE_SECONDS if isinstance(event, EpochEnd) else BATCH_SAVE_SECONDS):
-                    with saving:
-                        jobs.save_checkpoint(run, job)
-                if not isinstance(event, Finished):  # what is finished is not cancelled any more
-                    raise_if_ended()
+                if isinstance(event, EpochEnd) and kept_epochs.due(0):
+                    with kept_epochs:
+                        artefacts.save_epoch(run, job, event.epoch)
+                is_epoch_end = isinstance(event, EpochEnd)
+                if checkpoints.due(EPOCH_SAVE_SECONDS if is_epoch_end else BATCH_SAVE_SECONDS):
+                    with checkpoints:
+                        artefacts.save_checkpoint(run, job)
+                # A run that is finished cannot be cancelled any more.
+                if not isinstance(event, Finished):
+                    _raise_if_ended(run, stop)
         except _Ended:
-            jobs.save_checkpoint(run, job)
-            jobs.save_result(run, job)
+            artefacts.save_checkpoint(run, job)
+            artefacts.save_result(run, job)
             raise
-        jobs.save_result(run, job)
+        artefacts.save_result(run, job)
         record.end("finished", "")
-        jobs.drop_checkpoint(run)
+        artefacts.delete_checkpoint(run)
+
+
+def _raise_if_ended(run: Run, stop: Stop) -> None:
+    """Raise _Ended if a person cancelled the run, or a signal stopped this process."""
+    if (run.path / "cancel").exists():
+        raise _Ended("cancelled", "Cancelled.")
+    if stop.is_set():
+        raise _Ended("interrupted", "Stopped by a signal.")
 
 
 class _Sparing:
-    """Around something that may take SAVING_SHARE's part of the time at most: says when it is due again."""
+    """A context manager around saving that says when saving is due again.
 
-    def __init__(self):
-        self.ended, self.seconds = time.monotonic(), 0.0
+    It measures how long saving takes, so that saving takes only a small part of the time.
+    """
+
+    def __init__(self) -> None:
+        self.began = 0.0
+        self.ended = time.monotonic()
+        self.seconds = 0.0
 
     def due(self, pause: float) -> bool:
-        """Whether at least `pause` seconds have passed since the last time, and enough to have paid for it."""
+        """Whether `pause` seconds have passed since the last time, and SAVING_SHARE allows it."""
         return time.monotonic() - self.ended > max(pause, SAVING_SHARE * self.seconds)
 
     def __enter__(self) -> None:
         self.began = time.monotonic()
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.ended = time.monotonic()
         self.seconds = self.ended - self.began
 
 
 class _Slot:
-    """A place on a device. The queue is the waiting workers themselves, so it needs no server and survives every
-    restart: each takes the device's lock only when no living run that has waited longer wants the same device.
+    """The lock of a device, and the queue for it.
+
+    The queue consists of the waiting workers, so it needs no server and survives every restart.
+    A worker takes the lock only if no other run that is alive has waited longer for the device.
     """
 
-    def __init__(self, run: Run, device: str, record: Record):
-        self.run, self.device, self.record = run, device, record
+    def __init__(self, run: Run, device: str, record: Record) -> None:
+        self.run = run
+        self.device = device
+        self.record = record
         folder = run.path.parent / ".slots"
         folder.mkdir(exist_ok=True)
         self.lock = FileLock(folder / f"{device.replace(':', '-')}.lock")
-        self.close = self.lock.release
         record.update(device=device)
 
-    def wait(self, stop: Stop) -> Iterator[Event]:
-        """Yield Progress until the device is ours."""
+    def close(self) -> None:
+        self.lock.release()
+
+    def wait(self, stop: Stop) -> Generator[Event, None, None]:
+        """Yield Progress until this worker has the device."""
         while True:
-            looked = time.monotonic()
-            ahead = self._ahead()
+            began = time.monotonic()
+            ahead = self._count_ahead()
             if not ahead:
                 with contextlib.suppress(Timeout):
                     self.lock.acquire(blocking=False)
                     return
-            stage = f"Waiting for {self.device}" + (f", {ahead} ahead" if ahead else "")
+            stage = f"Waiting for {self.device}"
+            if ahead:
+                stage += f", {ahead} ahead"
             if stage != self.record.status.stage:
                 self.record.update(stage=stage)
             yield Progress(stage, 0, 0, "runs")
-            stop.wait(min(1.0, max(0.2, 10 * (time.monotonic() - looked))))  # among many runs, looking takes its time
+            # Counting takes long if there are many runs. Then it happens less often.
+            counting_seconds = time.monotonic() - began
+            stop.wait(min(1.0, max(0.2, 10 * counting_seconds)))
 
-    def _ahead(self) -> int:
-        """How many living runs have waited for this device for longer, or for one that they do not know yet."""
+    def _count_ahead(self) -> int:
+        """Count the runs that are alive and have waited longer for this device.
+
+        A run that does not know its device yet counts as well.
+        """
         mine = (self.record.status.queued_at, self.run.id)
-        others = (run for run in RunStore(self.run.path.parent).list() if run.id != self.run.id)
-        return sum(run.alive and run.status.state == "queued" and run.status.device in ("", self.device)
-                   and (run.status.queued_at, run.id) < mine for run in others)
+        ahead = 0
+        for other in RunStore(self.run.path.parent).list():
+            if other.id == self.run.id or not other.alive:
+                continue
+            status = other.status
+            is_waiting = status.state == "queued" and status.device in ("", self.device)
+            if is_waiting and (status.queued_at, other.id) < mine:
+                ahead += 1
+        return ahead
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Work on the run in a folder until it ends; 0 if it finished, 1 otherwise."""
+    """Work on the run in a folder until it ends. Return 0 if it finished, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m core.runs.worker", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="the run's directory")
     parser.add_argument("--data-dir", type=Path, help="the folder of the data sets")
     options = parser.parse_args(arguments)
     store = RunStore(options.folder.absolute().parent)
-    for _ in work(store.get(options.folder.name), data_root(options.data_dir), Stop().listen()):
+    run_id = options.folder.name
+    for _ in work(store.get(run_id), data_root(options.data_dir), Stop().listen()):
         pass
-    return 0 if store.get(options.folder.name).state == "finished" else 1
+    return 0 if store.get(run_id).state == "finished" else 1
 
 
 if __name__ == "__main__":

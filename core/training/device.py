@@ -1,4 +1,4 @@
-"""Which device to use, and how to have it run at its speed."""
+"""Chooses the device of a run, and prepares the process to use it at full speed."""
 
 import ctypes
 import sys
@@ -8,25 +8,51 @@ import torch
 from core.errors import UserError
 
 
-def resolve(name: str = "auto") -> torch.device:
-    """`auto` (CUDA, then MPS, then CPU) or a device's name as a device. Raises UserError if it is not there."""
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of this name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises UserError if this machine does not have the device.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = _fastest_device()
     device = torch.device(name)
     if device.type == "cuda":
-        device = torch.device("cuda", device.index or 0)
-        if not torch.cuda.is_available():
-            raise UserError(f"The device {name} was asked for, but torch finds no CUDA GPU here: use auto or cpu.")
-        if device.index >= torch.cuda.device_count():
-            raise UserError(f"The device {name} was asked for, but there are only {torch.cuda.device_count()} GPUs, "
-                            "counted from cuda:0.")
+        return _checked_gpu(torch.device("cuda", device.index or 0), name)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("The device mps was asked for, but torch finds no Apple GPU here: use auto or cpu.")
+        raise UserError(
+            "The device mps was requested, but torch finds no Apple GPU here: use auto or cpu."
+        )
+    return device
+
+
+def _fastest_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
+
+
+def _checked_gpu(device: torch.device, name: str) -> torch.device:
+    """Return the GPU if torch can use it; `name` is how the user wrote it in the recipe."""
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"The device {name} was requested, but torch finds no CUDA GPU here: use auto or cpu."
+        )
+    count = torch.cuda.device_count()
+    if device.index >= count:
+        raise UserError(
+            f"The device {name} was requested, but there are only {count} GPUs, counted from"
+            " cuda:0."
+        )
     return device
 
 
 def prepare_process() -> None:
-    """Settings of a whole process that trains: no result changes by more than rounding, only speed does."""
+    """Change settings of the whole process for training speed.
+
+    Results change by no more than rounding.
+    """
     # Pruned and decayed weights drift into denormal numbers, which CPUs handle in microcode.
     torch.set_flush_denormal(True)
     torch.set_float32_matmul_precision("high")
@@ -36,15 +62,17 @@ def prepare_process() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc reuse what an activation freed instead of giving it back to the system after every layer.
+    """Make glibc reuse the memory of a freed activation instead of returning it to the system.
 
-    Each activation of a batch is larger than glibc's limit for mmap, so that by default every layer of every step
-    begins with page faults: a fifth of the time of a small network's step.
+    Each activation of a batch is larger than glibc's limit for mmap. By default every layer of
+    every step would therefore begin with page faults, which take a fifth of the time of a small
+    network's step.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library, which has its own ways
+    except (AttributeError, OSError):  # another C library, without mallopt
         return
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+    trim_threshold = -1  # M_TRIM_THRESHOLD of malloc.h
+    mmap_max = -4  # M_MMAP_MAX of malloc.h
     mallopt(mmap_max, 0)
     mallopt(trim_threshold, 2**31 - 1)

@@ -1,104 +1,159 @@
-"""What a run begins with: the network, the first batch, its scores. The preview and the training share it, so that
-what a person saw is what gets trained."""
+"""Prepares what a training begins with: the network, its images, and the scores of its weights.
+
+The forecasts use the same functions as the training, so that a forecast is about the network that
+is then trained.
+"""
 
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from core.config import TrainRecipe
+from core.config import KMeansRecipe, Prune, TrainRecipe
 from core.data import Dataset, subset
 from core.data.batches import DeviceImages, epoch_plan
+from core.errors import UserError
 from core.events import Event, Progress
-from core.models import build, check
-from core.training.device import prepare_process, resolve
+from core.models import build, check_side
+from core.models.card import ModelCard
+from core.training.device import choose_device, prepare_process
 
-_drawing = threading.Lock()
+_global_generator = threading.Lock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from torch's global generator, seeded, and leave it as it was.
+    """Seed torch's global random generator, and restore its state at the end.
 
-    There is one for the whole process: previews of several people, each in a thread of its own, take turns.
+    The process has a single global generator. Previews of several people run in threads of one
+    process, so they take turns.
     """
-    with _drawing, torch.random.fork_rng(devices=[]):
+    with _global_generator, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
-def network(recipe: TrainRecipe, dataset: Dataset, device: torch.device) -> nn.Module:
-    """The network at its initial weights: the same for a seed on every device. Global random state is left alone.
+def initial_network(recipe: TrainRecipe, dataset: Dataset, device: torch.device) -> nn.Module:
+    """Build the recipe's network with its initial weights, which depend on the seed only.
 
-    Raises UserError if the network cannot take the data set's images.
+    The global random state is not changed. Raises UserError if the network cannot take the data
+    set's images.
     """
-    check(recipe.model, dataset.side)
+    check_side(recipe.model, dataset.side)
     with seeded(recipe.seed):
         model = build(recipe.model, len(dataset.classes))
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device).to(memory_format=torch.channels_last)
 
 
-def training_images(recipe: TrainRecipe, dataset: Dataset, device: torch.device) -> DeviceImages:
-    """The images that the recipe trains on, on the device."""
+def training_images(
+    recipe: TrainRecipe | KMeansRecipe, dataset: Dataset, device: torch.device
+) -> DeviceImages:
+    """Return the images that the recipe trains on, on the device."""
     images = dataset.train
     if recipe.train_images and recipe.train_images < len(images.labels):
         images = subset(images, recipe.train_images, recipe.seed)
     return DeviceImages(images, dataset.mean, dataset.std, device, torch.channels_last)
 
 
+def test_images(dataset: Dataset, device: torch.device) -> DeviceImages:
+    """Return the data set's test images, on the device."""
+    return DeviceImages(dataset.test, dataset.mean, dataset.std, device, torch.channels_last)
+
+
+def with_normalisation_of(card: ModelCard, dataset: Dataset) -> Dataset:
+    """Return the data set with the normalisation that the card's network was trained with.
+
+    Raises UserError if the network was not trained on images of three channels.
+    """
+    mean = card.mean
+    std = card.std
+    if len(mean) != 3 or len(std) != 3:
+        raise UserError(
+            f"The images of {card.model} must have 3 channels, as those of {dataset.name} have, got"
+            f" {len(mean)}."
+        )
+    return replace(dataset, mean=mean, std=std)
+
+
 def augments(recipe: TrainRecipe, dataset: Dataset) -> bool:
-    """Whether training crops and flips: as the recipe says, else as the data set does."""
+    """Return whether training crops and flips: as the recipe says, or else as the data set does."""
     return dataset.augment if recipe.augment is None else recipe.augment
 
 
-def in_batches(order: Tensor, size: int) -> list[Tensor]:
-    """The order in batches. A last batch of one image is left out: BatchNorm cannot learn from it."""
-    batches = list(order.split(size))
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+def scoring_batch(
+    recipe: TrainRecipe, dataset: Dataset, images: DeviceImages
+) -> tuple[Tensor, Tensor, int]:
+    """Return the images that the weights are scored on, their labels, and the size of a batch.
 
-
-def scoring_batch(recipe: TrainRecipe, dataset: Dataset, images: DeviceImages) -> tuple[Tensor, Tensor, int]:
-    """The first images that training will see, as it will see them, their labels, and the size of a batch."""
-    size = recipe.prune.batch_size or recipe.batch_size
-    order, augmentation = epoch_plan(len(images), recipe.seed, 0, augments(recipe, dataset))
-    count = min(len(images), size * recipe.prune.batches)
-    return *images.batch(order[:count], augmentation), size
-
-
-def scored(recipe: TrainRecipe, dataset: Dataset) -> Generator[Event, None, tuple[nn.Module, dict[str, Tensor]]]:
-    """The recipe's network at its initial weights, and its scores on the first training batch, before any training.
-
-    Yields Progress on the way, to the sorting that comes next. Raises UserError as the training would.
+    They are the first images of the training, with the same augmentation.
     """
+    prune = _prune_settings(recipe)
+    batch_size = prune.batch_size or recipe.batch_size
+    count = min(len(images), batch_size * prune.batches)
+    order, augmentation = epoch_plan(len(images), recipe.seed, 0, augments(recipe, dataset))
+    batch, labels = images.batch(order[:count], augmentation)
+    return batch, labels, batch_size
+
+
+def build_and_score(
+    recipe: TrainRecipe, dataset: Dataset
+) -> Generator[Event, None, tuple[nn.Module, dict[str, Tensor]]]:
+    """Build the recipe's network with its initial weights, and score them before any training.
+
+    Yields Progress, the last of it for the sorting that the caller does next. Raises UserError as
+    the training would, and ValueError for a recipe that does not prune.
+    """
+    _prune_settings(recipe)
     yield Progress("Building the network", 0, 0)
     prepare_process()
-    device = resolve(recipe.device)
-    model = network(recipe, dataset, device)
+    device = choose_device(recipe.device)
+    model = initial_network(recipe, dataset, device)
     images = training_images(recipe, dataset, device)
     yield Progress("Scoring the weights", 0, 0)
-    scores = yield from scoring(recipe, model, *scoring_batch(recipe, dataset, images))
+    batch, labels, batch_size = scoring_batch(recipe, dataset, images)
+    scores = yield from score_weights(recipe, model, batch, labels, batch_size)
     yield Progress("Sorting the scores", 0, 0)
     return model, scores
 
 
-def scoring(recipe: TrainRecipe, model: nn.Module, batch: Tensor, labels: Tensor, size: int
-            ) -> Generator[Event, None, dict[str, Tensor]]:
-    """The recipe's scores of all prunable weights; yields Progress between rounds, returns the scores."""
+def score_weights(
+    recipe: TrainRecipe, model: nn.Module, batch: Tensor, labels: Tensor, batch_size: int
+) -> Generator[Event, None, dict[str, Tensor]]:
+    """Score all prunable weights as the recipe says; yields Progress after every pass."""
     from core.compress import snip
 
-    prune = recipe.prune
-    rounds = snip.scoring(prune.method, model, batch, labels, density=prune.density, layerwise=prune.layerwise,
-                          batch_size=size, rounds=prune.rounds, seed=recipe.seed)
-    state = None
+    prune = _prune_settings(recipe)
+    rounds = snip.scoring_steps(
+        prune.method,
+        model,
+        batch,
+        labels,
+        density=prune.density,
+        layerwise=prune.layerwise,
+        batch_size=batch_size,
+        rounds=prune.rounds,
+        seed=recipe.seed,
+    )
+    # Dropout draws from the global generator. It is seeded during each pass and restored before
+    # each yield, so that the preview and the training draw the same, whatever runs in between.
+    random_state = None
     while True:
-        with seeded(recipe.seed):  # dropout draws from it: the preview and the training alike
-            if state is not None:
-                torch.set_rng_state(state)
+        with seeded(recipe.seed):
+            if random_state is not None:
+                torch.set_rng_state(random_state)
             try:
                 event = next(rounds)
             except StopIteration as end:
-                return end.value
-            state = torch.get_rng_state()
+                scores: dict[str, Tensor] = end.value
+                return scores
+            random_state = torch.get_rng_state()
         yield event
+
+
+def _prune_settings(recipe: TrainRecipe) -> Prune:
+    if recipe.prune is None:
+        raise ValueError("a recipe that prunes nothing has no scores")
+    return recipe.prune

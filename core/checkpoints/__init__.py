@@ -1,0 +1,1 @@
+"""Reads networks from other programs' files, without running code in them."""

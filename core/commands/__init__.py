@@ -1,0 +1,1 @@
+"""The command lines. `python -m core` lists them and runs them."""

@@ -1,0 +1,180 @@
+"""The part that all commands share: arguments, working on a run, printing, and exit codes.
+
+A command returns 0 after a finished run and 1 after a failed or stopped one. It returns 2 for wrong
+arguments, with one line on standard error, before anything is made.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, TextIO
+
+from core.config import data_root, runs_root
+from core.errors import UserError
+from core.events import EpochEnd, Event, Progress
+from core.runs import launch
+from core.runs.run import Run
+from core.runs.store import RunStore
+from core.runs.worker import Stop, work
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers a wrong argument with one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+    def add_data_dir(self) -> None:
+        """Add --data-dir, the folder of the data sets."""
+        self.add_argument(
+            "--data-dir",
+            metavar="FOLDER",
+            help="folder of the data sets [SECATEUR_DATA, or data/ in the app's folder]",
+        )
+
+    def add_json(self) -> None:
+        """Add --json."""
+        self.add_argument(
+            "--json",
+            action="store_true",
+            help="print one JSON object as the last line of standard output, and everything else"
+            " to standard error",
+        )
+
+    def add_run_options(self) -> None:
+        """Add the flags of every command that makes a run: those that `run_command` reads."""
+        self.add_argument("--name", default="", help="the run's name in the app")
+        self.add_argument(
+            "--resume",
+            metavar="RUN",
+            help="continue this stopped run with its own settings, instead of making a new one",
+        )
+        self.add_data_dir()
+        self.add_argument(
+            "--runs-dir",
+            metavar="FOLDER",
+            help="folder of the runs [SECATEUR_RUNS, or runs/ in the app's folder]",
+        )
+        self.add_json()
+
+
+def text_stream(options: argparse.Namespace) -> TextIO:
+    """Return the stream for everything but the JSON object of --json."""
+    return sys.stderr if options.json else sys.stdout
+
+
+def run_command(
+    program: str,
+    options: argparse.Namespace,
+    create_run: Callable[[RunStore], Run],
+    json_keys: Sequence[str],
+) -> int:
+    """Make a run, or reopen the one to resume, work on it to its end, and return the exit code.
+
+    program: the command as it is typed, for messages. options: those of `Parser.add_run_options`.
+    json_keys: keys of the object that --json prints, see `run_result`.
+    """
+    try:
+        store = RunStore(runs_root(options.runs_dir))
+        run = _reopen(store, options.resume) if options.resume else create_run(store)
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    run = _work_to_end(run, options)
+    if run.state != "finished":
+        print(_explain_end(run, program), file=sys.stderr)
+        return 1
+    if options.json:
+        result = run_result(run)
+        print(json.dumps({key: result[key] for key in json_keys}))
+    return 0
+
+
+def run_result(run: Run) -> dict[str, Any]:
+    """Return the figures of a finished run, and its run_id, parent and kind."""
+    assert run.status.summary is not None, "the run is not finished"
+    return {
+        "run_id": run.id,
+        "parent": run.config.parent,
+        "kind": run.recipe.kind,
+        **run.status.summary.model_dump(),
+    }
+
+
+def print_events(events: Iterable[Event], out: TextIO) -> None:
+    """Print events as lines, with a progress bar where `out` is a terminal."""
+    if out.isatty():
+        _print_with_bar(events, out)
+    else:
+        _print_lines(events, out)
+
+
+def _print_lines(events: Iterable[Event], out: TextIO) -> None:
+    for event in events:
+        if isinstance(event, Progress):
+            continue
+        print(event, file=out)
+        if isinstance(event, EpochEnd):
+            out.flush()
+
+
+def _print_with_bar(events: Iterable[Event], out: TextIO) -> None:
+    from tqdm import tqdm
+
+    bar = None
+    for event in events:
+        if not isinstance(event, Progress):
+            tqdm.write(str(event), file=out)
+            continue
+        if bar is None or bar.desc != event.stage:
+            if bar is not None:
+                bar.close()
+            bar = tqdm(
+                desc=event.stage,
+                total=event.total or None,
+                unit=f" {event.unit}",
+                unit_scale=event.unit == "bytes",
+                file=out,
+                leave=False,
+            )
+        bar.update(event.done - bar.n)
+        if event.loss is not None:
+            bar.set_postfix(loss=f"{event.loss:.3f}")
+    if bar is not None:
+        bar.close()
+
+
+def _work_to_end(run: Run, options: argparse.Namespace) -> Run:
+    """Work on a run in this process, print its events, and return the run as it is afterwards."""
+    out = text_stream(options)
+    print(f"Run {run.id} in {run.path}", file=out, flush=True)
+    stop = Stop().listen()
+    with contextlib.suppress(KeyboardInterrupt):
+        print_events(work(run, data_root(options.data_dir), stop), out)
+    return RunStore(run.path.parent).get(run.id)
+
+
+def _reopen(store: RunStore, run_id: str) -> Run:
+    """Return a stopped run, ready to be continued. Raises UserError for any other run."""
+    try:
+        run = store.get(run_id)
+    except UserError as error:
+        raise UserError(f"--resume: {error}") from None
+    if not launch.reopen(run):
+        raise UserError(
+            f"--resume takes a run that has stopped before its end, {run.id} is {run.state}"
+        )
+    return run
+
+
+def _explain_end(run: Run, program: str) -> str:
+    """Return why a run did not finish, and how to continue it."""
+    if run.state == "failed":
+        text = f"The run failed: {run.status.message}"
+    else:
+        text = f"The run was {run.state}. {run.status.message}"
+    if run.resumable:
+        text += f" Continue with: {program} --resume {run.id}"
+    return text

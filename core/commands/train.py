@@ -1,0 +1,195 @@
+"""Train a network, pruned before its first step or dense, and test it.
+
+python -m core train --model VGG16 --dataset CIFAR10 --retrain 0.05 --epochs 70
+"""
+
+import argparse
+import shlex
+import sys
+from functools import partial
+
+from core import data
+from core.commands.flags import add_field_flag, flags_that_differ, typed_values
+from core.commands.terminal import Parser, run_command
+from core.config import Prune, TrainRecipe, data_root, validate_recipe
+from core.errors import UserError
+from core.models import model_info
+from core.runs.run import Run
+from core.runs.store import RunStore
+
+PROGRAM = "python -m core train"
+_RECIPE_FLAGS = {
+    "model": "--model",
+    "dataset": "--dataset",
+    "lr": "--lr",
+    "epochs": "--epochs",
+    "weight_decay": "--weightdecay",
+    "step": "--step",
+    "batch_size": "--batchsize",
+    "momentum": "--momentum",
+    "schedule": "--schedule",
+    "gamma": "--gamma",
+    "label_smoothing": "--labelsmoothing",
+    "augment": "--augment",
+    "train_images": "--trainimages",
+    "seed": "--seed",
+    "keep_every": "--keepevery",
+    "keep_mb": "--keepmb",
+    "device": "--device",
+}
+_PRUNE_FLAGS = {
+    "layerwise": "--prunetype",
+    "density": "--retrain",
+    "method": "--method",
+    "batch_size": "--scorebatch",
+    "batches": "--scorebatches",
+    "rounds": "--rounds",
+}
+TRAIN_FLAGS = _RECIPE_FLAGS | {f"prune.{name}": flag for name, flag in _PRUNE_FLAGS.items()}
+# A printed command line has these fields always, in the words and the order of the original.
+_ORIGINAL_FIELDS = ("model", "dataset", "lr", "epochs", "weight_decay", "step", "batch_size")
+_ORIGINAL_PRUNE_FIELDS = ("layerwise", "density")
+_JSON_KEYS = (
+    "run_id",
+    "model",
+    "dataset",
+    "density",
+    "kept",
+    "prunable",
+    "epochs",
+    "test_accuracy",
+    "best_accuracy",
+    "train_seconds",
+    "images_per_second",
+    "device",
+)
+
+
+def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
+    """Run the command and return its exit code. `program` is its name in messages."""
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(program).parse_args(_remove_equals_signs(words))
+    return run_command(program, options, partial(_create_run, options), _JSON_KEYS)
+
+
+def train_recipe(options: argparse.Namespace) -> TrainRecipe:
+    """Return the validated recipe of parsed flags. Raises UserError, naming the flag."""
+    values = typed_values(options, _RECIPE_FLAGS)
+    if "model" in values:
+        values["model"] = model_info(values["model"], "--model").name
+    values["prune"] = typed_values(options, _PRUNE_FLAGS)
+    recipe = validate_recipe(TrainRecipe, values, TRAIN_FLAGS)
+    if options.dense:
+        return recipe.model_copy(update={"prune": None})
+    return recipe
+
+
+def train_command(recipe: TrainRecipe) -> str:
+    """Return the command line that trains this recipe.
+
+    It has the original's flags always, and the others where they differ from their defaults.
+    """
+    prune = recipe.prune or Prune()
+    words = [
+        PROGRAM,
+        f"--model {recipe.model}",
+        f"--dataset {shlex.quote(recipe.dataset)}",
+        f"--prunetype {prune.layerwise}",
+        f"--lr {recipe.lr}",
+        f"--epochs {recipe.epochs}",
+        f"--weightdecay {recipe.weight_decay}",
+        f"--step {recipe.step}",
+        f"--batchsize {recipe.batch_size}",
+        "--dense" if recipe.prune is None else f"--retrain {prune.density}",
+    ]
+    words += flags_that_differ(recipe, _RECIPE_FLAGS, without=(*_ORIGINAL_FIELDS, "augment"))
+    if recipe.augment is not None:
+        words.append("--augment yes" if recipe.augment else "--augment no")
+    words += flags_that_differ(prune, _PRUNE_FLAGS, without=_ORIGINAL_PRUNE_FIELDS)
+    return " ".join(words)
+
+
+def _parser(program: str) -> Parser:
+    parser = Parser(
+        prog=program,
+        description=(
+            "Prune a network at its initial weights, train it and test it. Every run is kept, and"
+            " the app shows it."
+        ),
+    )
+    for name, flag in _RECIPE_FLAGS.items():
+        if name != "augment":
+            add_field_flag(parser, TrainRecipe, name, flag)
+    add_field_flag(parser, TrainRecipe, "augment", "--augment", type=_yes_or_no, metavar="{yes,no}")
+    _add_prune_flags(parser)
+    parser.add_run_options()
+    return parser
+
+
+def _add_prune_flags(parser: Parser) -> None:
+    add_field_flag(
+        parser,
+        Prune,
+        "density",
+        "--retrain",
+        "--retain",
+        help="the density: the fraction of the weights that is kept, in (0, 1] [0.05]",
+    )
+    add_field_flag(
+        parser,
+        Prune,
+        "layerwise",
+        "--prunetype",
+        action="store",
+        type=_prune_type,
+        metavar="{False,True}",
+        help=(
+            "False or global: all layers compete for the weights that are kept; True or layerwise:"
+            " every layer keeps the same fraction [False]"
+        ),
+    )
+    for name in ("method", "batch_size", "batches", "rounds"):
+        add_field_flag(parser, Prune, name, _PRUNE_FLAGS[name])
+    parser.add_argument("--dense", action="store_true", help="do not prune")
+
+
+def _prune_type(text: str) -> bool:
+    """Parse the value of --prunetype: whether every layer keeps the same fraction."""
+    if text.lower() not in ("false", "global", "true", "layerwise"):
+        raise argparse.ArgumentTypeError(
+            f"must be False (global) or True (layerwise), got {text!r}"
+        )
+    return text.lower() in ("true", "layerwise")
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("yes", "no", "true", "false"):
+        raise argparse.ArgumentTypeError(f"takes yes or no, got {text!r}")
+    return text.lower() in ("yes", "true")
+
+
+def _remove_equals_signs(arguments: list[str]) -> list[str]:
+    """Remove the equals signs of the original's spelling `--model = "ResNet34"`.
+
+    The spellings `--model= ResNet34` and `--model =ResNet34` are understood as well.
+    """
+    words: list[str] = []
+    for word in arguments:
+        follows_flag = bool(words) and words[-1].startswith("--")
+        if follows_flag and word == "=":
+            continue
+        if follows_flag and word.startswith("="):
+            word = word[1:]
+        if word.startswith("--"):
+            word = word.removesuffix("=")
+        words.append(word)
+    return words
+
+
+def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
+    """Create the run that the flags describe. Raises UserError, naming the flag."""
+    recipe = train_recipe(options)
+    names = [choice.name for choice in data.available(data_root(options.data_dir))]
+    if recipe.dataset not in names:
+        raise UserError(f"--dataset must be one of {', '.join(names)}, got {recipe.dataset!r}")
+    return store.create(recipe, options.name)

@@ -1,0 +1,1 @@
+"""The parts of quantization: which weights, which scale and zero point, and what a recipe says."""

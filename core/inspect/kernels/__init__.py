@@ -1,0 +1,1 @@
+"""Draws the weights of convolutions and linear layers, and pairs the layers of two networks."""

@@ -1,0 +1,192 @@
+"""Trains a pruned or dense network.
+
+Nothing that happens depends on when it happens, see `core.training.epoch`. So a checkpoint is the
+weights, the momentum and a position, and a resumed run ends in the weights of an uninterrupted run.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import data
+from core.compress import masks as masking
+from core.config import TrainRecipe
+from core.data import Dataset
+from core.data.batches import DeviceImages
+from core.events import EpochEnd, Event, Finished, Note, Progress, Pruned, Summary
+from core.jobs.job import summarize
+from core.models.card import ModelCard
+from core.models.parameters import prunable_weights
+from core.training import setup
+from core.training.device import choose_device, prepare_process
+from core.training.epoch import EpochLoop
+from core.training.evaluate import evaluate
+from core.training.history import copied
+from core.training.step import Stepper, make_optimizer
+
+
+class TrainJob:
+    """One run of a TrainRecipe; see `core.jobs.job.Job`.
+
+    device: the device that the run uses.
+    dataset, model: set by `events`, with the data set and the network of the recipe.
+    masks: which weights are kept, by parameter name; empty for a dense network.
+
+    Raises UserError for what cannot work: an unknown name, a missing device, a NaN loss.
+    """
+
+    dataset: Dataset
+    model: nn.Module
+
+    def __init__(
+        self, recipe: TrainRecipe, data_root: Path, checkpoint: Mapping[str, Any] | None = None
+    ):
+        self.recipe = recipe
+        self.data_root = data_root
+        self.device = choose_device(recipe.device)
+        self.masks: dict[str, Tensor] = {}
+        self._saved = checkpoint
+        self._loop: EpochLoop | None = None
+
+    def events(self) -> Generator[Event, None, None]:
+        """Prepare the data, score and prune the weights, and train; ends with Finished."""
+        recipe = self.recipe
+        prepare_process()
+        yield from data.prepare(recipe.dataset, self.data_root)
+        self.dataset = data.load(recipe.dataset, self.data_root)
+        self.model = setup.initial_network(recipe, self.dataset, self.device)
+        images = setup.training_images(recipe, self.dataset, self.device)
+        test_images = setup.test_images(self.dataset, self.device)
+        yield Note(
+            f"{recipe.model} on {recipe.dataset} with {len(images):,} training images, on"
+            f" {self.device}."
+        )
+        if self._saved is None:
+            torch.manual_seed(recipe.seed)  # only dropout draws from this generator
+            yield from self._prune(images)
+        loop = self._make_loop(images)
+        self._loop = loop
+        if self._saved is None:
+            masking.apply_(self.model, self.masks)
+        else:
+            self._restore(loop, self._saved)
+            yield Note(f"Continued in epoch {loop.epoch}, after {loop.batches_done:,} batches.")
+        self.model.train()
+        while not loop.finished:
+            yield from loop.train_epoch()
+            if loop.stepper.capture_error and loop.epoch == 1:
+                yield Note(
+                    f"CUDA could not capture the step ({loop.stepper.capture_error}); training goes"
+                    " on eagerly."
+                )
+            yield self._end_epoch(loop, test_images)
+        yield Finished(self._summary(loop))
+
+    def _prune(self, images: DeviceImages) -> Iterator[Event]:
+        """Choose the masks, unless the network is to be dense."""
+        if self.recipe.prune is None:
+            return
+        batch, labels, batch_size = setup.scoring_batch(self.recipe, self.dataset, images)
+        yield Progress("Scoring the weights", 0, 0)
+        scores = yield from setup.score_weights(self.recipe, self.model, batch, labels, batch_size)
+        self.masks = masking.keep_top(
+            scores, self.recipe.prune.density, self.recipe.prune.layerwise
+        )
+        for name in masking.dead_layers(self.masks):
+            yield Note(
+                f"{name} keeps no weight, so nothing but its bias passes this layer. A higher"
+                " density, layerwise pruning or SynFlow avoids that.",
+                "warning",
+            )
+        counts = masking.counts(self.masks)
+        yield Pruned(
+            kept=sum(kept for kept, _ in counts.values()),
+            prunable=sum(total for _, total in counts.values()),
+            layers={name: list(pair) for name, pair in counts.items()},
+        )
+
+    def _make_loop(self, images: DeviceImages) -> EpochLoop:
+        recipe = self.recipe
+        optimizer = make_optimizer(self.model, recipe.lr, recipe.momentum, recipe.weight_decay)
+        stepper = Stepper(self.model, optimizer, recipe.label_smoothing)
+        return EpochLoop(recipe, stepper, images, setup.augments(recipe, self.dataset), "Epoch")
+
+    def _end_epoch(self, loop: EpochLoop, test_images: DeviceImages) -> EpochEnd:
+        began = time.perf_counter()
+        loss, accuracy = evaluate(self.model, test_images)
+        test_seconds = time.perf_counter() - began
+        return loop.end_epoch(loss, accuracy, test_seconds, self.model.state_dict())
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Return all that is needed to continue from here, or None before the first step.
+
+        Raises UserError if the loss is NaN or infinite.
+        """
+        if self._loop is None or not self._loop.started:
+            return None
+        on_cuda = self.device.type == "cuda"
+        return {
+            **self._loop.checkpoint(),
+            "model": self.model.state_dict(),
+            "masks": self.masks,
+            # Only dropout draws from these two generators.
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self.device) if on_cuda else None,
+        }
+
+    def _restore(self, loop: EpochLoop, saved: Mapping[str, Any]) -> None:
+        self.masks = {name: mask.to(self.device) for name, mask in saved["masks"].items()}
+        masking.apply_(self.model, self.masks)
+        self.model.load_state_dict(saved["model"])
+        loop.restore(saved)
+        torch.set_rng_state(saved["random"].cpu())
+        if saved["random_cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["random_cuda"].cpu(), self.device)
+
+    def result(self) -> dict[str, dict[str, Tensor]]:
+        """Return the last weights, those of the best epoch, and the masks.
+
+        Empty before the training starts.
+        """
+        if self._loop is None:
+            return {}
+        files = {"model": copied(self.model.state_dict())}
+        if self._loop.history.best:
+            files["best"] = self._loop.history.best
+        if self.masks:
+            files["masks"] = self.masks
+        return files
+
+    def card(self) -> ModelCard:
+        """Return what a reader of the weights must know."""
+        return ModelCard(
+            model=self.recipe.model,
+            dataset=self.recipe.dataset,
+            classes=self.dataset.classes,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            side=self.dataset.side,
+            recipes=(self.recipe.model_dump(mode="json"),),
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Return no further files."""
+        return {}
+
+    def _summary(self, loop: EpochLoop) -> Summary:
+        counts = masking.counts(self.masks)
+        prunable = sum(weight.numel() for weight in prunable_weights(self.model).values())
+        kept = sum(kept for kept, _ in counts.values()) if counts else prunable
+        return summarize(
+            self.card(),
+            self.device,
+            loop.history,
+            kept=kept,
+            prunable=prunable,
+            density=self.recipe.density,
+            test_accuracy=loop.history.rows[-1]["test_accuracy"],
+        )

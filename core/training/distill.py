@@ -1,0 +1,132 @@
+"""Tunes a network with shared weights by distillation from the network before quantization.
+
+Knowledge distillation (Hinton et al., arXiv:1503.02531, section 2) into latent weights with
+codebooks, see `core.compress.clustering.parametrize`.
+
+Measured on ResNet20 with 5 clusters per layer, on CIFAR-10 (91.7% in float): 33.2% after
+clustering, 85.7% after re-estimating BatchNorm, and 90.4% after one epoch at the defaults. In 50
+steps a learning rate of 0.01 was better than 0.003 and 0.03, a temperature of 2 was better than 4,
+and training BatchNorm was better than freezing it, which also diverged at 0.01. Refitting the
+centroids after every step takes 2% of its time; refitting after every tenth step is as accurate.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from core.compress.clustering.parametrize import attach_, codebooks, refit_
+from core.compress.kmeans import Codebook
+from core.config import KMeansRecipe
+from core.data.batches import DeviceImages
+from core.models.parameters import prunable_weights
+from core.training.epoch import EpochLoop
+from core.training.step import Stepper, make_optimizer
+
+_MOMENTUM = 0.9  # Nesterov's
+_TEMPERATURE = 2.0  # of the teacher's and the pupil's softmax
+
+
+class Distiller(Stepper):
+    """Takes steps on the Kullback-Leibler divergence from the teacher's predictions for a batch.
+
+    The summed losses are plain cross entropies, so that they compare with the loss of a test.
+    """
+
+    def __init__(self, model: nn.Module, teacher: nn.Module, optimizer: torch.optim.Optimizer):
+        # `refit_` branches on data, which a captured graph cannot do.
+        super().__init__(model, optimizer, capture=False)
+        self.teacher = teacher
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            with torch.inference_mode():
+                target = self.teacher(images)
+            logits = self.model(images)
+        divergence(logits.float(), target.float()).backward()
+        self.optimizer.step()
+        refit_(self.model)
+        self.loss_sum += F.cross_entropy(logits.detach().float(), labels, reduction="sum")
+        self.correct += (logits.argmax(1) == labels).sum()
+
+
+def divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the mean Kullback-Leibler divergence of two softened predictions, in nats.
+
+    logits: the pupil's, (N, C).
+    target: the teacher's logits, (N, C).
+
+    The result is multiplied by the squared temperature, so that the size of the gradient does not
+    depend on the temperature.
+    """
+    pupil = F.log_softmax(logits / _TEMPERATURE, 1)
+    teacher = F.log_softmax(target / _TEMPERATURE, 1)
+    divergence_in_nats = F.kl_div(pupil, teacher, reduction="batchmean", log_target=True)
+    return _TEMPERATURE**2 * divergence_in_nats
+
+
+class Tuning:
+    """The tuning of a copy of `teacher` whose weights are shared by codebooks.
+
+    model: the copy, which learns. Its biases, its BatchNorm and the weights with a codebook are
+    trained; all other weights of convolutions and linear layers stay as they are.
+    loop: the epochs.
+    """
+
+    def __init__(
+        self,
+        recipe: KMeansRecipe,
+        teacher: nn.Module,
+        start: Mapping[str, Codebook],
+        images: DeviceImages,
+        augment: bool,
+    ):
+        """start: the codebooks before tuning, by parameter name."""
+        self.model = copy.deepcopy(teacher)
+        for name, weight in prunable_weights(self.model).items():
+            weight.requires_grad_(name in start)
+        attach_(self.model, start, latent=True)
+        _set_tuning_modes_(self.model)
+        optimizer = make_optimizer(self.model, recipe.lr, _MOMENTUM, 0.0, nesterov=True)
+        self._teacher = teacher
+        distiller = Distiller(self.model, teacher, optimizer)
+        self.loop = EpochLoop(recipe, distiller, images, augment, "Tuning, epoch")
+
+    def network(self) -> tuple[nn.Module, dict[str, Codebook]]:
+        """Return a copy of the network as it is now, and its codebooks by parameter name.
+
+        The copy has ordinary weights and is in evaluation mode.
+        """
+        network = copy.deepcopy(self._teacher)
+        current_codebooks = codebooks(self.model)
+        tuned = self.model.state_dict()
+        state = {name: tuned[name] for name in network.state_dict() if name in tuned}
+        for name, codebook in current_codebooks.items():
+            state[name] = codebook.decode()
+        network.load_state_dict(state)
+        return network, current_codebooks
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return all that `restore` needs. Raises UserError if the loss is NaN or infinite."""
+        return {**self.loop.checkpoint(), "tuned": self.model.state_dict()}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue from what `checkpoint` returned."""
+        self.model.load_state_dict(saved["tuned"])
+        self.loop.restore(saved)
+
+
+def _set_tuning_modes_(model: nn.Module) -> None:
+    """Put BatchNorm into training mode, and all other modules into evaluation mode.
+
+    BatchNorm then normalises by the batch, which adapts it. Dropout is off.
+    """
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.train()
