@@ -1,40 +1,72 @@
-"""Activations: what every ReLU makes of a picture, in finished models, during a training, or at any density."""
+"""Activations: the output of every ReLU for a picture, in one network or in up to three.
+
+The networks are finished models, the epochs of a training, or a network at any density.
+"""
 
 import streamlit as st
 
-from pages.parts import activations_sources, activations_view, image_input, shell
-
-SOURCES = {"Models": activations_sources.models, "Training": activations_sources.training,
-           "Density": activations_sources.density}
+from pages.parts.activations.sources.density import choose_untrained_network
+from pages.parts.activations.sources.models import choose_finished_models
+from pages.parts.activations.sources.network import NetworkSource
+from pages.parts.activations.sources.training import choose_training
+from pages.parts.activations.view import draw_activations
+from pages.parts.shared import shell
+from pages.parts.shared.picture import Picture, choose_picture
 
 shell.guard()
-store, root = shell.store(), shell.data()
+store = shell.run_store()
+root = shell.data_folder()
+
+
+def choose_source() -> NetworkSource | None:
+    kind = st.segmented_control(
+        "Networks",
+        ["Models", "Training", "Density"],
+        default="Models",
+        key="of",
+        required=True,
+        bind="query-params",
+        help=(
+            "Models: one to three finished models. Training: the epochs of a training, live."
+            " Density: a network before training, pruned by SNIP to any density."
+        ),
+    )
+    if kind == "Models":
+        return choose_finished_models(store)
+    if kind == "Training":
+        return choose_training(store)
+    return choose_untrained_network(root)
+
+
+def draw_live(source: NetworkSource, picture: Picture | None) -> None:
+    """Draw the activations again at every refresh of the source."""
+
+    @st.fragment(run_every=source.refresh_seconds, key="looking")
+    def draw() -> None:
+        with shell.showing_errors():
+            networks = source.choose_networks()
+            if networks and picture:
+                draw_activations(networks, picture, root)
+            elif networks:
+                st.info(
+                    "Choose a picture: the networks' activations appear here.",
+                    icon=":material/image:",
+                )
+
+    draw()
+
 
 st.title("Activations")
-st.markdown("What every ReLU of a network makes of a picture: beside its compressed self, while it learns, or as it is "
-            "cut.")
+st.markdown(
+    "The output of every ReLU for a picture: before and after compression, during a training, or at"
+    " any density."
+)
 left, right = st.columns(2, gap="large")
-with left:
-    kind = st.segmented_control("Look at", list(SOURCES), default="Models", key="of", required=True,
-                                bind="query-params", help="Models: one to three finished ones. Training: its epochs, "
-                                "live. Density: a network before training, cut by SNIP at any density.")
-    source = None
-    with shell.telling():
-        source = SOURCES[kind](store, root)
+source = None
+with left, shell.showing_errors():
+    source = choose_source()
 if source is None:
     st.stop()
 with right:
-    picture = image_input.choose(source.dataset, root)
-
-
-@st.fragment(run_every=source.tick, key="looking")
-def looking() -> None:
-    with shell.telling():
-        subjects = source.subjects()
-        if subjects and picture:
-            activations_view.show(subjects, picture, root)
-        elif subjects:
-            st.info("Choose a picture: what the networks make of it appears here.", icon=":material/image:")
-
-
-looking()
+    picture = choose_picture(source.dataset, root)
+draw_live(source, picture)

@@ -1,74 +1,47 @@
-"""Home: what this is, one button that shows it, what was done lately, and the machine that does it."""
-
-import secrets
+"""Home: a button that shows the app at work, the newest runs, and the machine."""
 
 import streamlit as st
 
-from core.inspect import machine
-from core.runs import launch
-from pages.parts import form, shell
-from pages.parts.states import badge, percent, plain
-
-TOUR, _ = form.PRESETS["Quick"]
+from core.runs.run import Run
+from pages.parts.home.machine_facts import draw_machine
+from pages.parts.home.recent_runs import draw_recent_runs
+from pages.parts.shared import shell
+from pages.parts.shared.presets import PRESETS
+from pages.parts.shared.start import draw_start_button
 
 shell.guard()
-store = shell.store()
+store = shell.run_store()
 
 st.title("Secateur")
-st.markdown("Most weights of an image classifier are never needed: SNIP finds them **before** training, in one look at "
-            "a single batch.  \nPick a network, see what would be cut, train what is left, and leave with the weights.")
+st.markdown(
+    "An image classifier does not need most of its weights. SNIP finds those that it needs"
+    " **before** training, from a single batch of images.  \nPick a network, see what would be cut,"
+    " train what is left, and leave with the weights."
+)
 
 
-@st.cache_resource
-def facts() -> machine.Machine:
-    return machine.machine()
+def create_tour(token: str) -> Run:
+    return store.create(PRESETS["Quick"].recipe, "Quick tour", token=token)
 
 
-@st.cache_resource(show_spinner=False)
-def gpus() -> list[machine.Gpu]:
-    return machine.gpus()
-
-
-with st.container(horizontal=True, vertical_alignment="center"):
-    touring = st.button("Quick tour", icon=":material/play_arrow:", type="primary", key="tour")
-    st.page_link("pages/train.py", label="Set up a training", icon=":material/content_cut:")
-st.caption("The tour cuts 90% of LeNet5 and teaches the rest to read handwritten digits: well under a minute, "
-           "nothing to download.")
-if touring:  # a second click finds the same token, and so the same run
-    with shell.telling():
-        run = launch.start(store.create(TOUR, "Quick tour", token=st.session_state["tour_token"]), shell.data())
-        shell.open_run(run.id)
-else:
-    st.session_state["tour_token"] = secrets.token_hex(16)
+buttons = st.container(horizontal=True, vertical_alignment="center")
+draw_start_button(
+    buttons,
+    "Quick tour",
+    "tour",
+    create_tour,
+    shell.data_folder(),
+    help_text="Trains a small pruned network in a process of its own, and opens its page.",
+    stretched=False,
+)
+buttons.page_link("pages/train.py", label="Set up a training", icon=":material/content_cut:")
+st.caption(
+    "The tour cuts 90% of LeNet5 and trains the rest to read handwritten digits. It takes well"
+    " under a minute and downloads nothing."
+)
 
 st.subheader("Recent runs")
-active = any(run.active for run in store.list()[:5])
-
-
-@st.fragment(run_every=2 if active else None, key="recent")
-def recent() -> None:
-    runs = store.list()[:5]
-    if active and not any(run.active for run in runs):
-        st.rerun()
-    if not runs:
-        st.info("Nothing has run yet. The quick tour is a good first one.", icon=":material/eco:")
-    for run in runs:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"recent-{run.id}"):
-            badge(run)
-            st.page_link("pages/runs.py", label=plain(run.name), query_params={"run": run.id}, width="stretch")
-            st.markdown(f"**{percent(run.status.test_accuracy)}** test accuracy", width="content")
-
-
-recent()
+draw_recent_runs(store)
 
 st.subheader("This machine")
-here = facts()
-with st.container(horizontal=True):
-    st.metric("Cores", here.cores, help=here.cpu, border=True)
-    st.metric("Memory", f"{here.memory / 2**30:.1f} GiB" if here.memory else "—", border=True)
-    st.metric("torch", here.torch, help=f"Python {here.python} on {here.system}", border=True)
-    gpu = st.container()
-st.caption(here.cpu)
-found = gpus()  # last, because it may load torch
-gpu.metric("GPU", found[0].name if found else "none", border=True,
-           help="Trains in minutes what takes a CPU hours." if not found else f"{len(found)} found by torch.")
+draw_machine()

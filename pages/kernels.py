@@ -2,36 +2,53 @@
 
 import streamlit as st
 
-from pages.parts import kernels_layer, kernels_overview, shell
-from pages.parts.kernels_choice import choose_layer, choose_look, difference, name
-from pages.parts.kernels_pictures import file, rows
-from pages.parts.model_choice import choose, models, nothing_yet
+from pages.parts.kernels.cached import layer_rows, stored_weights
+from pages.parts.kernels.choice import (
+    choose_kernel_layer,
+    choose_kernel_options,
+    draw_pairing_note,
+)
+from pages.parts.kernels.layer import draw_kernel_layer
+from pages.parts.kernels.overview import draw_kernel_overview
+from pages.parts.shared import shell
+from pages.parts.shared.model_choice import choose_model, draw_no_models, finished_models
 
 shell.guard()
-store = shell.store()
+store = shell.run_store()
 
 st.title("Kernels")
-st.markdown("The weights that a network has learnt, layer by layer, and what compression left of them.")
-if not models(store):
-    nothing_yet()
+st.markdown(
+    "The weights that a network has learnt, layer by layer, and what compression left of them."
+)
+if not finished_models(store):
+    draw_no_models()
     st.stop()
 
 left, right = st.columns(2, gap="large")
 with left:
-    first = choose("Model", "a", store)
+    first = choose_model("Model", "a", store)
+assert first is not None  # because there is a model
 with right:
-    second = choose("Beside it", "b", store, default=first.config.parent, nothing="Nothing",
-                    help="A second model, drawn on the same scale; at first what the model was made from.")
-runs = [run for run in (first, second) if run]
+    second = choose_model(
+        "Compared with",
+        "b",
+        store,
+        default=first.config.parent,
+        nothing="Nothing",
+        help=(
+            "A second model, drawn on the same scale. At first it is the model that the first one"
+            " was made from."
+        ),
+    )
+compared = [first] if second is None else [first, second]
 
-with shell.telling():
-    found = [row[:len(runs)] for row in rows(runs)]
-    difference(runs, found)
+with shell.showing_errors():
+    rows = layer_rows(compared)
+    draw_pairing_note(compared, rows)
     with st.container(horizontal=True, vertical_alignment="bottom", key="choices"):
-        layer = choose_layer(found)
-        look = choose_look(layer)
-    sides = [[item and (*file(run), item.name) for run, item in zip(runs, row, strict=True)] for row in found]
-    if layer is None:
-        kernels_overview.show(runs, [name(row) for row in found], sides, look.mask)
+        index = choose_kernel_layer(rows)
+        options = choose_kernel_options(() if index is None else rows[index])
+    if index is None:
+        draw_kernel_overview(compared, rows, options.mask)
     else:
-        kernels_layer.show(runs, sides[found.index(layer)], look)
+        draw_kernel_layer(compared, stored_weights(compared, rows[index]), options)

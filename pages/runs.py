@@ -1,11 +1,14 @@
-"""Runs: all of them in a table, or one of them in full, which the address names: /runs?run=ID."""
+"""Runs: a table of all runs, or one run in full if the address names it: /runs?run=ID."""
 
 import streamlit as st
 
-from pages.parts import run_table, run_view, shell
+from pages.parts.runs.table import draw_runs
+from pages.parts.runs.view import draw_run
+from pages.parts.shared import shell
 
 shell.guard()
-if run_id := st.query_params.get("run"):
-    run_view.show(shell.store(), run_id)
+run_id = st.query_params.get("run")
+if run_id:
+    draw_run(shell.run_store(), run_id)
 else:
-    run_table.show(shell.store())
+    draw_runs(shell.run_store())

@@ -1,58 +1,56 @@
-"""Train: a network, a data set, what to cut; what that would do; and one button."""
-
-import secrets
+"""Train: a form for the recipe, a preview of the pruning, and the button that starts the run."""
 
 import streamlit as st
 
 from core import models
-from core.baseline import command
+from core.commands.train import train_command
 from core.errors import UserError
-from core.runs import launch
-from pages.parts import form, preview, shell
-from pages.parts.states import plain
+from core.runs.run import Run
+from pages.parts.shared import shell
+from pages.parts.shared.start import check_device, draw_impossible_start, draw_start_button
+from pages.parts.train.form import draw_presets, form_recipe, refill_form
+from pages.parts.train.preview import draw_preview
+from pages.parts.train.pruning import draw_pruning_settings
+from pages.parts.train.subject import draw_dataset_choice, draw_network_choice
+from pages.parts.train.training import draw_training_settings
 
 shell.guard()
-store, root = shell.store(), shell.data()
-
-if not st.session_state.get("launch"):  # of two clicks, the second finds the same token, and so the same run
-    st.session_state["launch_token"] = secrets.token_hex(16)
+store = shell.run_store()
+root = shell.data_folder()
 
 st.title("Train")
 st.markdown("Choose a network and images, see what would be cut, and start.")
-with shell.telling():
-    if source := st.query_params.get("from"):  # "Duplicate with changes" of a run
-        form.refill(store.get(source))
+with shell.showing_errors():
+    source = st.query_params.get("from")  # set by "Duplicate with changes" of a run
+    if source:
+        refill_form(store.get(source))
         del st.query_params["from"]
 
-choices, outcome = st.columns([5, 6], gap="large")
-with choices:
-    form.presets()
-    form.network()
-    choice = form.dataset(root)
-    form.pruning()
-    form.training()
+form, outcome = st.columns([5, 6], gap="large")
+with form:
+    draw_presets()
+    draw_network_choice()
+    dataset = draw_dataset_choice(root)
+    draw_pruning_settings()
+    draw_training_settings()
 
 with outcome:
-    start, problem = st.container(), st.container()
+    start = st.container()
     try:
-        recipe = form.recipe()
-        models.check(recipe.model, choice.info.side)
-        if recipe.device not in ("auto", "cpu"):
-            from core.training.device import resolve  # brings torch
-
-            resolve(recipe.device)
+        recipe = form_recipe()
+        models.check_side(recipe.model, dataset.info.side)
+        check_device(recipe.device)
     except UserError as error:
-        problem.error(plain(str(error)), icon=":material/error:", title="This cannot be trained")
-        start.button("Start training", type="primary", key="launch", disabled=True, width="stretch")
+        draw_impossible_start(start, "Start training", "launch", error, "This cannot be trained")
         st.stop()
-    if start.button("Start training", icon=":material/play_arrow:", type="primary", key="launch", width="stretch",
-                    help="Runs in a process of its own: you can close the browser."):
-        with shell.telling():
-            run = launch.start(store.create(recipe, token=st.session_state["launch_token"]), root)
-            shell.open_run(run.id)
+
+    def create_run(token: str) -> Run:
+        return store.create(recipe, token=token)
+
+    draw_start_button(start, "Start training", "launch", create_run, root)
     st.subheader("Preview", anchor=False)
-    ahead = st.container()
+    preview = st.container()
     st.subheader("The same from a terminal", anchor=False)
-    st.code(command(recipe), language="bash", wrap_lines=True)
-    with ahead:  # last, because it may take a while
-        preview.show(recipe, choice, root)
+    st.code(train_command(recipe), language="bash", wrap_lines=True)
+    with preview:  # drawn last, because it can take seconds
+        draw_preview(recipe, dataset, root)

@@ -1,22 +1,29 @@
-"""Weights: how those of one model or of two are distributed, in the whole network or in one layer."""
+"""Weights: the distribution of one model's weights or of two, in the network or in one layer."""
 
 import streamlit as st
 
-from pages.parts import model_choice, shell, weights_choice, weights_layers, weights_levels, weights_view
+from pages.parts.shared import model_choice, shell
+from pages.parts.weights.choice import choose_layer_and_picture, choose_two_models
+from pages.parts.weights.levels import draw_levels
+from pages.parts.weights.table import draw_weights_table
+from pages.parts.weights.view import draw_weight_charts
 
 shell.guard()
-store = shell.store()
+store = shell.run_store()
 
 st.title("Weights")
-st.markdown("How often each value occurs among the weights, before and after: what was pruned, what was quantized, and "
-            "what that changed.")
-if not (runs := model_choice.models(store)):
-    model_choice.nothing_yet()
+st.markdown(
+    "How often each value occurs among the weights, before and after: what was pruned, what was"
+    " quantized, and what that changed."
+)
+runs = model_choice.finished_models(store)
+if not runs:
+    model_choice.draw_no_models()
     st.stop()
-with shell.telling():
-    first, second = weights_choice.models(store, runs)
-    asked = weights_choice.options(first, second)
-    with shell.telling():  # one layer that cannot be drawn leaves the others to choose
-        weights_view.draw(asked)
-        weights_levels.draw(asked)
-    weights_layers.draw(asked)
+with shell.showing_errors():
+    first, second = choose_two_models(store, runs)
+    choice = choose_layer_and_picture(first, second)
+    with shell.showing_errors():  # an error in one layer leaves the table, to choose another layer
+        draw_weight_charts(choice)
+        draw_levels(choice)
+    draw_weights_table(choice)

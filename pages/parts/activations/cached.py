@@ -1,0 +1,168 @@
+"""Caches on the activations page: forward passes, comparisons, pictures, and batch statistics."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core import data
+from core.data.picture import to_square
+from pages.parts.activations.sources.network import InspectedNetwork
+from pages.parts.shared.picture import Picture
+from pages.parts.shared.words import span
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from core.inspect.activations.comparison import (
+        ActivationComparison,
+        ChannelOrder,
+        MatchedCalls,
+    )
+    from core.inspect.activations.forward import ForwardPass
+    from core.inspect.activations.statistics import ChannelStatistics
+    from core.inspect.mosaic import Mosaic
+
+BATCH_IMAGES = 128  # test images in which a channel must be 0 to count as dead in the batch
+_IMAGES_AT_ONCE = 16
+_KEPT_BATCHES = 6
+
+# A picture as a PNG, and the range of its colour scale in words.
+ScaledImage = tuple[bytes, str]
+
+
+# -- one picture --
+
+
+def compare_activations(
+    networks: list[InspectedNetwork], picture: Picture
+) -> "ActivationComparison":
+    """Return the forward passes of the picture through the networks."""
+    return _compare_activations(_comparison_key(networks, picture), networks, picture)
+
+
+def channel_images(
+    networks: list[InspectedNetwork],
+    picture: Picture,
+    order: "ChannelOrder",
+    width: int,
+    aspect: float,
+) -> list[list[ScaledImage | None]]:
+    """Return a list for every row of ReLUs: an image of each network, then of each difference.
+
+    width: Pixels of an image. aspect: Its width divided by its height. An image is None if the
+    network has no more ReLUs.
+    """
+    key = _comparison_key(networks, picture)
+    return _channel_images(key, order, width, aspect, networks, picture)
+
+
+def scaled_image(mosaic: "Mosaic") -> ScaledImage:
+    """Return the mosaic as a PNG, and the range of its colour scale in words."""
+    return mosaic.png(), span(mosaic.scale.low, mosaic.scale.high)
+
+
+def _comparison_key(networks: list[InspectedNetwork], picture: Picture) -> str:
+    return " | ".join([picture.key, *(network.key for network in networks)])
+
+
+@st.cache_resource(max_entries=3, show_spinner="Measuring the activations …")
+def _compare_activations(
+    key: str, _networks: list[InspectedNetwork], _picture: Picture
+) -> "ActivationComparison":
+    from core.inspect.activations.comparison import ActivationComparison  # imports torch
+
+    passes = [_forward_pass(network.key, _picture.key, network, _picture) for network in _networks]
+    return ActivationComparison(tuple(passes))
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _forward_pass(
+    network_key: str, picture_key: str, _network: InspectedNetwork, _picture: Picture
+) -> "ForwardPass":
+    from core.inspect.activations.forward import run_forward
+
+    square = to_square(_picture.image, _network.card.side)
+    return run_forward(_network.network(), square, _network.card)
+
+
+@st.cache_data(max_entries=6, show_spinner=False)
+def _channel_images(
+    key: str,
+    order: "ChannelOrder",
+    width: int,
+    aspect: float,
+    _networks: list[InspectedNetwork],
+    _picture: Picture,
+) -> list[list[ScaledImage | None]]:
+    comparison = compare_activations(_networks, _picture)
+
+    def images_of_row(row: "MatchedCalls") -> list[ScaledImage | None]:
+        mosaics = [
+            *comparison.channel_mosaics(row, order, width, aspect),
+            *comparison.difference_mosaics(row, order, width, aspect),
+        ]
+        return [scaled_image(mosaic) if mosaic else None for mosaic in mosaics]
+
+    return list(_thread_pool().map(images_of_row, comparison.rows))
+
+
+@st.cache_resource(show_spinner=False)
+def _thread_pool() -> ThreadPoolExecutor:
+    """One pool of threads for all sessions.
+
+    Threads help, because numpy and the PNG encoder release the interpreter's lock. New threads for
+    every picture would fragment the memory.
+    """
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+# -- a batch of test images --
+
+
+def batch_statistics(
+    network: InspectedNetwork, root: Path
+) -> "dict[str, ChannelStatistics] | None":
+    """Return the statistics of every ReLU over test images of the network's data set.
+
+    Draws the progress if they are not in the cache. Returns None if the images are not here.
+    """
+    memory = _measured_batches()
+    if network.key in memory:
+        return memory[network.key]
+    dataset = network.card.dataset
+    if dataset != "Digits" and not data.is_ready(dataset, root):
+        return None
+    images = data.load(dataset, root).test.images[:BATCH_IMAGES]
+    memory[network.key] = statistics = _measure_batch(network, images)
+    while len(memory) > _KEPT_BATCHES:
+        oldest = next(iter(memory))
+        memory.pop(oldest, None)
+    return statistics
+
+
+@st.cache_resource(show_spinner=False)
+def _measured_batches() -> "dict[str, dict[str, ChannelStatistics]]":
+    """The statistics that were measured last, for all sessions.
+
+    It is a dict in a cache, because a cached function cannot show its progress.
+    """
+    return {}
+
+
+def _measure_batch(
+    network: InspectedNetwork, images: "np.ndarray"
+) -> "dict[str, ChannelStatistics]":
+    from core.inspect.activations.forward import running_statistics
+
+    place = st.empty()
+    statistics: dict[str, ChannelStatistics] = {}
+    steps = running_statistics(network.network(), images, network.card, _IMAGES_AT_ONCE)
+    for number, statistics_so_far in enumerate(steps, start=1):
+        statistics = statistics_so_far
+        share = min(1.0, number * _IMAGES_AT_ONCE / len(images))
+        place.progress(share, text=f"Measuring {len(images)} test images …")
+    place.empty()
+    return statistics

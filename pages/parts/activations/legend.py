@@ -1,0 +1,69 @@
+"""The colours of the pictures on the activations page, and the order of their channels."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from core.inspect.colour_scale import ColourScale
+from core.inspect.mosaic import make_mosaic
+
+if TYPE_CHECKING:
+    from core.inspect.activations.comparison import ActivationComparison, ChannelOrder
+
+_ORDERS: "dict[str, ChannelOrder]" = {
+    "Channel": "channel",
+    "Strength": "strength",
+    "Difference": "difference",
+}
+
+
+def choose_channel_order(comparison: "ActivationComparison") -> "ChannelOrder":
+    """Draw the choice of the order in which the channels are drawn."""
+    options = list(_ORDERS)
+    if not comparison.changes:
+        options.remove("Difference")
+    if st.session_state.get("order") not in (None, *options):
+        st.session_state["order"] = "Channel"
+    name = st.segmented_control(
+        "Sort channels by",
+        options,
+        default="Channel",
+        key="order",
+        required=True,
+        bind="query-params",
+        help=(
+            "Channel: the network's own order. Strength: the channel with the highest mean in A is"
+            " first. Difference: the channel with the largest mean difference from A is first."
+        ),
+    )
+    return _ORDERS[name]
+
+
+def draw_legend(comparison: "ActivationComparison") -> None:
+    """Draw what the colours and the frames mean."""
+    with st.container(horizontal=True, vertical_alignment="center", key="legend"):
+        st.image(_colour_ramp("viridis"), width=90, alt="A scale from violet to yellow")
+        st.caption("0 to the layer's maximum", width="content")
+        if comparison.changes:
+            st.image(_colour_ramp("RdBu_r"), width=90, alt="A scale from blue over white to red")
+            st.caption("less than A, the same, more", width="content")
+        st.image(_dead_tile(), width=16, alt="A dark square in a magenta frame")
+        dead = "dead: 0 everywhere in this picture"
+        if comparison.changes:
+            dead += ", in a difference: newly dead"
+        st.caption(dead, width="content")
+
+
+@st.cache_data(show_spinner=False)
+def _colour_ramp(colormap: str) -> bytes:
+    ramp = np.tile(np.linspace(0, 1, 180), (1, 20, 1))
+    return make_mosaic(ramp, ColourScale(0.0, 1.0, colormap), gap=0, tile=1).png()
+
+
+@st.cache_data(show_spinner=False)
+def _dead_tile() -> bytes:
+    zero = np.zeros((1, 1, 1))
+    framed = np.ones(1, bool)
+    scale = ColourScale(0.0, 1.0, "viridis")
+    return make_mosaic(zero, scale, marked=framed, gap=4, tile=24).png()

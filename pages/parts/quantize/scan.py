@@ -1,0 +1,185 @@
+"""The sensitivity scan on the quantize page: it quantizes one layer at a time and tests.
+
+The scan continues a little at every run of a live fragment.
+"""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core import data
+from core.config import QuantizeRecipe
+from core.errors import UserError
+from core.events import Progress
+from core.forecast import sensitivity
+from core.forecast.quantization import setting_key
+from core.runs.run import Run, explain_unwritable
+from pages.parts.quantize.model import load_parent
+from pages.parts.quantize.running_scan import RunningScan
+from pages.parts.shared.progress import drain
+from pages.parts.shared.shell import draw_error
+
+PIECE_SECONDS = 0.7  # of scanning between two updates of the page
+
+
+def is_scan_on() -> bool:
+    """Whether a scan runs. The address carries it as ?scan=on, so that a refresh continues it."""
+    return st.query_params.get("scan") == "on"
+
+
+def draw_sensitivity_scan(
+    run: Run,
+    recipe: QuantizeRecipe,
+    root: Path,
+    scan: sensitivity.SensitivityScan,
+    missing_layers: list[str],
+) -> None:
+    """Draw the scan's button, or the progress of a running scan, which continues a little.
+
+    scan: The results so far.
+    missing_layers: The layers that are not scanned yet.
+    """
+    has_images = run.dataset == "Digits" or data.is_ready(run.dataset, root)
+    if is_scan_on():
+        if not has_images:  # the address is from another machine
+            _end_scan()
+        _continue_scan(run, recipe, root)
+        return
+    if not missing_layers:
+        st.caption(_reliability(scan))
+        return
+    if not has_images:
+        _draw_data_button(run.dataset, root)
+        return
+    if st.button(
+        _button_label(scan, len(missing_layers)),
+        icon=":material/troubleshoot:",
+        key="scan",
+        help=(
+            "Quantizes one layer at a time, with all others in float, and counts the test images"
+            " that this costs. There is no tuning, and BatchNorm stays as it is. So the scan"
+            " compares layers; it does not forecast the accuracy."
+        ),
+    ):
+        st.query_params["scan"] = "on"
+        st.rerun()
+    st.caption(_reliability(scan))
+
+
+def _button_label(scan: sensitivity.SensitivityScan, missing: int) -> str:
+    if not scan.layers:
+        return "Scan"
+    return f"Scan {missing} more layer{'s' if missing > 1 else ''}"
+
+
+def _reliability(scan: sensitivity.SensitivityScan) -> str:
+    """Say which images were tested, and how certain the results are."""
+    if scan.images < scan.test_images:
+        images = f"{scan.images:,} of {scan.test_images:,} test images, the same for every layer"
+    else:
+        images = f"all {scan.test_images:,} test images"
+    if not scan.layers:
+        return f"Each layer alone, on {images}."
+    errors = [100 * scan.error(name) for name in scan.layers]
+    lowest = f"{min(errors):.1f}"
+    highest = f"{max(errors):.1f}"
+    error = lowest if lowest == highest else f"{lowest} to {highest}"
+    return (
+        f"Each layer alone, on {images}, with standard errors of {error} points. Pale bars are"
+        " within two standard errors of zero, so they may be chance. There is no tuning, and"
+        " BatchNorm stays as it is."
+    )
+
+
+# -- a running scan --
+
+
+def _continue_scan(run: Run, recipe: QuantizeRecipe, root: Path) -> None:
+    """Draw the progress and the Stop button, and scan for a moment."""
+    scan: RunningScan | None = st.session_state.get("scanning")
+    key = _scan_key(run, recipe)
+    if scan is not None and scan.key != key:  # the settings have changed
+        _end_scan()
+    bar = _draw_progress_row()
+    if scan is None:
+        bar.progress(0.0, text="Starting …")
+    else:
+        bar.progress(scan.share, text=scan.text)
+    try:
+        if scan is None:
+            scan = RunningScan(key, _start_scan(run, recipe, root))
+            st.session_state["scanning"] = scan
+        with explain_unwritable(run.path.parent):
+            has_more = scan.run_for(PIECE_SECONDS)
+    except (UserError, RuntimeError, MemoryError) as error:  # torch raises the last two
+        st.session_state["scan_failed"] = str(error) or "Out of memory."
+        has_more = False
+    if not has_more:
+        _end_scan()
+
+
+def _draw_progress_row() -> DeltaGenerator:
+    """Draw the Stop button, and return the place of the progress bar before it."""
+    with st.container(horizontal=True, vertical_alignment="center", key="scan_progress"):
+        bar = st.empty()
+        if st.button(
+            "Stop",
+            icon=":material/stop_circle:",
+            key="scan_stop",
+            help="The results so far are kept.",
+        ):
+            _end_scan()
+    return bar
+
+
+def _end_scan() -> None:
+    """End the scan and draw the page again. The results so far are kept."""
+    st.query_params.pop("scan", None)
+    st.session_state.pop("scanning", None)
+    st.rerun()
+
+
+def _scan_key(run: Run, recipe: QuantizeRecipe) -> str:
+    """Return all settings that the results of a scan depend on, as a text."""
+    settings = setting_key(recipe, "all others")
+    return f"{run.id} {settings} {recipe.layers} {recipe.batchnorm}"
+
+
+def _start_scan(run: Run, recipe: QuantizeRecipe, root: Path) -> Generator[Progress, None, object]:
+    from core.training.device import choose_device
+
+    saved, packed = load_parent(run)
+    return sensitivity.scan_sensitivity(
+        saved,
+        data.load(run.dataset, root),
+        recipe,
+        run.path,
+        packed=packed,
+        device=choose_device(recipe.device),
+    )
+
+
+# -- images that are not here --
+
+
+def _draw_data_button(dataset: str, root: Path) -> None:
+    """Draw the button that gets the test images."""
+    st.info(
+        f"A scan needs the test images of {dataset}, which are not ready on this machine.",
+        icon=":material/download:",
+    )
+    if not st.button(
+        "Get them now",
+        icon=":material/download:",
+        key="scan_data",
+        help=f"Downloads and prepares {dataset}.",
+    ):
+        return
+    try:
+        drain(data.prepare(dataset, root), st.empty())
+    except (UserError, OSError) as error:
+        draw_error(error)
+        return
+    st.rerun()

@@ -1,0 +1,159 @@
+"""The details of one run in tabs: layers, bytes, pace, log, settings and command."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from pydantic import BaseModel
+
+from core.commands.import_network import import_command
+from core.commands.quantize import quantize_command
+from core.commands.train import train_command
+from core.compress.packed import ledger
+from core.config import ImportRecipe, TrainRecipe
+from core.runs.run import PACKED, Run
+from core.runs.store import RunStore
+from pages.parts.shared import shell
+from pages.parts.shared.columns import QUANTIZED_LAYER_COLUMNS
+from pages.parts.shared.words import plain
+
+_LOG_CHARACTERS = 20_000
+_LOG_LINES = 200
+
+
+def draw_details(store: RunStore, run: Run) -> None:
+    """Draw the tabs of this kind of run. Only the open tab is computed."""
+    tabs = _tabs(run)
+    places = st.tabs(list(tabs), key="details", on_change="rerun")
+    for place, draw_tab in zip(places, tabs.values(), strict=True):
+        if place.open:
+            with place:
+                draw_tab(store, run)
+
+
+def _tabs(run: Run) -> dict[str, Callable[[RunStore, Run], None]]:
+    """The functions that draw the tabs, by title."""
+    tabs: dict[str, Callable[[RunStore, Run], None]] = {"Layers": _draw_layers}
+    if (run.path / PACKED).exists():
+        tabs["Bytes"] = _draw_bytes
+    if run.recipe.epochs:
+        tabs["Pace"] = _draw_pace
+    tabs["Log"] = _draw_log
+    tabs["Settings"] = _draw_settings
+    tabs["Command"] = _draw_command
+    return tabs
+
+
+def _draw_layers(store: RunStore, run: Run) -> None:
+    events = {event["event"]: event for event in store.events(run.id)}
+    if "quantized" in events:
+        _draw_quantized_layers(events["quantized"]["layers"])
+    elif "pruned" in events:
+        _draw_pruned_layers(events["pruned"]["layers"])
+    else:
+        st.caption(_layers_text(run))
+
+
+def _draw_quantized_layers(layers: dict[str, dict[str, Any]]) -> None:
+    """Draw a table. layers: the figures of each layer, as in the event Quantized."""
+    rows = pd.DataFrame(
+        [
+            {"layer": name, **figures, "bits": 8 * figures["bytes"] / figures["weights"]}
+            for name, figures in layers.items()
+        ],
+        columns=list(QUANTIZED_LAYER_COLUMNS),
+    )
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config=QUANTIZED_LAYER_COLUMNS,
+        placeholder="—",
+        key="layers",
+        alt=f"Levels, bits, bytes and error of each of {len(rows)} quantized layers",
+    )
+
+
+def _draw_pruned_layers(layers: dict[str, list[int]]) -> None:
+    """Draw a chart. layers: the weights kept and in total of each layer."""
+    from core.charts.density import density_chart  # imports altair
+
+    st.altair_chart(
+        density_chart(layers),
+        key="density",
+        alt=f"Density of each of {len(layers)} layers",
+    )
+
+
+def _layers_text(run: Run) -> str:
+    """What to say of the layers if no event describes them."""
+    if isinstance(run.recipe, ImportRecipe):
+        return "The network was imported unchanged. **Kernels** and **Weights** show its layers."
+    if not isinstance(run.recipe, TrainRecipe):
+        return "The layers are not quantized yet."
+    if run.recipe.prune is None:
+        return "A dense network: every layer keeps all its weights."
+    return "The weights to keep are chosen right before the first epoch."
+
+
+def _draw_bytes(store: RunStore, run: Run) -> None:
+    """Draw how many bytes of the packed file each of its parts takes."""
+    from core.charts.packed_bytes import packed_bytes_alt_text, packed_bytes_chart
+
+    with shell.showing_errors():
+        sizes = ledger.packed_parts(run.path / PACKED)
+        st.altair_chart(packed_bytes_chart(sizes), key="ledger", alt=packed_bytes_alt_text(sizes))
+
+
+def _draw_pace(store: RunStore, run: Run) -> None:
+    from core.charts.training import learning_rate_chart, speed_chart  # imports altair
+
+    rows = store.epochs(run.id)
+    left, right = st.columns(2)
+    for column, draw_chart, title in (
+        (left, learning_rate_chart, "Learning rate by epoch"),
+        (right, speed_chart, "Training images a second by epoch"),
+    ):
+        column.altair_chart(draw_chart(rows, run.recipe.epochs), key=title, alt=title)
+
+
+def _draw_log(store: RunStore, run: Run) -> None:
+    lines = store.log(run.id, _LOG_CHARACTERS).splitlines()
+    st.container(height=320, autoscroll=True, border=False).code(
+        "\n".join(lines[-_LOG_LINES:]) or "Nothing yet.", language=None, wrap_lines=True
+    )
+
+
+def _draw_settings(store: RunStore, run: Run) -> None:
+    rows = pd.DataFrame(list(_setting_rows(run.recipe)), columns=["Setting", "Value", "Meaning"])
+    st.table(rows, alt="The settings of this run", border="horizontal", hide_index=True)
+
+
+def _setting_rows(recipe: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield name, value and meaning of each field, also of the recipes in the recipe."""
+    for name, field in type(recipe).model_fields.items():
+        value = getattr(recipe, name)
+        if isinstance(value, BaseModel):
+            yield from _setting_rows(value, f"{name}: ")
+        elif name != "kind":
+            yield prefix + name.replace("_", " "), _value_text(value), field.description or ""
+
+
+def _value_text(value: object) -> str:
+    """A value for the table, whose cells are Markdown."""
+    return "—" if value is None or value == {} else plain(str(value))
+
+
+def _draw_command(store: RunStore, run: Run) -> None:
+    recipe = run.recipe
+    if isinstance(recipe, TrainRecipe):
+        subject = "training"
+        command = train_command(recipe)
+    elif isinstance(recipe, ImportRecipe):
+        subject = "import"
+        command = import_command(recipe)
+    else:
+        subject = "quantization"
+        command = quantize_command(recipe, run.config.parent or "RUN")
+    st.caption(f"The same {subject} from a terminal, in the app's folder:")
+    st.code(command, language="bash", wrap_lines=True)

@@ -1,0 +1,116 @@
+"""The figures of a run as metrics: accuracy, weights kept, size and speed."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.config import AffineRecipe, ImportRecipe, KMeansRecipe
+from core.runs.run import MODEL, PACKED, Run
+from pages.parts.shared.metrics import draw_metric
+from pages.parts.shared.words import percent, size
+
+
+def draw_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
+    """Draw the figures that the run has so far. epochs: its EpochEnd events as plain data."""
+    with st.container(horizontal=True, key="figures"):
+        if isinstance(run.recipe, KMeansRecipe | AffineRecipe):
+            _draw_quantization_figures(run, epochs)
+        elif isinstance(run.recipe, ImportRecipe):
+            _draw_import_figures(run)
+        else:
+            _draw_training_figures(run, epochs)
+
+
+def times_smaller(run: Run) -> float:
+    """How many times smaller the packed file is than the weights in float; NaN if not known.
+
+    The files on disk count. If one was deleted, the sizes in the summary do.
+    """
+    if all((run.path / file).exists() for file in (MODEL, PACKED)):
+        return _bytes_on_disk(run, MODEL) / _bytes_on_disk(run, PACKED)
+    summary = run.status.summary
+    if summary is None or summary.float_bytes is None or summary.packed_bytes is None:
+        return float("nan")
+    return summary.float_bytes / summary.packed_bytes
+
+
+def _draw_training_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
+    draw_metric("Test accuracy", percent(run.status.test_accuracy))
+    draw_metric(
+        "Best",
+        percent(run.status.best_accuracy),
+        help_text="The best test accuracy of any epoch.",
+    )
+    _draw_weights_kept(run)
+    draw_metric("Images a second", _speed_text(epochs))
+    _draw_epoch(run)
+
+
+def _draw_import_figures(run: Run) -> None:
+    draw_metric("Test accuracy", percent(run.status.test_accuracy))
+    _draw_weights_kept(run)
+    if (run.path / MODEL).exists():
+        draw_metric("On disk", size(_bytes_on_disk(run, MODEL)), help_text="Weights in float.")
+
+
+def _draw_quantization_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
+    _draw_accuracy_change(run)
+    if (run.path / PACKED).exists():
+        _draw_packed_size(run)
+    prunable = run.status.prunable
+    _draw_weights_kept(run, note=None if prunable is None else f"of {prunable:,}")
+    if run.recipe.epochs:
+        _draw_epoch(run)
+        draw_metric("Images a second", _speed_text(epochs), help_text="During tuning.")
+
+
+def _draw_accuracy_change(run: Run) -> None:
+    """Draw the test accuracy, with the difference to the model before quantization."""
+    accuracy = run.status.test_accuracy
+    summary = run.status.summary
+    before = None if summary is None else summary.parent_accuracy
+    if accuracy is None or before is None:
+        draw_metric("Test accuracy", percent(accuracy))
+        return
+    points = 100 * (accuracy - before)
+    help_text = f"Before: {percent(before)}."
+    if abs(points) < 0.005:
+        draw_metric("Test accuracy", percent(accuracy), "as before", help_text)
+        return
+    st.metric(
+        "Test accuracy", percent(accuracy), f"{points:+.2f} points", border=True, help=help_text
+    )
+
+
+def _draw_packed_size(run: Run) -> None:
+    packed_bytes = _bytes_on_disk(run, PACKED)
+    float_bytes = _bytes_on_disk(run, MODEL)
+    draw_metric(
+        "Packed file",
+        size(packed_bytes),
+        f"float: {size(float_bytes)}",
+        f"{packed_bytes:,} bytes on disk. The same network in float takes {float_bytes:,}.",
+    )
+    draw_metric("Smaller by", f"{times_smaller(run):.1f}×", "on disk")
+
+
+def _draw_weights_kept(run: Run, note: str | None = None) -> None:
+    status = run.status
+    draw_metric(
+        "Weights kept",
+        "—" if status.kept is None else f"{status.kept:,}",
+        note,
+        "" if status.prunable is None else f"Of {status.prunable:,} prunable weights.",
+    )
+
+
+def _draw_epoch(run: Run) -> None:
+    draw_metric("Epoch", f"{run.status.epoch} / {run.recipe.epochs}")
+
+
+def _speed_text(epochs: list[dict[str, Any]]) -> str:
+    return f"{epochs[-1]['images_per_second']:,.0f}" if epochs else "—"
+
+
+def _bytes_on_disk(run: Run, file: str) -> int:
+    return (run.path / file).stat().st_size

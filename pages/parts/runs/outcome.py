@@ -1,0 +1,96 @@
+"""The outcome of a run as a sentence, and what to do next. Each kind of recipe has its own."""
+
+from core.config import ImportRecipe, KMeansRecipe, TrainRecipe
+from core.events import Summary
+from core.runs.run import Run
+from core.runs.store import RunStore, describe_recipe
+from pages.parts.runs.figures import times_smaller
+from pages.parts.shared.words import duration, kept, percent, plain
+
+_SMALL_LOSS = 0.01  # of test accuracy, for which no advice is needed
+
+
+def outcome_sentence(store: RunStore, run: Run) -> str:
+    """The result of a finished run, and what to do next."""
+    summary = run.status.summary
+    if summary is None:
+        return "This run has finished, but its status.json has no figures."
+    if isinstance(run.recipe, TrainRecipe):
+        return f"{_trained(run.recipe, summary)} {_comparison(store, run.recipe)}"
+    if isinstance(run.recipe, ImportRecipe):
+        return _imported(run, run.recipe, summary)
+    return _quantized(run, summary)
+
+
+def _trained(recipe: TrainRecipe, summary: Summary) -> str:
+    weights = "all its weights"
+    if recipe.prune:
+        weights = f"{summary.kept:,} of its {summary.prunable:,} weights"
+    return (
+        f"{recipe.model} keeps {weights} and gets **{percent(summary.test_accuracy)}** of the test"
+        f" images right, after {duration(summary.train_seconds)} of training."
+    )
+
+
+def _comparison(store: RunStore, recipe: TrainRecipe) -> str:
+    """The accuracy of the densest other run, or what to train for a comparison."""
+    others = [other for other in store.list() if _is_other_density(other, recipe)]
+    if others:
+        densest = max(others, key=lambda other: other.density)
+        return (
+            f"For comparison: “{plain(densest.name)}” ({kept(densest.density)}) got"
+            f" {percent(densest.status.test_accuracy)}."
+        )
+    if recipe.prune:
+        return (
+            "Next: **Duplicate with changes**, and train it dense to see what the cut weights were"
+            " worth, or keep only a fifth of these."
+        )
+    return "Next: **Duplicate with changes**, and cut 90% of it."
+
+
+def _is_other_density(run: Run, recipe: TrainRecipe) -> bool:
+    """Whether the run trained the same network on the same data set, at another density."""
+    if not isinstance(run.recipe, TrainRecipe) or run.state != "finished":
+        return False
+    is_same_subject = run.model == recipe.model and run.dataset == recipe.dataset
+    return is_same_subject and run.density != recipe.density
+
+
+def _imported(run: Run, recipe: ImportRecipe, summary: Summary) -> str:
+    return (
+        f"{plain(recipe.file)} is a {run.model} of {summary.prunable:,} weights,"
+        f" {kept(summary.density)}, and gets **{percent(summary.test_accuracy)}** of the test"
+        f" images of {plain(run.dataset)} right. If its authors got more, they normalised the"
+        " pixels in another way. Next: **Quantize**."
+    )
+
+
+def _quantized(run: Run, summary: Summary) -> str:
+    text = (
+        f"{describe_recipe(run.recipe)}: **{percent(summary.test_accuracy)}** of the test images"
+        f" right, {_change(summary)}, in a file {times_smaller(run):.1f} times smaller."
+    )
+    before = summary.parent_accuracy or 0.0
+    if before - summary.test_accuracy < _SMALL_LOSS:
+        return text
+    return f"{text} To lose less, **Duplicate with changes** and {_advice(run)}."
+
+
+def _advice(run: Run) -> str:
+    if not isinstance(run.recipe, KMeansRecipe):
+        return "take more bits, at least for the sensitive layers"
+    epochs = "more epochs" if run.recipe.epochs else "some epochs"
+    return f"tune it for {epochs}, or give the sensitive layers more clusters"
+
+
+def _change(summary: Summary) -> str:
+    """The test accuracy compared with that of the model before quantization."""
+    before = summary.parent_accuracy
+    if before is None:
+        return "not compared with the model before"
+    points = 100 * (summary.test_accuracy - before)
+    if abs(points) < 0.005:
+        return f"as before ({percent(before)})"
+    direction = "more" if points > 0 else "less"
+    return f"{abs(points):.2f} points {direction} than before ({percent(before)})"

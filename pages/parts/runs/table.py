@@ -1,0 +1,136 @@
+"""The page of all runs: the table, and the trash below it."""
+
+import contextlib
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.runs.run import MODEL, PACKED, Run
+from core.runs.store import RunStore, describe_recipe
+from pages.parts.runs.trash import draw_trash, draw_undo
+from pages.parts.shared.import_network import draw_import_network_button
+from pages.parts.shared.states import STATE_STYLES, signed_state
+from pages.parts.shared.words import plain
+
+_COLUMNS = {
+    "status": st.column_config.MultiselectColumn(
+        "Status",
+        options=[f"{style.sign} {state}" for state, style in STATE_STYLES.items()],
+        color=[style.color for style in STATE_STYLES.values()],
+        width=125,
+    ),
+    "name": st.column_config.TextColumn("Name", width="medium"),
+    "kind": st.column_config.TextColumn(
+        "Made by", help="Training, import, or the way it was quantized."
+    ),
+    "model": st.column_config.TextColumn("Network"),
+    "dataset": st.column_config.TextColumn("Data set"),
+    "density": st.column_config.NumberColumn(
+        "Density", format="percent", help="Fraction of the prunable weights that is kept."
+    ),
+    "epoch": st.column_config.TextColumn("Epoch"),
+    "test": st.column_config.NumberColumn("Test accuracy", format="percent"),
+    "best": st.column_config.NumberColumn(
+        "Best", format="percent", help="The best test accuracy of any epoch."
+    ),
+    "curve": st.column_config.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1),
+    "size": st.column_config.NumberColumn(
+        "On disk", format="bytes", help="The packed file, or else the weights in float."
+    ),
+    "created": st.column_config.DatetimeColumn("Created", format="D MMM YYYY, HH:mm"),
+}
+_KINDS = {"train": "training", "import": "import"}
+
+
+def draw_runs(store: RunStore) -> None:
+    """Draw the page of all runs. A click on a row opens its run."""
+    st.title("Runs")
+    draw_undo(store)
+    runs, damaged_ids = store.scan()
+    if runs:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Click a row to open its run.", width="stretch")
+            draw_import_network_button(store)
+        _draw_live_table(store, any(run.active for run in runs))
+    else:
+        _draw_no_runs(store)
+    if damaged_ids:
+        st.warning(
+            f"These folders in {plain(str(store.root))} contain runs that cannot be read:"
+            f" {', '.join(damaged_ids)}. Repair their config.json, or remove them.",
+            icon=":material/broken_image:",
+        )
+    draw_trash(store)
+
+
+def _draw_no_runs(store: RunStore) -> None:
+    st.info(
+        "There are no runs yet. Train a network, or take the quick tour.", icon=":material/eco:"
+    )
+    with st.container(horizontal=True):
+        st.page_link("pages/home.py", label="Quick tour", icon=":material/potted_plant:")
+        st.page_link("pages/train.py", label="Train", icon=":material/content_cut:")
+        draw_import_network_button(store)
+
+
+def _draw_live_table(store: RunStore, was_active: bool) -> None:
+    """Draw the table every two seconds while a run is active, else every ten.
+
+    The slower pace is for runs that are started elsewhere.
+    """
+
+    @st.fragment(run_every=2 if was_active else 10, key="table")
+    def draw_live_table() -> None:
+        runs = store.list()
+        is_active = any(run.active for run in runs)
+        if st.query_params.get("run") or is_active != was_active:
+            st.rerun()
+        st.session_state["shown"] = [run.id for run in runs]
+        st.dataframe(
+            pd.DataFrame([_row(run) for run in runs], columns=list(_COLUMNS)),
+            hide_index=True,
+            key="runs",
+            column_config=_COLUMNS,
+            on_select=_open_selected_run,
+            selection_mode=["single-row", "single-cell"],
+            placeholder="—",
+            alt="All runs with their state, settings and accuracies",
+        )
+
+    draw_live_table()
+
+
+def _open_selected_run() -> None:
+    """Open the run in the selected row, of the rows that the browser showed at the click."""
+    selection = st.session_state["runs"]["selection"]
+    rows = selection["rows"] or [row for row, _ in selection["cells"]]
+    if rows:
+        st.query_params["run"] = st.session_state["shown"][rows[0]]
+
+
+def _row(run: Run) -> dict[str, Any]:
+    status = run.status
+    return {
+        "status": [signed_state(run)],
+        "name": run.name,
+        "kind": _KINDS.get(run.recipe.kind) or describe_recipe(run.recipe),
+        "model": run.model,
+        "dataset": run.dataset,
+        "density": run.density if status.summary is None else status.summary.density,
+        "epoch": f"{status.epoch} / {run.recipe.epochs}" if run.recipe.epochs else None,
+        "test": status.test_accuracy,
+        "best": status.best_accuracy,
+        "curve": status.accuracies or None,
+        "size": _bytes_on_disk(run),
+        "created": datetime.fromtimestamp(run.config.created),
+    }
+
+
+def _bytes_on_disk(run: Run) -> int | None:
+    """The size of the packed file, or else of the weights. None if there is neither."""
+    for name in (PACKED, MODEL):
+        with contextlib.suppress(OSError):
+            return (run.path / name).stat().st_size
+    return None

@@ -1,0 +1,167 @@
+"""The page of one run: its state, its actions, its progress or outcome, figures and curves."""
+
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from core.errors import UserError
+from core.runs.run import Run
+from core.runs.store import RunStore, describe_recipe
+from pages.parts.runs.actions import draw_actions
+from pages.parts.runs.details import draw_details
+from pages.parts.runs.figures import draw_figures
+from pages.parts.runs.outcome import outcome_sentence
+from pages.parts.shared.states import draw_state
+from pages.parts.shared.words import SIMULATED_QUANTIZATION, duration, kept, percent, plain
+
+
+def draw_run(store: RunStore, run_id: str) -> None:
+    """Draw the page of one run, or say why it cannot be shown."""
+    st.button(
+        "All runs",
+        icon=":material/arrow_back:",
+        type="tertiary",
+        on_click=st.query_params.clear,
+        key="back",
+    )
+    try:
+        run = store.get(run_id)
+    except UserError as error:
+        st.error(plain(str(error)), icon=":material/search_off:")
+        return
+    _draw_header(run)
+    _draw_lineage(store, run)
+    draw_actions(store, run)
+    _draw_live_part(store, run)
+
+
+def _draw_header(run: Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="header"):
+        st.title(plain(run.name), width="content", anchor=False)
+        draw_state(run)
+    created = datetime.fromtimestamp(run.config.created)
+    summary = run.status.summary
+    density = run.density if summary is None else summary.density
+    st.caption(
+        f"{run.model} on {plain(run.dataset)}, {kept(density)} · created {created:%d %b %Y, %H:%M}"
+        f" · on {run.status.device or run.recipe.device} · {run.id}"
+    )
+
+
+def _draw_lineage(store: RunStore, run: Run) -> None:
+    """Draw a link to each model that led to this one."""
+    ancestors = store.lineage(run.id)[:-1]
+    if not ancestors:
+        if run.config.parent:
+            st.caption("The run that it was made from was deleted, or is damaged.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="lineage"):
+        st.markdown("Made from", width="content")
+        for ancestor in ancestors:
+            accuracy = percent(ancestor.status.test_accuracy)
+            st.page_link(
+                "pages/runs.py",
+                label=plain(ancestor.name),
+                query_params={"run": ancestor.id},
+                icon=":material/account_tree:",
+                width="content",
+                help=f"{plain(describe_recipe(ancestor.recipe))}, {accuracy} right.",
+            )
+            st.markdown(":material/arrow_forward:", width="content")
+        st.markdown(f"**{plain(run.name)}**", width="content")
+
+
+def _draw_live_part(store: RunStore, old_run: Run) -> None:
+    """Draw all that changes during the run, once a second while it is active.
+
+    When its state changes, the whole page is drawn again, and the timer ends.
+    """
+
+    @st.fragment(run_every=1 if old_run.active else None, key="live")
+    def draw_live_part() -> None:
+        try:
+            run = store.get(old_run.id)
+        except UserError:  # the run was deleted in another tab
+            st.rerun()
+        if run.state != old_run.state:
+            st.rerun()
+        epochs = store.epochs(run.id)
+        if run.active:
+            _draw_progress(run)
+        else:
+            _draw_outcome(store, run)
+        draw_figures(run, epochs)
+        if run.recipe.epochs > 1:  # one point is no curve
+            _draw_curves(run, epochs)
+        if run.recipe.kind in ("kmeans", "affine"):
+            st.caption(SIMULATED_QUANTIZATION)
+        draw_details(store, run)
+
+    draw_live_part()
+
+
+def _draw_progress(run: Run) -> None:
+    status = run.status
+    text = status.stage or "Starting"
+    if status.total:
+        text += f" · {status.done:,} of {status.total:,} {status.unit}"
+    if status.seconds_left:
+        text += f" · about {duration(status.seconds_left)} left"
+    share = status.progress
+    if status.total and status.unit != "batches":  # not a part of the training
+        share = status.done / status.total
+    st.progress(min(1.0, share), text=text)
+
+
+def _draw_outcome(store: RunStore, run: Run) -> None:
+    """Say how the run ended, and what to do next."""
+    if run.state == "finished":
+        st.success(outcome_sentence(store, run), icon=":material/check_circle:")
+    elif run.state == "failed":
+        st.error(
+            plain(run.status.message) or "It failed without a message. The log may say more.",
+            icon=":material/error:",
+            title="This run failed",
+        )
+    elif run.state == "created":
+        st.info("This run was never started.", icon=":material/draft:")
+    else:
+        st.warning(f"{_why_stopped(run)} {_resume_text(run)}", icon=":material/power_off:")
+
+
+def _why_stopped(run: Run) -> str:
+    """Why a cancelled or interrupted run ended. Only a worker that had the time says so itself."""
+    if run.state == "cancelled" or run.status.state == "interrupted":
+        return plain(run.status.message)
+    return (
+        "Its process ended without a message: it was killed, it ran out of memory, or the machine"
+        " went down."
+    )
+
+
+def _resume_text(run: Run) -> str:
+    if not run.recipe.epochs:
+        return "**Resume** does it again."
+    return (
+        f"It finished epoch {run.status.epoch} of {run.recipe.epochs}. **Resume** continues from"
+        " the last checkpoint, to the same result as without the interruption."
+    )
+
+
+def _draw_curves(run: Run, epochs: list[dict[str, Any]]) -> None:
+    """Draw loss and accuracy by epoch."""
+    from core.charts.training import accuracy_chart, loss_chart  # imports altair
+
+    left, right = st.columns(2)
+    for column, title, name, draw_chart, number_format in (
+        (left, "Loss", "loss", loss_chart, ".3f"),
+        (right, "Accuracy", "accuracy", accuracy_chart, ".1%"),
+    ):
+        alt = f"{title} of training and test by epoch"
+        # A text that changes would make the browser draw a live chart from scratch.
+        if epochs and not run.active:
+            train_value = format(epochs[-1][f"train_{name}"], number_format)
+            test_value = format(epochs[-1][f"test_{name}"], number_format)
+            alt += f", at the end {train_value} and {test_value}"
+        column.altair_chart(draw_chart(epochs, run.recipe.epochs), key=name, alt=alt)

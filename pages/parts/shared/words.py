@@ -1,0 +1,54 @@
+"""Numbers and names as words for a page, the same on every page."""
+
+import re
+
+SIMULATED_QUANTIZATION = (
+    "Quantization is simulated here: the network computes in float, with the quantized values. The"
+    " size is real, a speed-up is not."
+)
+
+
+def plain(text: str) -> str:
+    """Escape `text` so that Markdown shows it unchanged, without emphasis, links or pictures."""
+    return re.sub(r"([\\`*_{}\[\]()#+!:$|~<>&-])", r"\\\1", text)
+
+
+def percent(share: float | None) -> str:
+    """A share in [0, 1] as a percentage, such as "91.20%"; a dash for None."""
+    return "—" if share is None else f"{share:.2%}"
+
+
+def span(low: float, high: float) -> str:
+    """A range, such as "−0.31 to 2.4"."""
+    return f"{low:.3g} to {high:.3g}".replace("-", "−")
+
+
+def kept(density: float) -> str:
+    """A density, such as "10% kept"; "dense" for 1."""
+    return "dense" if density == 1 else f"{100 * density:.3g}% kept"
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units, such as "2 min 5 s"."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def size(number: float) -> str:
+    """A number of bytes, such as "58.9 MB"."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= factor:
+            return f"{number / factor:.3g} {unit}"
+    return f"{number:.0f} B"
+
+
+def short(number: int) -> str:
+    """A count with three significant digits, such as "15.3M"."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= factor:
+            return f"{number / factor:.3g}{letter}"
+    return str(number)

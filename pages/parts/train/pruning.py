@@ -1,0 +1,92 @@
+"""The settings of the pruning, in the form of a training: method, density, layerwise."""
+
+import streamlit as st
+
+from core.compress.pruning.methods import PRUNING_METHODS
+from core.config import Prune
+from pages.parts.shared.address import address_selectbox
+from pages.parts.shared.fields import help_text, number_field
+from pages.parts.train.form import DENSE
+
+METHOD_NAMES = {
+    "snip": "SNIP",
+    "iterative-snip": "Iterative SNIP",
+    "synflow": "SynFlow",
+    "magnitude": "Magnitude",
+    "random": "Random",
+    DENSE: "None: a dense network",
+}
+
+# fmt: off
+_DENSITIES = [
+    0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15,
+    0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
+]
+# fmt: on
+_LOWEST_DENSITY = 1e-6
+
+
+def draw_pruning_settings() -> None:
+    """Draw the choice of the method, of the density, and of how the layers share it."""
+    method = address_selectbox(
+        "Pruning",
+        "method",
+        list(METHOD_NAMES),
+        Prune().method,
+        what="method",
+        format_func=METHOD_NAMES.get,
+        help=help_text(Prune, "method"),
+    )
+    is_dense = method == DENSE
+    _draw_density(is_dense)
+    st.toggle(
+        "Layerwise: the same density in every layer",
+        key="layerwise",
+        bind="query-params",
+        disabled=is_dense,
+        help=help_text(Prune, "layerwise"),
+    )
+
+
+def is_iterative(prune: Prune | None) -> bool:
+    """Whether the scores of the pruning hold for its density only."""
+    return prune is not None and PRUNING_METHODS[prune.method].iterative
+
+
+def _draw_density(is_dense: bool) -> None:
+    """Draw a slider with a few densities, and a number input with the exact one."""
+    state = st.session_state
+    state.setdefault("density", _density_in_address())
+    state["step_of_density"] = min(_DENSITIES, key=lambda step: abs(step - state["density"]))
+    slider, exact = st.columns([3, 1], vertical_alignment="bottom")
+    slider.select_slider(
+        "Density: the fraction of weights that is kept",
+        _DENSITIES,
+        disabled=is_dense,
+        format_func=lambda step: f"{100 * step:.3g}%",
+        key="step_of_density",
+        on_change=_take_density_of_slider,
+        help=help_text(Prune, "density"),
+    )
+    number_field(
+        exact,
+        Prune,
+        "density",
+        0.01,
+        label="Exactly",
+        min_value=_LOWEST_DENSITY,
+        disabled=is_dense,
+    )
+
+
+def _density_in_address() -> float:
+    """The density in the page's address, or the default if that is not in (0, 1]."""
+    try:
+        density = float(st.query_params.get("density", ""))
+    except ValueError:
+        return Prune().density
+    return density if 0 < density <= 1 else Prune().density
+
+
+def _take_density_of_slider() -> None:
+    st.session_state["density"] = st.session_state["step_of_density"]
