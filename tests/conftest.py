@@ -1,4 +1,6 @@
-"""Folders of their own for every test, the bundled data set made once, and workers that never outlive their test."""
+"""Folders of their own for every test, the bundled data set made once, and workers that never
+outlive their test.
+"""
 
 import multiprocessing
 import os
@@ -6,8 +8,9 @@ import sys
 
 import pytest
 
-# Before torch is loaded, and for the workers that tests start, too. The number of threads changes a sum's last bit, so
-# that weights can be compared bit by bit only at one number; and a fork may not inherit a pool of threads.
+# Before torch is loaded, and for the workers that tests start, too. The number of threads changes a
+# sum's last bit, so that weights can be compared bit by bit only at one number; and a fork may not
+# inherit a pool of threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from core.runs import launch
@@ -26,7 +29,9 @@ def data_home(tmp_path_factory):
 def _own_folders(tmp_path, data_home, monkeypatch):
     monkeypatch.setenv("SECATEUR_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SECATEUR_DATA", str(data_home))
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # AppTest's, which new processes would run
+    monkeypatch.setitem(
+        sys.modules, "__main__", sys.modules["__main__"]
+    )  # AppTest's, which new processes would run
 
 
 @pytest.fixture(scope="session")
@@ -50,18 +55,24 @@ def forks():
     if os.name == "nt":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["core.runs.jobs", "torch._dynamo", "sklearn", "tests.eager_worker"])
+    context.set_forkserver_preload(
+        ["core.runs.begin", "torch._dynamo", "sklearn", "tests.eager_worker"]
+    )
     return context
 
 
 @pytest.fixture
 def work_on(forks, digits):
-    """A function that starts a real worker process on a run and returns the process: `tests.eager_worker`, which
-    saves a checkpoint after every event, with the options of its `main`. What still lives at the end is killed."""
+    """A function that starts a real worker process on a run and returns the process:
+    `tests.eager_worker`, which saves a checkpoint after every event, with the options of its
+    `main`. What still lives at the end is killed.
+    """
     processes = []
 
     def start(run, **options):
-        process = forks.Process(target=eager_worker.run, args=(str(run.path), str(digits)), kwargs=options, daemon=True)
+        process = forks.Process(
+            target=eager_worker.run, args=(str(run.path), str(digits)), kwargs=options, daemon=True
+        )
         processes.append(process)
         process.start()
         return process
@@ -72,7 +83,7 @@ def work_on(forks, digits):
         process.join()
 
 
-# -- a server and a browser, for tests.browser ------------------------------------------------------------------
+# -- a server and a browser, for tests.chromium --
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +99,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(runs, data_home):
-    from tests import browser
+    from tests import chromium as browser
 
     with browser.serving(runs.root, data_home) as address:
         yield address
@@ -96,10 +107,12 @@ def address(runs, data_home):
 
 @pytest.fixture(scope="module")
 def chromium():
-    from tests import browser
+    from tests import chromium as browser
 
     with browser.sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser.CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path=browser.CHROMIUM, args=["--no-sandbox"]
+        )
         yield chromium
         chromium.close()
 
@@ -107,7 +120,7 @@ def chromium():
 @pytest.fixture
 def tab(chromium):
     """A function that opens an address in a tab of one browser window."""
-    from tests.browser import PATIENCE, expect
+    from tests.chromium import PATIENCE, expect
 
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
@@ -115,7 +128,9 @@ def tab(chromium):
     def opened(url):
         page = context.new_page()
         page.goto(url)
-        expect(page.locator("[data-testid=stApp][data-test-connection-state=CONNECTED]")).to_be_visible()
+        expect(
+            page.locator("[data-testid=stApp][data-test-connection-state=CONNECTED]")
+        ).to_be_visible()
         return page
 
     expect.set_options(timeout=PATIENCE)

@@ -1,38 +1,67 @@
-"""A worker that saves a checkpoint after every event, so that a kill can fall between any two. A
-stand-in for `python -m core.runs.worker` that can also be slow, or work on a network that costs next to nothing."""
+"""A worker that saves a checkpoint after every event, so that a kill can fall between any two.
+
+It replaces `python -m core.runs.worker` in tests. It can also be slow, or work on a tiny network.
+"""
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 from core.runs import worker
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-def network(classes: int):
-    """Convolution, BatchNorm, ReLU, dropout, linear, on 3 x 32 x 32 images: cheap, and every kind of state."""
+
+def network(classes: int) -> "nn.Sequential":
+    """Build a tiny network for 3 x 32 x 32 images that has every kind of state.
+
+    Convolution, BatchNorm, ReLU, dropout and linear.
+    """
     from torch import nn
 
-    return nn.Sequential(nn.Conv2d(3, 8, 5, stride=4, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3),
-                         nn.Flatten(), nn.Linear(8 * 7 * 7, classes))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=4, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Flatten(),
+        nn.Linear(8 * 7 * 7, classes),
+    )
 
 
 def main(folder: str, data: str, toy: bool = False, save: bool = True, slow: float = 0.0) -> int:
-    """Work on the run; with `toy` every network is `network`, without `save` no checkpoint is saved until it is
-    stopped, and every step takes `slow` seconds more."""
+    """Work on a run.
+
+    toy: every network is `network`. save: whether checkpoints are saved before the run is stopped.
+    slow: seconds that every step takes longer.
+    """
     import torch
 
     from core.training import setup, step
 
     torch.set_num_threads(1)
     seconds = 0 if save else 1e9
-    worker.EPOCH_SAVE_SECONDS = worker.BATCH_SAVE_SECONDS = worker.SAVING_SHARE = seconds
+    worker.EPOCH_SAVE_SECONDS = seconds
+    worker.BATCH_SAVE_SECONDS = seconds
+    worker.SAVING_SHARE = seconds
     if toy:
-        setup.build = lambda name, classes: network(classes)
+
+        def build_toy(name: str, num_classes: int) -> "nn.Module":
+            return network(num_classes)
+
+        setup.build = build_toy
     if slow:
-        eager = step.Stepper._step
-        step.Stepper._step = lambda *arguments: (eager(*arguments), time.sleep(slow))
+        usual_step = step.Stepper._step
+
+        def slow_step(self: step.Stepper, images: "Tensor", labels: "Tensor") -> None:
+            usual_step(self, images, labels)
+            time.sleep(slow)
+
+        step.Stepper._step = slow_step  # type: ignore[method-assign]  # slows every step down
     return worker.main([folder, "--data-dir", data])
 
 
-def run(folder: str, data: str, **options) -> None:
-    """`main` as the target of a process."""
+def run(folder: str, data: str, **options: Any) -> None:
+    """Call `main` as the target of a process."""
     sys.exit(main(folder, data, **options))

@@ -1,10 +1,10 @@
-"""Networks small enough that a reader can add up what they do."""
+"""Networks small enough that a reader can check their results by hand."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
-def scalar() -> nn.Module:
+def scalar() -> nn.Linear:
     """logits = W x with W = [[1, -2], [3, 0]]: two inputs, two classes, no bias."""
     layer = nn.Linear(2, 2, bias=False)
     layer.weight.data = torch.tensor([[1.0, -2.0], [3.0, 0.0]])
@@ -12,32 +12,41 @@ def scalar() -> nn.Module:
 
 
 class Flat(nn.Module):
-    """Convolution, BatchNorm, ReLU, dropout, linear, on 3 x 8 x 8 images: every mode that scoring must put back."""
+    """Convolution, BatchNorm, ReLU, dropout and linear layer, for images of 3 x 8 x 8.
 
-    def __init__(self, dropout: float = 0.0):
+    It has every layer whose mode or buffers a function may change and must restore.
+    """
+
+    def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, padding=1)
         self.norm = nn.BatchNorm2d(4)
         self.drop = nn.Dropout(dropout)
         self.head = nn.Linear(4, 5)
 
-    def forward(self, images):
-        return self.head(self.drop(torch.relu(self.norm(self.conv(images)))).mean((2, 3)))
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.norm(self.conv(images)))
+        logits: Tensor = self.head(self.drop(maps).mean((2, 3)))
+        return logits
 
 
 class Tied(nn.Module):
-    """Two layers that share one 3 x 3 weight."""
+    """Two linear layers that share one 3 x 3 weight."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+        self.first = nn.Linear(3, 3, bias=False)
+        self.second = nn.Linear(3, 3, bias=False)
         self.second.weight = self.first.weight
 
-    def forward(self, x):
-        return self.second(torch.relu(self.first(x)))
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.second(torch.relu(self.first(x)))
+        return logits
 
 
-def batch(n: int = 6, side: int = 8, classes: int = 5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(n: int = 6, side: int = 8, classes: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Random normalised images (n, 3, side, side) and labels (n,)."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 3, side, side, generator=generator), torch.randint(classes, (n,), generator=generator)
+    images = torch.randn(n, 3, side, side, generator=generator)
+    labels = torch.randint(classes, (n,), generator=generator)
+    return images, labels

@@ -1,16 +1,21 @@
-"""Waiting for a condition instead of for a time."""
+"""Wait for a condition instead of a fixed time."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
-PATIENCE = 60  # seconds, after which a test has failed; nothing is expected to take nearly as long
+T = TypeVar("T")
+
+PATIENCE = 60
+"""Seconds after which a test has failed. Nothing is expected to take nearly as long."""
 
 
-def until(condition: Callable[[], Any]) -> Any:
-    """What `condition` returns as soon as it is true."""
+def until(condition: Callable[[], T]) -> T:
+    """Return what `condition` returns as soon as it is true."""
     deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
+    while True:
+        result = condition()
+        if result:
+            return result
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
-    return found

@@ -1,0 +1,112 @@
+"""From a foreign checkpoint to a small file in a browser: import, quantize, compare, download."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.compress import codec
+from core.config import TrainRecipe
+from core.events import Finished
+from core.jobs.train import TrainJob
+from core.runs.run import MODEL
+from tests import chromium as browser
+from tests.chromium import expect, is_in_state
+
+pytestmark = browser.needs_chromium
+
+
+@pytest.fixture(scope="module")
+def checkpoint(digits, tmp_path_factory):
+    """A trained ResNet20 as people publish it, and its accuracy."""
+    job = TrainJob(
+        TrainRecipe(
+            model="ResNet20",
+            dataset="Digits",
+            prune=None,
+            epochs=2,
+            batch_size=32,
+            lr=0.05,
+            schedule="onecycle",
+            device="cpu",
+        ),
+        digits,
+    )
+    *_, finished = job.events()
+    assert isinstance(finished, Finished)
+    path = tmp_path_factory.mktemp("elsewhere") / "resnet20-digits.th"
+    state = {f"module.{name}": tensor for name, tensor in job.result()["model"].items()}
+    torch.save({"epoch": 2, "state_dict": state}, path)
+    return path, finished.summary.test_accuracy
+
+
+def the_newest(runs):
+    return runs.list()[0]
+
+
+def quantize(page, runs, fill):
+    """Start the quantization that `fill` sets up, and wait for its end: its run."""
+    before = the_newest(runs).id
+    fill()
+    page.get_by_role("button", name="Quantize", exact=True).click()
+    page.wait_for_url(re.compile("/runs"))
+    is_in_state(page, "finished")
+    run = the_newest(runs)
+    assert run.id != before
+    assert run.id in page.url
+    return run
+
+
+def number(page, label, value):
+    field = page.get_by_role("spinbutton", name=label)
+    field.fill(str(value))
+    field.press("Enter")
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+
+
+def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
+    path, accuracy = checkpoint
+    page = tab(f"{address}/quantize")
+    page.get_by_role("button", name="Import a network").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("input[type=file]").set_input_files(path)
+    expect(dialog).to_contain_text("This is a ResNet20 for 10 classes")
+    dialog.get_by_role("button", name="Import and test").click()
+    page.wait_for_url(re.compile("/runs"))
+    is_in_state(page, "finished")
+    imported = the_newest(runs)
+    assert imported.status.test_accuracy == pytest.approx(accuracy, abs=0.005)
+    expect(page.locator(".st-key-figures")).to_contain_text(f"{imported.status.test_accuracy:.2%}")
+
+    page.get_by_role("link", name="Quantize", exact=True).last.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Quantize")
+    shared = quantize(page, runs, lambda: number(page, "Epochs of tuning", 1))
+    assert (shared.recipe.kind, shared.recipe.clusters, shared.recipe.epochs) == ("kmeans", 5, 1)
+    assert shared.config.parent == imported.id
+
+    def to_8_bits():
+        page.goto(f"{address}/quantize?run={imported.id}")
+        page.get_by_role("radio", name="Round to bits (affine)").or_(
+            page.get_by_role("button", name="Round to bits (affine)")
+        ).first.click()
+        expect(page.get_by_text("Bits a weight")).to_be_visible()
+
+    rounded = quantize(page, runs, to_8_bits)
+    assert (rounded.recipe.kind, rounded.recipe.bits) == ("affine", 8)
+    assert abs(rounded.status.test_accuracy - imported.status.test_accuracy) < 0.02
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile(r"Packed \(")).click()
+    packed = codec.load(Path(download.value.path()))
+    assert packed.card.model == "ResNet20"
+    assert packed.ledger.ratio > 3
+    decoded, stored = packed.state(), load_file(rounded.path / MODEL)
+    assert decoded.keys() == stored.keys()
+    assert all(torch.equal(decoded[name], tensor) for name, tensor in stored.items())
+
+    page.goto(f"{address}/weights?a={imported.id}&b={shared.id}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Weights")
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)

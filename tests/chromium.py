@@ -1,0 +1,73 @@
+"""Starts a real server and a real browser, for the tests that click through the app."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import until
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+expect = sync_api.expect
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+PATIENCE = 120_000  # milliseconds, because workers load torch, and the machine may be busy
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+)
+
+
+@contextlib.contextmanager
+def serving(runs, data):
+    """Start a server as `streamlit run` does, and yield its address.
+
+    runs: the folder of the runs. data: the folder of the data sets.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "SECATEUR_RUNS": str(runs),
+        "SECATEUR_DATA": str(data),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    options = ["--server.headless", "true", "--server.port", str(port)]
+    with subprocess.Popen(
+        [*command, *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    ) as server:
+        try:
+            until(lambda: _healthy(port))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _healthy(port):
+    url = f"http://127.0.0.1:{port}/_stcore/health"
+    try:
+        return urllib.request.urlopen(url, timeout=5).status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def has_navigation(page):
+    for name in ("Home", "Train", "Runs"):
+        expect(
+            page.get_by_test_id("stTopNav").get_by_role("link", name=name, exact=True)
+        ).to_be_visible()
+
+
+def is_in_state(page, state):
+    expect(page.locator(".st-key-header")).to_contain_text(state)

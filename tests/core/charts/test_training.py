@@ -1,0 +1,79 @@
+"""Charts of a training: what they draw from which numbers."""
+
+import pandas as pd
+import pytest
+
+from core.charts.training import (
+    MOST_POINTS_PER_LINE,
+    accuracy_chart,
+    learning_rate_chart,
+    loss_chart,
+    speed_chart,
+)
+
+
+def epoch(number, **changes):
+    return {
+        "epoch": number,
+        "train_loss": 1.0 / number,
+        "test_loss": 2.0 / number,
+        "train_accuracy": 0.5,
+        "test_accuracy": 0.25,
+        "lr": 0.1,
+        "images_per_second": 1000.0,
+    } | changes
+
+
+def table(chart):
+    return pd.DataFrame(chart.datasets["epochs"])
+
+
+ROWS = [epoch(1), epoch(2)]
+CHARTS = [loss_chart, accuracy_chart, learning_rate_chart, speed_chart]
+
+
+def test_loss_has_a_line_for_training_and_one_for_the_test():
+    chart = loss_chart(ROWS, 10)
+    assert table(chart).values.tolist() == [
+        [1, "train", 1.0],
+        [1, "test", 2.0],
+        [2, "train", 0.5],
+        [2, "test", 1.0],
+    ]
+    color = chart.to_dict()["encoding"]["color"]
+    assert color["scale"]["domain"] == ["train", "test"]
+    assert chart.to_dict()["encoding"]["y"]["title"] == "Cross entropy (nats)"
+
+
+@pytest.mark.parametrize(("chart", "value"), [(learning_rate_chart, 0.1), (speed_chart, 1000.0)])
+def test_a_single_line_shows_its_column(chart, value):
+    assert table(chart(ROWS, 10))["value"].tolist() == [value, value]
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+@pytest.mark.parametrize("epochs", [1, 70])
+def test_before_the_first_epoch_the_axes_are_there(chart, epochs):
+    spec = chart([], epochs).to_dict()
+    assert spec["encoding"]["x"]["scale"]["domain"] == [1, max(2, epochs)]
+    assert table(chart([], epochs)).empty
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_more_data_changes_nothing_but_the_data(chart):
+    """Then the browser moves the lines. With any other difference it would draw them anew."""
+
+    def without_data(spec):
+        return {key: value for key, value in spec.items() if key != "datasets"}
+
+    assert without_data(chart([], 70).to_dict()) == without_data(chart(ROWS, 70).to_dict())
+
+
+def test_a_long_training_is_thinned_and_keeps_its_last_epoch():
+    points = table(speed_chart([epoch(number) for number in range(1, 10_001)], 10_000))
+    assert len(points) <= MOST_POINTS_PER_LINE
+    assert points["epoch"].iloc[-1] == 10_000
+    assert set(points["epoch"].diff().dropna()) == {10}
+
+
+def test_a_nan_loss_can_be_drawn():
+    assert table(loss_chart([epoch(1, train_loss=float("nan"))], 2))["value"].isna().sum() == 1

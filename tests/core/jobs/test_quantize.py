@@ -1,0 +1,673 @@
+"""Quantizing as a job: codebooks by hand, tuning against a textbook's loop, file against model."""
+
+import io
+import math
+import shutil
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from core import data
+from core.compress import codec
+from core.compress.affine import Affine, quantize
+from core.compress.kmeans import Codebook, share_weights
+from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
+from core.data.batches import DeviceImages, epoch_plan
+from core.errors import UserError
+from core.events import EpochEnd, Finished, Note, Progress, Quantized
+from core.jobs import pack_and_test as packing
+from core.jobs.quantize import QuantizeJob, layer_figures
+from core.jobs.train import TrainJob
+from core.models import saved
+from core.models.card import ModelCard
+from core.models.saved import SavedModel
+from core.runs import launch, worker
+from core.runs.run import PACKED
+from core.runs.worker import work
+from core.training import distill as tune
+from core.training import evaluate as evaluation
+from core.training import setup
+from core.training.distill import Tuning, divergence
+from core.training.evaluate import evaluate
+from tests import eager_worker
+from tests.core.jobs.test_train import assert_same, is_positive_zero, summary_of
+
+MEAN, STD = (0.3, 0.4, 0.5), (0.5, 0.6, 0.7)  # not those of Digits: a network brings its own
+CONV, HEAD = "0.weight", "5.weight"  # of the toy
+TUNED = {"clusters": 4, "epochs": 2, "batch_size": 16, "train_images": 40, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch):
+    """Every network is small, has BatchNorm and dropout, and is re-estimated on few images."""
+    monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr(packing, "CALIBRATION_IMAGES", 50)
+
+
+def network(pruned=False):
+    torch.manual_seed(0)
+    model = eager_worker.network(10)
+    for name in (CONV, HEAD) if pruned else ():
+        weight = model.get_parameter(name).data
+        weight[weight.abs() < weight.abs().median()] = 0
+    return model.eval()
+
+
+def as_saved(model, digits):
+    card = ModelCard(
+        model="LeNet5",
+        dataset="Digits",
+        classes=data.load("Digits", digits).classes,
+        mean=MEAN,
+        std=STD,
+        side=32,
+        recipes=({"kind": "train"},),
+    )
+    return SavedModel(card, {name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+
+@pytest.fixture
+def parent(digits):
+    return as_saved(network(), digits)
+
+
+@pytest.fixture
+def pruned(digits):
+    return as_saved(network(pruned=True), digits)
+
+
+def quantized(recipe, parent, root, packed=None):
+    job = QuantizeJob(recipe, parent, packed, root)
+    return job, list(job.events())
+
+
+def kmeans(**changes):
+    return KMeansRecipe(**{"device": "cpu", **changes})
+
+
+def held_out(digits):
+    return DeviceImages(data.load("Digits", digits).test, MEAN, STD, "cpu")
+
+
+# -- without tuning --
+
+
+def test_two_clusters_by_hand(digits):
+    """The nonzero values 1, 2, 10, 11 and 12 occur equally often: they share 1.5 and 11."""
+    model = network()
+    for name in (CONV, HEAD):
+        weight = model.get_parameter(name).data
+        weight.copy_(
+            torch.tensor([0.0, 1, 2, 10, 11, 12])
+            .repeat(weight.numel() // 6 + 1)[: weight.numel()]
+            .view_as(weight)
+        )
+    before = as_saved(model, digits)
+    job, events = quantized(kmeans(clusters=2, layers={CONV: 5}), before, digits)
+    state, weights = job.result()["model"], before.state[HEAD]
+    expected = torch.where(weights > 5, 11.0, 1.5).masked_fill(weights == 0, 0)
+    count = {value: int((weights == value).sum()) for value in (1, 2, 10, 11, 12)}
+    low, high = (
+        (1 * count[1] + 2 * count[2]) / (count[1] + count[2]),
+        (10 * count[10] + 11 * count[11] + 12 * count[12]) / (count[10] + count[11] + count[12]),
+    )
+    assert state[HEAD].unique().tolist() == pytest.approx([0, low, high])
+    torch.testing.assert_close(state[HEAD], expected, rtol=0.01, atol=0)
+    assert torch.equal(state[CONV], before.state[CONV])
+    layers = next(event for event in events if isinstance(event, Quantized)).layers
+    assert (layers[CONV]["levels"], layers[CONV]["snr"], layers[HEAD]["levels"]) == (5, None, 2)
+
+
+def test_the_figures_of_a_layer_by_hand():
+    """Of 0, 1, 1, 4, 6 the last two share 5: the noise is 2 of 54."""
+    weight = torch.tensor([0.0, 1, 1, 4, 6])
+    found = layer_figures(weight, share_weights(weight, 2))
+    assert found == {
+        "weights": 5,
+        "levels": 2,
+        "bits": 2,
+        "snr": pytest.approx(10 * math.log10(54 / 2)),
+        "bytes": round((5 * -(0.8 * math.log2(0.8) + 0.2 * math.log2(0.2)) + 4) / 8 + 8),
+    }
+    assert layer_figures(weight, share_weights(weight, 8))["snr"] is None
+    assert layer_figures(weight, quantize(weight, 3)) | {"snr": 0, "bytes": 0} == {
+        "weights": 5,
+        "levels": 4,
+        "bits": 3,
+        "snr": 0,
+        "bytes": 0,
+    }
+
+
+def test_the_network_is_tested_in_its_own_normalisation(parent, digits):
+    _, events = quantized(kmeans(clusters=256), parent, digits)
+    expected = evaluate(parent.network(), held_out(digits))[1]
+    dataset = data.load("Digits", digits)
+    assert events[-1].summary.parent_accuracy == expected
+    assert (
+        expected
+        != evaluate(parent.network(), DeviceImages(dataset.test, dataset.mean, dataset.std, "cpu"))[
+            1
+        ]
+    )
+
+
+RECIPES = [
+    kmeans(),
+    kmeans(clusters=2, keep_zeros=False, batchnorm=True),
+    kmeans(rest="float16", recalibrate=False),
+    kmeans(**TUNED, rest="float16"),
+    kmeans(**TUNED, batchnorm=True, layers={HEAD: 0}, init="k-means++"),
+    AffineRecipe(device="cpu"),
+    AffineRecipe(
+        device="cpu",
+        bits=3,
+        per_channel=False,
+        symmetric=True,
+        range="mse",
+        rest="float16",
+        batchnorm=True,
+        recalibrate=True,
+    ),
+    AffineRecipe(device="cpu", layers={CONV: 0, HEAD: 2}),
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_the_file_holds_the_model_and_its_accuracy_bit_for_bit(pruned, digits, recipe):
+    job, events = quantized(recipe, pruned, digits)
+    content, state = job.files()[PACKED], job.result()["model"]
+    packed = codec.unpack(content)
+    assert_same({"model": packed.state()}, {"model": state})
+    assert list(state) == list(pruned.state)
+    summary = events[-1].summary
+    network = SavedModel(job.card(), state).network()
+    assert summary.test_accuracy == evaluate(network, held_out(digits))[1]
+    assert summary.packed_bytes == len(content)
+    assert summary.float_bytes == sum(tensor.nbytes for tensor in state.values())
+    assert (packed.card.model, packed.card.mean, packed.card.std, packed.card.side) == (
+        "LeNet5",
+        MEAN,
+        STD,
+        32,
+    )
+    assert (
+        packed.card.recipes
+        == job.card().recipes
+        == ({"kind": "train"}, recipe.model_dump(mode="json"))
+    )
+
+
+@pytest.mark.parametrize(
+    "recipe", [recipe for recipe in RECIPES if getattr(recipe, "keep_zeros", True)], ids=str
+)
+def test_pruned_weights_stay_exactly_zero(pruned, digits, recipe):
+    job, events = quantized(recipe, pruned, digits)
+    for name in (CONV, HEAD):
+        assert is_positive_zero(job.result()["model"][name][pruned.state[name] == 0])
+    summary = events[-1].summary
+    total = sum(pruned.state[name].numel() for name in (CONV, HEAD))
+    kept = sum(int((pruned.state[name] != 0).sum()) for name in (CONV, HEAD))
+    assert (summary.kept, summary.prunable, summary.density) == (kept, total, kept / total)
+
+
+def test_a_layer_may_be_left_as_it_is(pruned, digits):
+    job, events = quantized(kmeans(**TUNED, layers={CONV: 0, HEAD: 7}), pruned, digits)
+    state = job.result()["model"]
+    assert torch.equal(state[CONV], pruned.state[CONV])
+    assert len(state[HEAD].unique()) <= 8
+    assert not torch.equal(state[HEAD], share_weights(pruned.state[HEAD], 7).decode())
+    assert next(event for event in events if isinstance(event, Quantized)).layers.keys() == {HEAD}
+
+
+def test_something_must_be_quantized(parent, digits):
+    with pytest.raises(
+        UserError, match=r"^Every layer is left out: there is nothing to quantize\.$"
+    ):
+        quantized(kmeans(**TUNED, layers={CONV: 0, HEAD: 0}), parent, digits)
+
+
+def test_eight_bits_on_top_of_clusters_round_the_centroids(pruned, digits):
+    first, _ = quantized(kmeans(clusters=6), pruned, digits)
+    shared = SavedModel(first.card(), first.result()["model"])
+    packed = codec.unpack(first.files()[PACKED])
+    job, events = quantized(
+        AffineRecipe(device="cpu", bits=4, layers={CONV: 0}), shared, digits, packed
+    )
+    then = codec.unpack(job.files()[PACKED])
+    before = packed.tensors[HEAD]
+    after = then.tensors[HEAD]
+    assert isinstance(before, Codebook)
+    assert isinstance(after, Codebook)
+    assert torch.equal(before.indices, after.indices)
+    assert torch.equal(after.centroids, quantize(before.centroids, 4).decode())
+    # The layer that is left out is still shared.
+    assert isinstance(then.tensors[CONV], Codebook)
+    assert torch.equal(then.state()[CONV], packed.state()[CONV])
+    assert [recipe["kind"] for recipe in then.card.recipes] == ["train", "kmeans", "affine"]
+    assert events[-1].summary.parent_accuracy == evaluate(shared.network(), held_out(digits))[1]
+
+
+def test_a_layer_of_an_8_bit_network_keeps_its_scale(parent, digits):
+    first, _ = quantized(AffineRecipe(device="cpu"), parent, digits)
+    packed = codec.unpack(first.files()[PACKED])
+    rounded = SavedModel(first.card(), first.result()["model"])
+    job, _ = quantized(kmeans(layers={CONV: 0}), rounded, digits, packed)
+    before = packed.tensors[CONV]
+    after = codec.unpack(job.files()[PACKED]).tensors[CONV]
+    assert isinstance(before, Affine)
+    assert isinstance(after, Affine)
+    assert torch.equal(after.values, before.values)
+    assert torch.equal(after.scale, before.scale)
+
+
+def test_batchnorm_is_re_estimated_only_where_asked(parent, digits):
+    kept, _ = quantized(kmeans(recalibrate=False), parent, digits)
+    estimated, _ = quantized(kmeans(), parent, digits)
+    assert torch.equal(kept.result()["model"]["1.running_mean"], parent.state["1.running_mean"])
+    dataset = data.load("Digits", digits)
+    images, _ = DeviceImages(data.subset(dataset.train, 50, 0), MEAN, STD, "cpu").batch(
+        slice(0, 50)
+    )
+    maps = F.conv2d(images, share_weights(parent.state[CONV], 5).decode(), stride=4)
+    torch.testing.assert_close(estimated.result()["model"]["1.running_mean"], maps.mean((0, 2, 3)))
+    torch.testing.assert_close(
+        estimated.result()["model"]["1.running_var"], maps.transpose(0, 1).flatten(1).var(1)
+    )
+
+
+@pytest.mark.parametrize("said", [None, False, True])
+def test_batchnorm_is_re_estimated_on_images_as_the_training_saw_them(parent, digits, said):
+    """As the training's recipe says, or else the data set: Digits are not cropped and flipped."""
+    card = parent.card.model_copy(
+        update={"recipes": ({"kind": "train", "augment": said}, {"kind": "affine"})}
+    )
+    job, _ = quantized(kmeans(), SavedModel(card, parent.state), digits)
+    images = DeviceImages(data.subset(data.load("Digits", digits).train, 50, 0), MEAN, STD, "cpu")
+    order, augmentation = epoch_plan(50, 0, 0, bool(said))
+    maps = F.conv2d(
+        images.batch(order, augmentation)[0],
+        share_weights(parent.state[CONV], 5).decode(),
+        stride=4,
+    )
+    torch.testing.assert_close(job.result()["model"]["1.running_mean"], maps.mean((0, 2, 3)))
+
+
+def test_testing_counts_the_images(parent, digits, monkeypatch):
+    monkeypatch.setattr(evaluation, "TEST_BATCH", 100)
+    _, events = quantized(kmeans(recalibrate=False), parent, digits)
+    counts = [
+        (event.done, event.total)
+        for event in events
+        if isinstance(event, Progress) and event.unit == "images"
+    ]
+    assert counts == [(done, 360) for done in (100, 200, 300, 360)] * 2
+
+
+def test_what_it_says_on_the_way(parent, digits):
+    _, events = quantized(kmeans(**TUNED), parent, digits)
+    kinds = [type(event) for event in events if not isinstance(event, Progress)]
+    assert kinds == [Note, Quantized, EpochEnd, EpochEnd, Finished]
+    stages = list(dict.fromkeys(event.stage for event in events if isinstance(event, Progress)))
+    assert stages == [
+        "Testing the network before quantization",
+        "Sharing weights",
+        "Tuning, epoch 1 of 2",
+        "Re-estimating BatchNorm",
+        "Testing the quantized network",
+        "Tuning, epoch 2 of 2",
+    ]
+    assert all(
+        0 <= event.done <= event.total or not event.total
+        for event in events
+        if isinstance(event, Progress)
+    )
+
+
+# -- what cannot be quantized --
+
+
+@pytest.mark.parametrize("kind", [KMeansRecipe, AffineRecipe])
+@pytest.mark.parametrize("name", ["9.weight", "0.bias", "1.weight"])
+def test_a_name_that_is_no_layer(parent, digits, kind, name):
+    with pytest.raises(
+        UserError,
+        match=f"^{name} is not a weight that can be quantized; known are 0.weight, 5.weight",
+    ):
+        quantized(kind(device="cpu", layers={name: 4}), parent, digits)
+
+
+@pytest.mark.parametrize("recipe", [kmeans(), kmeans(**TUNED), AffineRecipe(device="cpu")], ids=str)
+def test_a_layer_that_holds_no_numbers_is_named(digits, recipe):
+    model = network()
+    model.get_parameter(HEAD).data[0, 0] = math.nan
+    with pytest.raises(UserError, match=f"^{HEAD} holds NaN"):
+        quantized(recipe, as_saved(model, digits), digits)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+@pytest.mark.parametrize("recipe", [kmeans(), kmeans(**TUNED), AffineRecipe(device="cpu")], ids=str)
+def test_a_layer_of_one_value(digits, recipe, value):
+    model = network()
+    model.get_parameter(CONV).data.fill_(value)
+    job, _ = quantized(recipe, as_saved(model, digits), digits)
+    if not recipe.epochs:
+        torch.testing.assert_close(
+            job.result()["model"][CONV], torch.full_like(model.get_parameter(CONV), value)
+        )
+    if value == 0:
+        assert is_positive_zero(job.result()["model"][CONV])
+
+
+def test_a_data_set_with_other_classes(parent, digits):
+    card = parent.card.model_copy(update={"classes": ("cat", "dog")})
+    with pytest.raises(UserError, match=r"^The data set Digits has other classes"):
+        quantized(kmeans(), SavedModel(card, parent.state), digits)
+
+
+def test_a_loss_that_is_no_number_ends_in_a_sentence(parent, digits, monkeypatch):
+    monkeypatch.setattr(tune, "divergence", lambda logits, target: logits.sum() * math.inf)
+    with pytest.raises(
+        UserError,
+        match=r"^Tuning, epoch 1 of 2: the loss is NaN or infinite\. Lower the learning rate",
+    ):
+        quantized(kmeans(**TUNED), parent, digits)
+
+
+# -- tuning --
+
+
+def test_the_divergence_by_hand():
+    """At temperature 2, logits (4, 0) give p = e^2 / (1 + e^2) and (0, 0) one half: 4 KL."""
+    p = math.exp(2) / (1 + math.exp(2))
+    expected = 4 * (0.5 * math.log(0.5 / p) + 0.5 * math.log(0.5 / (1 - p)))
+    assert divergence(
+        torch.tensor([[4.0, 0.0]]), torch.tensor([[0.0, 0.0]])
+    ).item() == pytest.approx(expected)
+    assert divergence(
+        torch.tensor([[4.0, 0.0]]), torch.tensor([[5.0, 1.0]])
+    ).item() == pytest.approx(0, abs=1e-7)
+
+
+def textbook(recipe, parent, root):
+    """The same tuning by definition, with autograd through the nearest centroids."""
+    dataset = data.load("Digits", root)
+    images = DeviceImages(
+        data.subset(dataset.train, recipe.train_images, recipe.seed), MEAN, STD, "cpu"
+    )
+    teacher, pupil = parent.network(), parent.network()
+    pupil[1].train()
+    books = {
+        name: share_weights(parent.state[name], recipe.clusters).centroids for name in (CONV, HEAD)
+    }
+    pinned = {name: parent.state[name] == 0 for name in books}
+    latent = dict(pupil.named_parameters())
+    velocity: dict[str, torch.Tensor] = {}
+
+    def nearest(name):
+        return (latent[name].detach()[..., None] - books[name]).abs().argmin(-1)
+
+    def weight(name):
+        shared = books[name][nearest(name)].masked_fill(pinned[name], 0)
+        return latent[name].masked_fill(pinned[name], 0) + (
+            shared - latent[name]
+        ).detach().masked_fill(pinned[name], 0)
+
+    order, _ = epoch_plan(len(images), recipe.seed, 0, False)
+    batches = order.split(recipe.batch_size)
+    for step, indices in enumerate(batches):
+        x, _ = images.batch(indices)
+        with torch.no_grad():
+            target = (teacher(x) / 2).softmax(1)
+        logits = functional_call(
+            pupil, {name: weight(name) if name in books else latent[name] for name in latent}, x
+        )
+        loss = 4 * (target * (target.log() - (logits / 2).log_softmax(1))).sum(1).mean()
+        gradients = torch.autograd.grad(loss, list(latent.values()))
+        rate = recipe.lr * (1 + math.cos(math.pi * step / len(batches))) / 2
+        with torch.no_grad():
+            for (name, parameter), gradient in zip(latent.items(), gradients, strict=True):
+                velocity[name] = 0.9 * velocity[name] + gradient if step else gradient
+                parameter -= rate * (gradient + 0.9 * velocity[name])
+        for name in books:
+            places = nearest(name).masked_fill(pinned[name], -1)
+            books[name] = torch.stack(
+                [
+                    latent[name].detach()[places == index].double().mean().float()
+                    for index in range(len(books[name]))
+                ]
+            )
+    return {
+        name: weight(name).detach() if name in books else latent[name].detach() for name in latent
+    }
+
+
+def test_it_is_the_tuning_of_the_textbook(pruned, digits):
+    recipe = kmeans(**TUNED | {"epochs": 1}, lr=0.05)
+    job, events = quantized(recipe, pruned, digits)
+    for name, tensor in textbook(recipe, pruned, digits).items():
+        torch.testing.assert_close(job.result()["model"][name], tensor, rtol=1e-3, atol=1e-5)
+        if name not in ("0.bias",):
+            assert not torch.equal(tensor, pruned.state[name]), name
+    end = next(event for event in events if isinstance(event, EpochEnd))
+    assert end.lr == pytest.approx(0.05 * (1 + math.cos(math.pi * 2 / 3)) / 2)
+
+
+def test_zeros_and_levels_hold_after_every_step(pruned, digits):
+    job = QuantizeJob(kmeans(**TUNED, lr=1.0), pruned, None, digits)
+    steps = 0
+    for event in job.events():
+        if isinstance(event, Progress) and event.stage.startswith("Tuning"):
+            steps += 1
+            assert job._tuning is not None
+            for name in (CONV, HEAD):
+                layer = job._tuning.model.get_submodule(name.removesuffix(".weight"))
+                assert isinstance(layer.weight, torch.Tensor)
+                weight = layer.weight.detach()
+                assert is_positive_zero(weight[pruned.state[name] == 0])
+                assert len(weight[pruned.state[name] != 0].unique()) <= 4
+    assert steps == 6
+
+
+def test_tuning_wins_back_what_clustering_lost(digits):
+    recipe = TrainRecipe(
+        model="LeNet5", dataset="Digits", device="cpu", prune=None, epochs=6, batch_size=32, lr=0.05
+    )
+    training = TrainJob(recipe, digits)
+    list(training.events())
+    trained = SavedModel(training.card(), training.result()["model"])
+    raw = quantized(kmeans(clusters=2, recalibrate=False), trained, digits)[1][-1].summary
+    tuned = quantized(kmeans(clusters=2, epochs=3, batch_size=32), trained, digits)[1][-1].summary
+    assert raw.test_accuracy < raw.parent_accuracy - 0.05
+    assert tuned.test_accuracy > (raw.test_accuracy + raw.parent_accuracy) / 2
+    assert (tuned.epochs, raw.epochs, raw.train_seconds) == (3, 0, 0)
+
+
+def test_an_epoch_is_tested_as_if_it_were_the_last(parent, digits):
+    """Epochs that learn nothing leave the network that a run without tuning makes."""
+    job, events = quantized(kmeans(**TUNED, lr=1e-30), parent, digits)
+    plain, _ = quantized(kmeans(clusters=4), parent, digits)
+    ends = [event for event in events if isinstance(event, EpochEnd)]
+    expected = evaluate(
+        SavedModel(plain.card(), plain.result()["model"]).network(), held_out(digits)
+    )
+    assert [end.test_accuracy for end in ends] == [expected[1]] * 2
+    assert ends[0].test_loss == pytest.approx(expected[0], rel=1e-4)
+    assert [(end.epoch, end.epochs) for end in ends] == [(1, 2), (2, 2)]
+    assert job.result().keys() == {"model", "best"}
+
+
+def test_the_best_and_the_last_epoch_are_kept(pruned, digits):
+    job, events = quantized(kmeans(**TUNED | {"epochs": 6}, lr=0.5), pruned, digits)
+    accuracies = [event.test_accuracy for event in events if isinstance(event, EpochEnd)]
+    summary, result = events[-1].summary, job.result()
+    assert (summary.best_accuracy, summary.test_accuracy) == (max(accuracies), accuracies[-1])
+    for name, expected in (("best", max(accuracies)), ("model", accuracies[-1])):
+        assert (
+            evaluate(SavedModel(job.card(), result[name]).network(), held_out(digits))[1]
+            == expected
+        )
+
+
+def test_dropout_is_off_and_the_global_generator_untouched(parent, digits):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, _ = quantized(kmeans(**TUNED), parent, digits)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    again, _ = quantized(kmeans(**TUNED), parent, digits)
+    assert_same(first.result(), again.result())
+    assert first.files() == again.files()
+
+
+def test_the_pupil_is_a_copy(parent, digits):
+    model = parent.network()
+    items = {name: share_weights(parent.state[name], 3) for name in (CONV, HEAD)}
+    tuning = Tuning(kmeans(**TUNED), model, items, held_out(digits), False)
+    list(tuning.loop.train_epoch())
+    assert all(
+        torch.equal(tensor, parent.state[name]) for name, tensor in model.state_dict().items()
+    )
+    assert not any(module.training for module in model.modules())
+
+
+# -- resume --
+
+
+def through_a_file(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"batch_size": 13, "batchnorm": True, "lr": 0.5}, {"layers": {CONV: 0}}],
+    ids=str,
+)
+def test_resume_after_any_event_ends_in_the_same_bits(pruned, digits, changes):
+    recipe = kmeans(**TUNED | changes)
+    whole, events = quantized(recipe, pruned, digits)
+    for count in range(len(events) + 1):
+        job = QuantizeJob(recipe, pruned, None, digits)
+        running = job.events()
+        for _ in zip(range(count), running, strict=False):
+            pass
+        running.close()
+        state = job.checkpoint()
+        resumed = QuantizeJob(
+            recipe, pruned, None, digits, None if state is None else through_a_file(state)
+        )
+        rest = list(resumed.events())
+        assert_same(whole.result(), resumed.result())
+        assert whole.files() == resumed.files()
+        untimed = {"train_seconds", "images_per_second"}
+        figures = events[-1].summary.to_dict()
+        for name in figures.keys() - untimed:
+            assert summary_of(rest).to_dict()[name] == figures[name], (count, name)
+
+
+def test_a_run_that_is_stopped_after_every_step_gets_there_too(pruned, digits):
+    recipe, checkpoint = kmeans(**TUNED), None
+    whole, _ = quantized(recipe, pruned, digits)
+    for _ in range(20):
+        job = QuantizeJob(recipe, pruned, None, digits, checkpoint)
+        for event in job.events():
+            if isinstance(event, Progress) and event.stage.startswith("Tuning"):
+                break
+        else:
+            break
+        checkpoint = through_a_file(job.checkpoint())
+    assert isinstance(event, Finished)
+    assert_same(whole.result(), job.result())
+
+
+def test_there_is_nothing_to_keep_before_the_first_step(parent, digits):
+    job = QuantizeJob(kmeans(**TUNED), parent, None, digits)
+    assert (job.checkpoint(), job.result(), job.files()) == (None, {}, {})
+    for event in job.events():
+        if isinstance(event, Progress) and event.stage.startswith("Tuning"):
+            break
+        assert job.checkpoint() is None
+    assert job.checkpoint() is not None
+    raw, _ = quantized(kmeans(), parent, digits)
+    assert raw.checkpoint() is None
+
+
+# -- as runs --
+
+
+@pytest.fixture
+def trained(store, digits, monkeypatch):
+    """A finished training, and checkpoints after every event."""
+    for name in ("EPOCH_SAVE_SECONDS", "BATCH_SAVE_SECONDS", "SAVING_SHARE"):
+        monkeypatch.setattr(worker, name, 0)
+    run = store.create(
+        TrainRecipe(model="LeNet5", dataset="Digits", device="cpu", epochs=1, train_images=40)
+    )
+    return finish(store, run, digits)
+
+
+def finish(store, run, digits):
+    for _ in work(run, digits):
+        pass
+    return store.get(run.id)
+
+
+def contents(run):
+    return {
+        name: (run.path / name).read_bytes()
+        for name in ("model.safetensors", "best.safetensors", PACKED)
+    }
+
+
+def test_a_chain_of_runs(store, trained, digits):
+    shared = finish(store, store.create(kmeans(**TUNED), parent=trained.id), digits)
+    assert (shared.state, shared.has_model, shared.status.message) == ("finished", True, "")
+    rounded = finish(store, store.create(AffineRecipe(device="cpu"), parent=shared.id), digits)
+    assert (rounded.state, rounded.status.epochs) == ("finished", 0)
+    card = saved.read_card(rounded.path / "model.safetensors")
+    assert [recipe["kind"] for recipe in card.recipes] == ["train", "kmeans", "affine"]
+    for run in (shared, rounded):
+        assert_same(
+            {"model": codec.load(run.path / PACKED).state()},
+            {"model": saved.read_model(run.path / "model.safetensors").state},
+        )
+        assert run.status.summary.packed_bytes == (run.path / PACKED).stat().st_size
+        assert run.density == trained.density
+    assert isinstance(codec.load(rounded.path / PACKED).tensors[HEAD], Codebook)
+    assert rounded.status.summary.parent_accuracy == shared.status.summary.test_accuracy
+    assert not (shared.path / "checkpoint.pt").exists()
+
+
+def test_progress_does_not_jump_back(store, trained, digits):
+    run, seen = store.create(kmeans(**TUNED), parent=trained.id), []
+    for _ in work(run, digits):
+        seen.append(store.get(run.id).status.progress)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_a_cancelled_run_continues_to_the_same_files(store, trained, digits):
+    whole = contents(finish(store, store.create(kmeans(**TUNED), parent=trained.id), digits))
+    run = store.create(kmeans(**TUNED), parent=trained.id)
+    for event in work(run, digits):
+        if isinstance(event, EpochEnd):
+            launch.cancel(run)
+    run = store.get(run.id)
+    assert (run.state, run.status.epoch, run.has_model) == ("cancelled", 1, False)
+    assert (run.path / PACKED).read_bytes() != whole[PACKED]
+    assert launch.reopen(run)
+    assert contents(finish(store, run, digits)) == whole
+
+
+def test_a_parent_that_is_gone(store, trained, digits):
+    run = store.create(kmeans(), parent=trained.id)
+    shutil.rmtree(trained.path)
+    run = finish(store, run, digits)
+    assert run.state == "failed"
+    assert run.status.message.startswith(f"There is no run '{trained.id}'")

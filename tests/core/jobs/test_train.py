@@ -1,0 +1,439 @@
+"""The training loop: exact masks, exact resume, against a loop that anybody would write."""
+
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from core import data
+from core.compress import masks as masking
+from core.config import Prune, TrainRecipe
+from core.data.batches import epoch_plan
+from core.errors import UserError
+from core.events import EpochEnd, Finished, Note, Progress, Pruned
+from core.jobs.train import TrainJob
+from core.models.parameters import prunable_weights
+from core.training import setup
+from core.training.evaluate import evaluate
+from core.training.schedule import lr_at
+from tests import eager_worker
+
+SMALL = {
+    "model": "LeNet5",
+    "dataset": "Digits",
+    "device": "cpu",
+    "epochs": 2,
+    "batch_size": 16,
+    "train_images": 40,
+    "lr": 0.05,
+}
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Every network is the small one with BatchNorm and dropout."""
+    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
+
+
+def small(**changes):
+    return TrainRecipe(**{**SMALL, "prune": Prune(density=0.2), **changes})
+
+
+def trained(recipe, root):
+    training = TrainJob(recipe, root)
+    return training, list(training.events())
+
+
+def assert_same(first, second):
+    """The same files with the same tensors, bit for bit."""
+    assert first.keys() == second.keys()
+    for file in first:
+        assert first[file].keys() == second[file].keys()
+        for name, tensor in first[file].items():
+            assert tensor.dtype == second[file][name].dtype
+            assert tensor.numpy().tobytes() == second[file][name].numpy().tobytes(), (
+                f"{file}: {name}"
+            )
+
+
+def steps(events):
+    return [
+        event for event in events if isinstance(event, Progress) and event.stage.startswith("Epoch")
+    ]
+
+
+def summary_of(events):
+    assert isinstance(events[-1], Finished)
+    return events[-1].summary
+
+
+def snip_scores(model):
+    """|w * dL/dw| of every prunable weight, after a backward pass."""
+    scores = {}
+    for name, weight in prunable_weights(model).items():
+        assert weight.grad is not None
+        scores[name] = (weight.grad * weight).abs().detach()
+    return scores
+
+
+def is_positive_zero(tensor):
+    return bool((tensor.view(torch.int32) == 0).all())
+
+
+# -- masks --
+
+
+@pytest.mark.parametrize(
+    "prune",
+    [
+        Prune(density=0.1),
+        Prune(density=0.1, layerwise=True),
+        Prune(density=0.02),
+        Prune(method="magnitude", density=0.3),
+        Prune(method="random", density=0.5),
+    ],
+    ids=str,
+)
+def test_pruned_weights_are_zero_after_every_step(digits, prune):
+    training = TrainJob(small(prune=prune, momentum=0.95, weight_decay=0.01), digits)
+    initial: dict[str, torch.Tensor] = {}
+    for event in training.events():
+        if isinstance(event, Progress) and event.stage.startswith("Epoch"):
+            for name, mask in training.masks.items():
+                assert is_positive_zero(training.model.get_parameter(name).detach()[~mask]), name
+        elif isinstance(event, Pruned):
+            initial = {name: p.detach().clone() for name, p in training.model.named_parameters()}
+    result = training.result()
+    for name, mask in result["masks"].items():
+        assert is_positive_zero(result["model"][name][~mask])
+        assert is_positive_zero(result["best"][name][~mask])
+    moved = sum(
+        int((result["model"][name] != initial[name])[mask].count_nonzero())
+        for name, mask in training.masks.items()
+    )
+    assert moved > 0.5 * sum(int(mask.sum()) for mask in training.masks.values())
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.1, 0.0333, 0.05])
+def test_the_count_is_exact(digits, density):
+    training, events = trained(small(epochs=1, prune=Prune(density=density)), digits)
+    pruned = next(event for event in events if isinstance(event, Pruned))
+    total = sum(weight.numel() for weight in prunable_weights(training.model).values())
+    assert (pruned.kept, pruned.prunable) == (round(density * total), total)
+    assert sum(int(mask.sum()) for mask in training.masks.values()) == pruned.kept
+    assert events[-1].summary.kept == pruned.kept
+    assert {name: sum(pair) for name, pair in pruned.layers.items()}.keys() == prunable_weights(
+        training.model
+    ).keys()
+
+
+def test_layerwise_is_exact_in_every_layer(digits):
+    training, _ = trained(small(epochs=1, prune=Prune(density=0.05, layerwise=True)), digits)
+    for mask in training.masks.values():
+        assert int(mask.sum()) == max(1, round(0.05 * mask.numel()))
+
+
+def test_the_weights_that_were_scored_are_the_weights_that_are_trained(digits):
+    """The mask is keep_top of |w * dL/dw|, of the initial weights on the first training batch."""
+    recipe = small()
+    training, _ = trained(recipe, digits)
+    dataset = data.load("Digits", digits)
+    model = setup.initial_network(recipe, dataset, torch.device("cpu"))
+    everything = setup.training_images(recipe, dataset, torch.device("cpu"))
+    images, labels, _ = setup.scoring_batch(recipe, dataset, everything)
+    order, _ = epoch_plan(40, recipe.seed, 0, False)
+    assert labels.tolist() == training._loop.images.labels[order[:16]].tolist()
+    F.cross_entropy(model(images), labels).backward()
+    expected = masking.keep_top(snip_scores(model), 0.2)
+    assert all(torch.equal(training.masks[name], mask) for name, mask in expected.items())
+
+
+def test_a_layer_that_dies_is_named_before_training_starts(digits):
+    _, events = trained(small(epochs=1, prune=Prune(density=0.0005)), digits)
+    pruned = next(event for event in events if isinstance(event, Pruned))
+    dead = [name for name, (kept, _) in pruned.layers.items() if kept == 0]
+    warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert dead
+    assert [warning.text.split()[0] for warning in warnings] == dead
+    assert events.index(warnings[-1]) < events.index(steps(events)[0])
+
+
+def test_a_dense_network_has_no_masks(digits):
+    training, events = trained(small(prune=None, epochs=1), digits)
+    assert not any(isinstance(event, Pruned) for event in events)
+    assert "masks" not in training.result()
+    assert (events[-1].summary.density, events[-1].summary.kept) == (
+        1.0,
+        events[-1].summary.prunable,
+    )
+
+
+# -- the loop --
+
+
+def plain_loop(recipe, root):
+    """The same training as in a textbook: torch's SGD, and masks that are multiplied in."""
+    dataset = data.load("Digits", root)
+    images = setup.training_images(recipe, dataset, torch.device("cpu"))
+    model = setup.initial_network(recipe, dataset, torch.device("cpu"))
+    batch, labels, _ = setup.scoring_batch(recipe, dataset, images)
+    F.cross_entropy(model(batch), labels).backward()
+    masks = masking.keep_top(snip_scores(model), recipe.density)
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    losses, step = [], 0
+    for epoch in range(recipe.epochs):
+        order, augmentation = epoch_plan(
+            len(images), recipe.seed, epoch, setup.augments(recipe, dataset)
+        )
+        batches, total = order.split(recipe.batch_size), 0.0
+        for indices in batches:
+            with torch.no_grad():
+                for name, mask in masks.items():
+                    model.get_parameter(name).mul_(mask)
+            optimizer.param_groups[0]["lr"] = lr_at(recipe, step, len(batches))
+            x, y = images.batch(indices, augmentation)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y, label_smoothing=recipe.label_smoothing)
+            loss.backward()
+            optimizer.step()
+            total, step = total + loss.item() * len(y), step + 1
+        losses.append(total / len(images))
+    with torch.no_grad():
+        for name, mask in masks.items():
+            model.get_parameter(name).mul_(mask)
+    return model, losses
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"label_smoothing": 0.2},
+        {"schedule": "cosine", "augment": True},
+        {"schedule": "onecycle", "momentum": 0.0},
+        {"step": 1, "weight_decay": 0.05},
+    ],
+    ids=str,
+)
+def test_it_is_the_loop_that_everyone_writes(digits, changes):
+    recipe = small(epochs=3, **changes)
+    training, events = trained(recipe, digits)
+    model, losses = plain_loop(recipe, digits)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(training.result()["model"][name], tensor, rtol=1e-3, atol=1e-5)
+    assert [e.train_loss for e in events if isinstance(e, EpochEnd)] == pytest.approx(
+        losses, rel=1e-4
+    )
+
+
+def test_a_seed_decides_everything(digits, toy):
+    """Also what dropout draws, whatever the state of the global generator was."""
+    first, _ = trained(small(), digits)
+    torch.manual_seed(12345)
+    again, _ = trained(small(), digits)
+    assert_same(first.result(), again.result())
+    other, _ = trained(small(seed=1), digits)
+    assert not torch.equal(first.result()["model"]["0.weight"], other.result()["model"]["0.weight"])
+
+
+def test_the_best_and_the_last_epoch_are_kept(digits):
+    training = TrainJob(small(epochs=6, lr=0.2), digits)
+    states = []
+    for event in training.events():
+        if isinstance(event, EpochEnd):
+            states.append(
+                (
+                    event.test_accuracy,
+                    {k: v.clone() for k, v in training.model.state_dict().items()},
+                )
+            )
+        elif isinstance(event, Finished):
+            summary = event.summary
+    best = max(range(6), key=lambda epoch: states[epoch][0])  # the first among equals
+    result = training.result()
+    assert all(torch.equal(result["model"][name], tensor) for name, tensor in states[-1][1].items())
+    assert all(
+        torch.equal(result["best"][name], tensor) for name, tensor in states[best][1].items()
+    )
+    assert (summary.best_accuracy, summary.test_accuracy) == (states[best][0], states[-1][0])
+
+
+@pytest.mark.parametrize(
+    ("images", "batches"), [(33, 2), (34, 3), (32, 2), (17, 1), (2, 1), (5, 1)]
+)
+def test_a_last_batch_of_one_image_is_left_out(digits, toy, images, batches):
+    """BatchNorm would refuse it."""
+    _, events = trained(small(train_images=images, epochs=1, prune=None), digits)
+    assert [(event.done, event.total) for event in steps(events)] == [
+        (i + 1, batches) for i in range(batches)
+    ]
+
+
+def test_train_images_is_a_fixed_balanced_subset(digits):
+    def labels_and_first(seed):
+        training, events = trained(small(train_images=50, epochs=1, seed=seed), digits)
+        assert "50 training images" in events[0].text
+        return (
+            training._loop.images.labels.bincount(minlength=10).tolist(),
+            training._loop.images.images.clone(),
+        )
+
+    counts, images = labels_and_first(0)
+    assert counts == [5] * 10
+    assert torch.equal(images, labels_and_first(0)[1])
+    assert not torch.equal(images, labels_and_first(1)[1])
+
+
+def test_more_train_images_than_there_are_is_all_of_them(digits):
+    dataset = data.load("Digits", digits)
+    assert len(
+        setup.training_images(small(train_images=10**6), dataset, torch.device("cpu"))
+    ) == len(dataset.train)
+
+
+def test_the_figures_of_an_epoch(digits):
+    training, events = trained(small(epochs=3, step=1, gamma=0.5), digits)
+    ends = [event for event in events if isinstance(event, EpochEnd)]
+    assert [(end.epoch, end.epochs) for end in ends] == [(1, 3), (2, 3), (3, 3)]
+    assert [end.lr for end in ends] == pytest.approx([0.05, 0.025, 0.0125])
+    for end in ends:
+        assert 0 <= end.train_accuracy <= 1
+        assert round(end.train_accuracy * 40, 6) == round(end.train_accuracy * 40)
+        assert end.images_per_second == pytest.approx(40 / end.train_seconds)
+        assert end.seconds >= end.train_seconds
+    loss, accuracy = evaluate(training.model, setup.test_images(training.dataset, training.device))
+    assert (ends[-1].test_loss, ends[-1].test_accuracy) == (loss, accuracy)
+    summary = events[-1].summary
+    assert isinstance(events[-1], Finished)
+    assert summary.train_seconds == pytest.approx(sum(end.train_seconds for end in ends))
+    assert summary.images_per_second == pytest.approx(120 / summary.train_seconds)
+    assert (summary.epochs, summary.test_accuracy) == (3, ends[-1].test_accuracy)
+
+
+def test_it_learns(digits):
+    _, events = trained(
+        small(epochs=12, train_images=600, batch_size=32, prune=Prune(density=0.3)), digits
+    )
+    # Guessing gets 0.1. Rounding alone moves this figure by some points.
+    assert events[-1].summary.best_accuracy > 0.6
+
+
+def test_a_loss_that_is_no_number_ends_in_a_sentence(digits):
+    with pytest.raises(
+        UserError, match=r"^Epoch \d+ of 10: the loss is NaN or infinite\. Lower the learning rate"
+    ):
+        trained(small(lr=100, epochs=10), digits)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ({"model": "NoNet"}, "must be one of"),
+        ({"dataset": "Folder/none"}, "must be one of .* got 'Folder/none'"),
+        (
+            {"model": "inception_v3"},
+            "inception_v3 takes images of at least 75 x 75 pixels, got 32 x 32",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_says_so(digits, recipe, sentence):
+    with pytest.raises(UserError, match=sentence):
+        trained(small(**recipe), digits)
+
+
+# -- resume --
+
+
+def saved_after(recipe, root, count):
+    """The checkpoint of a run that stops after `count` events, and whether it had more events."""
+    training = TrainJob(recipe, root)
+    events = training.events()
+    seen = [event for _, event in zip(range(count), events, strict=False)]
+    events.close()
+    state = training.checkpoint()
+    if state is None:
+        return None, len(seen) == count
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True), len(seen) == count
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"augment": True, "schedule": "cosine"},
+        {"prune": None, "momentum": 0.0},
+        {"batch_size": 13},
+    ],
+    ids=str,
+)
+def test_resume_after_any_event_ends_in_the_same_bits(digits, toy, changes):
+    recipe = small(**changes)
+    whole, events = trained(recipe, digits)
+    ends = [event for event in events if isinstance(event, EpochEnd)]
+    for count in range(len(events) + 1):
+        checkpoint, _ = saved_after(recipe, digits, count)
+        torch.manual_seed(count)  # another process has another state
+        resumed = TrainJob(recipe, digits, checkpoint)
+        rest = list(resumed.events())
+        assert_same(whole.result(), resumed.result())
+        tail = [event for event in rest if isinstance(event, EpochEnd)]
+        for again, once in zip(tail, ends[len(ends) - len(tail) :], strict=True):
+            for name in (
+                "epoch",
+                "train_loss",
+                "train_accuracy",
+                "test_loss",
+                "test_accuracy",
+                "lr",
+            ):
+                assert getattr(again, name) == getattr(once, name), (count, name)
+        assert summary_of(rest).best_accuracy == summary_of(events).best_accuracy
+        assert summary_of(rest).epochs == recipe.epochs
+
+
+def test_a_run_that_is_stopped_after_every_step_gets_there_too(digits, toy):
+    recipe = small(augment=True)
+    whole, _ = trained(recipe, digits)
+    training = TrainJob(recipe, digits)
+    for _ in range(50):
+        for event in training.events():
+            if isinstance(event, Progress) and event.stage.startswith("Epoch"):
+                break
+        else:
+            break
+        checkpoint = training.checkpoint()
+        torch.manual_seed(7)
+        training = TrainJob(recipe, digits, checkpoint)
+    assert isinstance(event, Finished)
+    assert_same(whole.result(), training.result())
+
+
+def test_there_is_no_checkpoint_before_the_first_step(digits):
+    training = TrainJob(small(), digits)
+    assert training.checkpoint() is None
+    assert training.result() == {}
+    for event in training.events():
+        if isinstance(event, Progress) and event.stage.startswith("Epoch"):
+            break
+        assert training.checkpoint() is None
+    checkpoint = training.checkpoint()
+    assert checkpoint is not None
+    assert checkpoint["position"][:2] == [1, 1]
+
+
+def test_no_checkpoint_holds_a_nan(digits):
+    training = TrainJob(small(), digits)
+    for event in training.events():
+        if isinstance(event, Progress) and event.stage.startswith("Epoch"):
+            break
+    assert training._loop is not None
+    training._loop.stepper.loss_sum.fill_(float("nan"))
+    with pytest.raises(UserError, match="the loss is NaN or infinite"):
+        training.checkpoint()

@@ -1,0 +1,208 @@
+"""The dialog that imports a network: what it finds out, what it asks for, and the run that it
+makes.
+"""
+
+import io
+import os
+import pickle
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from core import models
+from core.data import normalisation
+from core.models.card import ModelCard
+from core.models.saved import model_bytes
+from core.runs import launch
+from core.runs.run import IMPORT_SOURCE
+from pages.parts.shared import shell
+
+
+def script(runs, root):
+    from pathlib import Path
+
+    from core.runs.store import RunStore
+    from pages.parts.shared import import_network
+
+    import_network.import_network_dialog(RunStore(runs), Path(root))
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The runs whose pages were opened; no worker is spawned."""
+    ids: list[str] = []
+    monkeypatch.setattr(launch, "_spawn", lambda run, data: None)
+    monkeypatch.setattr(shell, "open_run", ids.append)
+    return ids
+
+
+@pytest.fixture
+def dialog(store, digits, opened):
+    """The dialog alone: in a test, a click inside one would run the page without it."""
+    where = {"runs": str(store.root), "root": str(digits)}
+    return AppTest.from_function(script, default_timeout=60, kwargs=where).run()
+
+
+def state(classes=10):
+    torch.manual_seed(0)
+    return models.build("LeNet5", classes).state_dict()
+
+
+def written(content):
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def upload(dialog, content, name="net.pth"):
+    dialog.file_uploader(key="net_upload").set_value(
+        (name, content, "application/octet-stream")
+    ).run()
+    assert not dialog.exception
+    return dialog
+
+
+def figures(dialog):
+    return tuple(
+        tuple(
+            dialog.number_input(key=f"net_{field}_{channel}").value
+            for channel in ("red", "green", "blue")
+        )
+        for field in ("mean", "std")
+    )
+
+
+def test_nothing_is_asked_before_there_is_a_file(dialog):
+    assert not dialog.exception
+    assert not dialog.button
+    assert not dialog.error
+
+
+def test_an_upload_becomes_a_run(dialog, store, digits, opened):
+    content = written(
+        {"state_dict": {f"module.{name}": tensor for name, tensor in state().items()}}
+    )
+    upload(dialog, content)
+    assert "**LeNet5** for 10 classes" in dialog.success[0].value
+    assert dialog.selectbox(key="net_dataset").options == ["Digits"]
+    own = normalisation.normalisation_of("Digits", digits)
+    assert figures(dialog) == (own.mean, own.std)
+    dialog.button(key="net_go").click().run()
+    assert not dialog.exception
+    (run,) = store.list()
+    assert opened == [run.id]
+    assert run.state == "starting"
+    assert (run.path / IMPORT_SOURCE).read_bytes() == content
+    recipe = run.recipe
+    assert (
+        recipe.file,
+        recipe.model,
+        recipe.dataset,
+        recipe.mean,
+        recipe.std,
+        recipe.by_order,
+    ) == ("net.pth", "LeNet5", "Digits", own.mean, own.std, False)
+
+
+def test_two_clicks_make_one_run(dialog, store):
+    upload(dialog, written(state()))
+    dialog.button(key="net_go").click().run()
+    dialog.button(key="net_go").click().run()
+    assert len(store.list()) == 1
+
+
+def test_usual_figures_fill_the_form_which_stays_editable(dialog, store):
+    upload(dialog, written(state())).selectbox(key="net_usual").select("ImageNet, usual").run()
+    assert figures(dialog) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    dialog.number_input(key="net_std_blue").set_value(0.5).run()
+    assert figures(dialog)[1] == (0.229, 0.224, 0.5)
+    dialog.button(key="net_go").click().run()
+    assert store.list()[0].recipe.std == (0.229, 0.224, 0.5)
+
+
+def test_a_file_of_secateurs_brings_its_own_figures(dialog):
+    card = ModelCard(
+        model="LeNet5",
+        dataset="Digits",
+        classes=tuple("0123456789"),
+        mean=(0.1, 0.2, 0.3),
+        std=(0.4, 0.5, 0.6),
+        side=32,
+    )
+    upload(dialog, model_bytes(state(), card), "own.safetensors")
+    assert dialog.selectbox(key="net_usual").value == "As the file says"
+    assert figures(dialog) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+
+
+def test_names_that_differ_have_to_be_looked_at(dialog, store):
+    upload(
+        dialog,
+        written({name.replace("features", "body"): tensor for name, tensor in state().items()}),
+    )
+    assert "order and shapes" in dialog.warning[0].value
+    table = dialog.dataframe[0].value
+    assert list(table.iloc[0]) == ["body.0.weight", "features.0.weight", "6 × 3 × 5 × 5"]
+    assert len(table) == 10
+    assert dialog.button(key="net_go").disabled
+    dialog.toggle(key="net_sure").set_value(True).run()
+    dialog.button(key="net_go").click().run()
+    assert store.list()[0].recipe.by_order
+
+
+def test_a_path_works_as_well(dialog, store, tmp_path):
+    path = tmp_path / "net.pth"
+    path.write_bytes(written(state()))
+    dialog.segmented_control(key="net_kind").set_value("Path").run()
+    dialog.text_input(key="net_path").set_value(str(path)).run()
+    dialog.button(key="net_go").click().run()
+    assert not dialog.exception
+    assert (store.list()[0].path / IMPORT_SOURCE).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/no/such/file.pt", "~nobody-here/x", "a\0b", "x" * 5000])
+def test_paths_of_nothing(dialog, path):
+    dialog.segmented_control(key="net_kind").set_value("Path").run()
+    dialog.text_input(key="net_path").set_value(path).run()
+    assert not dialog.exception
+    assert "not a file" in dialog.error[0].value
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda: pickle.dumps(Evil()), "contains code"),
+        (lambda: written({"a": torch.ones(2)}), "fits none of the"),
+        (lambda: written(state(7)), "has 7 classes"),
+        (lambda: b"hello", "is no checkpoint"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_no_button(dialog, content, words):
+    upload(dialog, content())
+    assert words in dialog.error[0].value
+    assert not [button for button in dialog.button if button.key == "net_go"]
+
+
+def test_what_a_file_is_called_draws_no_pictures(dialog):
+    upload(dialog, written({"![x](http://example.org/x.png)": torch.ones(2)}))
+    assert "![x](" not in dialog.error[0].value
+
+
+def test_every_control_has_a_help_text(dialog):
+    upload(
+        dialog,
+        written({name.replace("features", "body"): tensor for name, tensor in state().items()}),
+    )
+    for widget in [
+        *dialog.number_input,
+        *dialog.selectbox,
+        *dialog.toggle,
+        *dialog.button,
+        *dialog.file_uploader,
+    ]:
+        assert widget.proto.help, widget.label

@@ -1,0 +1,235 @@
+"""The page of all runs, and of one."""
+
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from streamlit.testing.v1 import AppTest
+
+from core.config import ImportRecipe, KMeansRecipe
+from core.runs import launch
+from core.runs.run import BEST, write_status
+from pages.parts.shared.words import plain
+from tests.sample_runs import RECIPE, sample_run
+
+ROOT = Path(__file__).parents[2]
+
+
+def opened(run_id=None):
+    """The Runs page, at the address of a run if there is an id."""
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60).run()
+    app.switch_page("pages/runs.py")
+    if run_id is not None:
+        app.query_params["run"] = run_id
+    app.run()
+    assert not app.exception
+    return app
+
+
+def texts(app):
+    return " ".join(
+        element.value
+        for kind in ("markdown", "caption", "success", "error", "warning", "info")
+        for element in app.get(kind)
+    )
+
+
+def test_no_runs_yet():
+    app = opened()
+    assert app.title[0].value == "Runs"
+    assert "no runs yet" in app.info[0].value
+    assert not app.dataframe
+
+
+def test_the_table_tells_what_each_run_is(store):
+    sample_run(store, "failed", done=2)
+    sample_run(store, "finished", recipe=RECIPE.model_copy(update={"prune": None}))
+    table = opened().dataframe[0].value
+    assert [list(status) for status in table["status"]] == [["✓ finished"], ["✕ failed"]]
+    assert table["density"].tolist() == [1.0, 0.1]
+    assert table["epoch"].tolist() == ["4 / 4", "2 / 4"]
+    assert table["test"].tolist() == pytest.approx([0.9, 0.7])
+    assert list(table["curve"][1]) == pytest.approx([0.6, 0.7])
+
+
+def test_damaged_runs_are_named(store):
+    sample_run(store)
+    broken = sample_run(store)
+    (broken.path / "config.json").write_text("{")
+    app = opened()
+    assert broken.id in app.warning[0].value
+    assert len(app.dataframe[0].value) == 1
+
+
+@pytest.mark.parametrize("run_id", ["0123456789", "../../etc", "", "<b>x</b>"])
+def test_an_unknown_run_is_a_sentence_and_a_way_back(run_id, store):
+    sample_run(store)
+    app = opened(run_id)
+    if run_id:
+        assert plain(repr(run_id)) in app.error[0].value
+        app.button(key="back").click().run()
+    assert len(app.dataframe[0].value) == 1
+
+
+def test_a_finished_run_says_what_was_achieved_and_what_to_try(store):
+    run = sample_run(store)
+    app = opened(run.id)
+    said = app.success[0].value
+    assert "120 of its 1,200 weights" in said
+    assert "**90.00%**" in said
+    assert "2 min 5 s" in said
+    assert "train it dense" in said
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown == {
+        "Test accuracy": "90.00%",
+        "Best": "90.00%",
+        "Weights kept": "120",
+        "Images a second": "3,000",
+        "Epoch": "4 / 4",
+    }
+    assert "finished" in texts(app)
+
+
+def test_a_file_name_is_not_taken_for_markdown(store):
+    """Neither in the settings' table nor where it leads to what was made of it."""
+    evil = ImportRecipe(
+        file="![x](http://a.b/c.png)",
+        model="LeNet5",
+        dataset="Digits",
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+    )
+    parent = sample_run(store, recipe=evil, done=1)
+    plainly = plain(evil.file)
+    app = opened(parent.id)
+    assert plainly in app.success[0].value
+    assert evil.file not in texts(app)
+    app.session_state["details"] = "Settings"
+    app.run()
+    (table,) = [found.value for found in app.table]
+    assert table.set_index("Setting")["Value"]["file"] == plainly
+    child = store.create(KMeansRecipe(), parent=parent.id)
+    (link,) = [found for found in opened(child.id).get("page_link") if "right." in found.proto.help]
+    assert plainly in link.proto.help
+
+
+def test_a_finished_run_is_compared_with_the_densest_like_it(store):
+    sample_run(
+        store, name="whole", recipe=RECIPE.model_copy(update={"prune": None}), test_accuracy=0.95
+    )
+    sample_run(store, name="elsewhere", recipe=RECIPE.model_copy(update={"dataset": "CIFAR10"}))
+    assert "“whole” (dense) got 95.00%" in opened(sample_run(store).id).success[0].value
+
+
+def test_a_failed_run_shows_its_message_and_offers_to_resume(store):
+    app = opened(sample_run(store, "failed", done=1, message="The disk is full.").id)
+    assert app.error[0].value == "The disk is full."
+    assert app.button(key="resume").label == "Resume"
+
+
+def test_an_interrupted_run_says_so_and_resumes(store, monkeypatch):
+    spawned = []
+    monkeypatch.setattr(launch, "_spawn", lambda run, data: spawned.append(run.id))
+    run = sample_run(store, "running", done=2)  # under a free lock: whatever worked on it is gone
+    app = opened(run.id)
+    assert "ended without a message" in app.warning[0].value
+    assert "epoch 2 of 4" in app.warning[0].value
+    app.button(key="resume").click().run()
+    assert spawned == [run.id]
+    assert store.get(run.id).state == "starting"
+    assert not app.warning
+
+
+def test_a_running_run_shows_where_it_is_and_can_be_cancelled(store):
+    run = sample_run(
+        store, "running", done=2, stage="Epoch 3 of 4", total=10, unit="batches", seconds_left=90.0
+    )
+    with FileLock(run.path / "lock"):  # its worker
+        app = opened(run.id)
+        assert "running" in texts(app)
+        assert app.get("progress")[0].proto.value == 50
+        assert "about 1 min 30 s left" in app.get("progress")[0].proto.text
+        assert "delete" not in [button.key for button in app.button]
+        assert [chart.proto.alt for chart in app.get("vega_lite_chart")][:2] == [
+            "Loss of training and test by epoch",
+            "Accuracy of training and test by epoch",
+        ]
+        app.button(key="cancel").click().run()
+        assert (run.path / "cancel").exists()
+        assert app.button(key="cancel").disabled
+
+
+def test_settings_command_log_and_layers(store):
+    app = opened(sample_run(store).id)
+    for tab, kind in [
+        ("Settings", "table"),
+        ("Log", "code"),
+        ("Command", "code"),
+        ("Pace", "vega_lite_chart"),
+    ]:
+        app.session_state["details"] = tab
+        app.run()
+        assert not app.exception
+        assert app.get(kind), tab
+        if tab == "Settings":
+            settings = dict(app.table[0].value.iloc[:, :2].values.tolist())
+            assert settings["model"] == "LeNet5"
+            assert settings["prune: density"] == "0.1"
+        if tab == "Command":
+            assert "--retrain 0.1" in app.code[0].value
+        if tab == "Log":
+            assert "Epoch 4/4" in app.code[0].value
+
+
+def test_a_name_can_be_changed_but_not_taken_away(store):
+    run = sample_run(store)
+    app = opened(run.id)
+    app.text_input(key=f"name-{run.id}").set_value("A better name")
+    app.button(key="FormSubmitter:rename-Save").click().run()
+    assert store.get(run.id).name == "A better name"
+    assert app.title[0].value == "A better name"
+    app.text_input(key=f"name-{run.id}").set_value("  ")
+    app.button(key="FormSubmitter:rename-Save").click().run()
+    assert "at least one character" in app.error[0].value
+
+
+def test_delete_undo_restore_and_empty(store):
+    run = sample_run(store, name="doomed")
+    app = opened(run.id)
+    app.button(key="delete").click().run()
+    assert not app.exception
+    assert not store.list()
+    assert "run" not in app.query_params
+    app.button(key="undo").click().run()
+    assert [item.id for item in store.list()] == [run.id]
+
+    store.delete(run.id)
+    opened().button(key=f"restore-{run.id}").click().run()
+    assert [item.id for item in store.list()] == [run.id]
+
+    store.delete(run.id)
+    opened().button(key="empty").click().run()
+    assert not store.list()
+    assert not store.trash()
+
+
+def test_the_weights_can_be_taken(store):
+    run = sample_run(store)
+    (button,) = opened(run.id).get("download_button")
+    assert button.label.startswith("Weights")
+    assert not opened(sample_run(store, "failed", done=0).id).get("download_button")
+
+
+def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):
+    run = sample_run(store, test_accuracy=0.8, best_accuracy=0.9)
+    (run.path / BEST).write_bytes(b"better weights")
+    labels = [button.label for button in opened(run.id).get("download_button")]
+    assert labels == ["Weights (7 B)", "Best weights (14 B)"]
+    write_status(run.path, run.status.model_copy(update={"test_accuracy": 0.9}))
+    assert len(opened(run.id).get("download_button")) == 1
+
+
+@pytest.mark.parametrize("state", ["created", "cancelled", "interrupted", "failed", "finished"])
+def test_every_state_is_drawn(state, store):
+    app = opened(sample_run(store, state, done=4 if state == "finished" else 0).id)
+    assert state in texts(app)
