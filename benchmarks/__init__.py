@@ -1,1 +1,1 @@
-"""Benchmarks: each prints a table and writes results/NAME.json."""
+"""Benchmarks: each one prints a table and writes results/NAME.json."""

@@ -1,10 +1,11 @@
-"""From an uploaded photograph to the mosaics of all ReLUs as PNG files, step by step, and what 200 uploads leave.
+"""Times an upload: from a photograph to the mosaics of all ReLUs as PNG files, step by step.
 
     python -m benchmarks.activations     # --quick: few repeats, to see that it runs
 
-Weights are random, which changes no step's work. The first upload of a process pays for lazy imports and is listed
-apart; the others are medians. `redraw` is the slowest single layer, sorted anew from what was captured, `redraw all`
-all of them. Memory is the resident set, looked at before and after the uploads that follow 20 for warming up.
+Weights are random, which changes no step's work. The first upload of a process pays for lazy
+imports and is listed apart; the others are medians. `redraw` is the slowest single layer, sorted
+anew from what was captured, `redraw all` all layers. The memory that 200 uploads leave is how much
+the resident set grows after the first 20.
 """
 
 import argparse
@@ -17,94 +18,129 @@ import numpy as np
 import psutil
 import torch
 from PIL import Image
+from torch import nn
 
-from benchmarks import report
+from benchmarks.report import Row, write_report
 from core import models
 from core.data.picture import open_picture, to_square
-from core.inspect.beside import Beside, Row
-from core.inspect.look import look
+from core.inspect.activations.comparison import ActivationComparison, ChannelOrder, MatchedCalls
+from core.inspect.activations.forward import run_forward
 from core.inspect.mosaic import Mosaic
-from core.models.saved import Facts
-from core.training.device import resolve
+from core.models.card import ModelCard
+from core.training.device import choose_device
 
 TARGETS = {"VGG16": 1.0, "ResNet50": 2.0}  # seconds for a whole upload at 32 x 32 on two cores
+REDRAW_TARGET = 0.3  # seconds
 STEPS = ("decode", "capture", "mosaic", "encode", "total", "redraw", "redraw all")
-WIDTH, ASPECT = 1200, 6.0  # of a picture, as the page asks for it
+WIDTH = 1200  # pixels of a picture, as on the page
+ASPECT = 6.0  # width by height
 
 
-def photograph() -> bytes:
-    """A JPEG of 12 megapixels, as a telephone makes them."""
+def make_photograph() -> bytes:
+    """Return a JPEG of 12 megapixels, such as a phone takes."""
     coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    picture = Image.fromarray(coarse).resize((4000, 3000), Image.Resampling.BICUBIC)
     file = io.BytesIO()
-    Image.fromarray(coarse).resize((4000, 3000), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    picture.save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
-def facts(name: str, side: int) -> Facts:
-    return Facts(model=name, dataset="", classes=tuple("0123456789"), mean=(0.5,) * 3, std=(0.25,) * 3, side=side)
+def make_card(name: str, side: int) -> ModelCard:
+    """Return the card of an untrained network for images of `side` x `side` pixels."""
+    return ModelCard(
+        model=name,
+        dataset="",
+        classes=tuple("0123456789"),
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+        side=side,
+    )
 
 
-def draw(seen: Beside, row: Row, by: str) -> Mosaic:
-    """One layer as the page shows it for one model, its channels sorted, the dead ones framed."""
-    return seen.channels(row, by, WIDTH, ASPECT)[0]
+def draw_layer(comparison: ActivationComparison, row: MatchedCalls, order: ChannelOrder) -> Mosaic:
+    """Draw one layer as the page does for one model: channels in order, dead ones framed."""
+    mosaic = comparison.channel_mosaics(row, order, WIDTH, ASPECT)[0]
+    assert mosaic is not None, "a single model has all of its own layers"
+    return mosaic
 
 
-def upload(model: torch.nn.Module, picture: bytes, known: Facts) -> dict[str, float]:
-    """Seconds of every step of one upload, and the number of layers and bytes that came of it."""
+def time_upload(model: nn.Module, photograph: bytes, card: ModelCard) -> dict[str, float]:
+    """Return the seconds of every step of one upload, the number of layers, and the PNG bytes."""
     times = [time.perf_counter()]
-    image = to_square(open_picture(picture), known.side)
+    image = to_square(open_picture(photograph), card.side)
     times.append(time.perf_counter())
-    seen = Beside((look(model, image, known),))
+    comparison = ActivationComparison((run_forward(model, image, card),))
     times.append(time.perf_counter())
-    mosaics = [draw(seen, row, "channel") for row in seen.rows]
+    mosaics = [draw_layer(comparison, row, "channel") for row in comparison.rows]
     times.append(time.perf_counter())
-    files = [shown.png() for shown in mosaics]
+    files = [mosaic.png() for mosaic in mosaics]
     times.append(time.perf_counter())
     slowest = 0.0
-    for row in seen.rows:
+    for row in comparison.rows:
         began = time.perf_counter()
-        draw(seen, row, "strength").png()
+        draw_layer(comparison, row, "strength").png()
         slowest = max(slowest, time.perf_counter() - began)
+    redraw_all = time.perf_counter() - times[-1]
     spans = [after - before for before, after in pairwise(times)]
-    again = time.perf_counter() - times[-1]
-    return dict(zip(STEPS, [*spans, sum(spans), slowest, again], strict=True)) | {
-        "layers": len(files), "bytes": sum(map(len, files))}
+    seconds = dict(zip(STEPS, [*spans, sum(spans), slowest, redraw_all], strict=True))
+    return {**seconds, "layers": len(files), "bytes": sum(len(file) for file in files)}
 
 
-def growth(model: torch.nn.Module, picture: bytes, known: Facts, uploads: int) -> int:
-    """Bytes by which the process grew over so many uploads."""
+def memory_growth(model: nn.Module, photograph: bytes, card: ModelCard, uploads: int) -> int:
+    """Return the bytes by which the process grows in so many uploads, after 20 to warm up."""
     resident = []
     for count in (min(20, uploads), uploads):
         for _ in range(count):
-            upload(model, picture, known)
+            time_upload(model, photograph, card)
         resident.append(psutil.Process().memory_info().rss)
     return resident[1] - resident[0]
 
 
+def measure_uploads(
+    name: str, side: int, photograph: bytes, repeats: int, uploads: int
+) -> list[Row]:
+    """Return the rows of one network: one for each step, and one for the memory."""
+    model = models.build(name, 10).to(choose_device("auto")).eval()
+    card = make_card(name, side)
+    first, *others = [time_upload(model, photograph, card) for _ in range(repeats + 1)]
+    common = {"network": name, "layers": first["layers"], "PNG kB": round(first["bytes"] / 1e3)}
+    targets = {"total": TARGETS[name], "redraw": REDRAW_TARGET, "redraw all": REDRAW_TARGET}
+    rows: list[Row] = []
+    for step in STEPS:
+        row = {
+            "step": step,
+            "median s": round(median(other[step] for other in others), 4),
+            "first s": round(first[step], 4),
+            "target s": targets.get(step, "") if side == 32 else "",
+        }
+        rows.append(common | row)
+    grown = memory_growth(model, photograph, card, uploads)
+    rows.append(common | {"step": f"memory of {uploads} uploads", "grew MB": round(grown / 1e6, 1)})
+    return rows
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print the table and write results/activations.json."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--uploads", type=int, default=200, help="for the memory")
     parser.add_argument("--side", type=int, default=32, help="of the network's image, in pixels")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        options.repeats, options.uploads = 2, 3
-    device, picture, rows = resolve("auto"), photograph(), []
-    for name, target in TARGETS.items():
-        model = models.build(name, 10).to(device).eval()
-        known = facts(name, options.side)
-        first, *others = [upload(model, picture, known) for _ in range(options.repeats + 1)]
-        common = {"network": name, "layers": first["layers"], "PNG kB": round(first["bytes"] / 1e3)}
-        for step in STEPS:
-            typical = median(other[step] for other in others)
-            limit = {"total": target, "redraw": 0.3, "redraw all": 0.3}.get(step)
-            rows.append(common | {"step": step, "median s": round(typical, 4), "first s": round(first[step], 4),
-                                  "target s": limit if limit and options.side == 32 else ""})
-        rows.append(common | {"step": f"memory of {options.uploads} uploads",
-                              "grew MB": round(growth(model, picture, known, options.uploads) / 1e6, 1)})
-    report.write("activations", rows, [f"On {device}, with {torch.get_num_threads()} threads; images of "
-                                       f"{options.side} x {options.side}, from a JPEG of 12 megapixels."])
+        options.repeats = 2
+        options.uploads = 3
+    photograph = make_photograph()
+    rows: list[Row] = []
+    for name in TARGETS:
+        rows += measure_uploads(name, options.side, photograph, options.repeats, options.uploads)
+    note = (
+        f"On {choose_device('auto')}, with {torch.get_num_threads()} threads; images of"
+        f" {options.side} x {options.side}, from a JPEG of 12 megapixels."
+    )
+    write_report("activations", rows, [note])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Weight sharing of all of VGG16 beside scikit-learn's KMeans, layer by layer in turns, on the same cores.
+"""Compares the weight sharing of all of VGG16 with scikit-learn's KMeans, layer by layer.
 
     python -m benchmarks.kmeans                  # 32 clusters; scikit-learn takes minutes
     python -m benchmarks.kmeans --quick          # the layers below 300,000 weights
 
-Both start from centroids that are evenly spaced over the range. scikit-learn: algorithm lloyd, n_init 1, tol 0, its
-300 iterations; ours runs to the fixed point, however many that takes.
+The two take turns on the same cores, and start from centroids that are evenly spaced over the
+range. scikit-learn runs with algorithm lloyd, n_init 1, tol 0 and its 300 iterations; ours runs to
+the fixed point, however many iterations that takes.
 """
 
 import argparse
@@ -16,59 +17,87 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from benchmarks import report
+from benchmarks.report import Row, write_report
 from core import models
-from core.compress.distortion import inertia
+from core.compress.distortion import squared_error
 from core.compress.kmeans import share_weights
-from core.models.parameters import prunable
+from core.models.parameters import prunable_weights
+
+_QUICK_WEIGHTS = 300_000
 
 
-def ours(weight: torch.Tensor, clusters: int) -> tuple[float, float]:
-    """Seconds, and the sum of squared errors."""
+def time_ours(weight: torch.Tensor, clusters: int) -> tuple[float, float]:
+    """Return the time in seconds, and the sum of squared errors."""
     began = time.perf_counter()
     codebook = share_weights(weight, clusters)
     seconds = time.perf_counter() - began
-    return seconds, inertia(weight, codebook.decode())
+    return seconds, squared_error(weight, codebook.decode())
 
 
-def scikit_learn(weight: torch.Tensor, clusters: int) -> tuple[float, float]:
-    """The same of scikit-learn's KMeans, from the same start."""
+def time_scikit_learn(weight: torch.Tensor, clusters: int) -> tuple[float, float]:
+    """Return the time in seconds, and the sum of squared errors, of scikit-learn's KMeans."""
     values = weight.numpy().reshape(-1, 1)
     start = np.linspace(values.min(), values.max(), clusters, dtype=values.dtype)[:, None]
-    fit = KMeans(clusters, init=start, n_init=1, tol=0, algorithm="lloyd")
+    kmeans = KMeans(clusters, init=start, n_init=1, tol=0, algorithm="lloyd")
     began = time.perf_counter()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it may tell of duplicates
-        fit.fit(values)
+        warnings.simplefilter("ignore")  # it may warn of duplicate values
+        kmeans.fit(values)
     seconds = time.perf_counter() - began
-    shared = fit.cluster_centers_.astype(np.float32)[fit.labels_].reshape(weight.shape)
-    return seconds, inertia(weight, torch.from_numpy(shared))
+    centroids = kmeans.cluster_centers_.astype(np.float32)
+    shared = centroids[kmeans.labels_].reshape(weight.shape)
+    return seconds, squared_error(weight, torch.from_numpy(shared))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print the table and write results/kmeans.json."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="VGG16")
     parser.add_argument("--clusters", type=int, default=32)
-    parser.add_argument("--layers", type=int, help="only the first so many")
+    parser.add_argument("--layers", type=int, help="number of layers, from the first on [all]")
     parser.add_argument("--quick", action="store_true", help="only layers below 300,000 weights")
     options = parser.parse_args()
     torch.manual_seed(0)
-    weights = {name: weight.detach() for name, weight in prunable(models.build(options.model, 10)).items()
-               if not options.quick or weight.numel() < 300_000}
-    share_weights(torch.randn(1000), 2)  # the libraries' first call
-    scikit_learn(torch.randn(1000), 2)
-    rows, totals = [], np.zeros(2)
-    for name, weight in list(weights.items())[:options.layers]:
-        (mine, error), (theirs, other) = ours(weight, options.clusters), scikit_learn(weight, options.clusters)
-        totals += mine, theirs
-        rows.append({"layer": name, "weights": weight.numel(), "ours s": round(mine, 3),
-                     "scikit-learn s": round(theirs, 3), "times faster": round(theirs / mine, 1),
-                     "squared error, ours / scikit-learn": round(error / other, 6)})
-    rows.append({"layer": "all", "weights": sum(row["weights"] for row in rows), "ours s": round(totals[0], 3),
-                 "scikit-learn s": round(totals[1], 3), "times faster": round(totals[1] / totals[0], 1)})
-    threads = f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}, torch: {torch.get_num_threads()}"
-    report.write("kmeans", rows, [
-        f"{options.model}, {options.clusters} clusters a layer, weights as initialised (seed 0); threads: {threads}."])
+    weights = {
+        name: weight.detach()
+        for name, weight in prunable_weights(models.build(options.model, 10)).items()
+        if not options.quick or weight.numel() < _QUICK_WEIGHTS
+    }
+    share_weights(torch.randn(1000), 2)  # the first call of a library is slow
+    time_scikit_learn(torch.randn(1000), 2)
+    rows: list[Row] = []
+    our_total = 0.0
+    their_total = 0.0
+    for name, weight in list(weights.items())[: options.layers]:
+        our_seconds, our_error = time_ours(weight, options.clusters)
+        their_seconds, their_error = time_scikit_learn(weight, options.clusters)
+        our_total += our_seconds
+        their_total += their_seconds
+        row = _row(name, weight.numel(), our_seconds, their_seconds)
+        row["squared error, ours / scikit-learn"] = round(our_error / their_error, 6)
+        rows.append(row)
+    rows.append(_row("all", sum(row["weights"] for row in rows), our_total, their_total))
+    omp_threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    write_report(
+        "kmeans",
+        rows,
+        [
+            f"{options.model}, {options.clusters} clusters a layer, weights as initialised (seed"
+            f" 0); threads: OMP_NUM_THREADS={omp_threads}, torch: {torch.get_num_threads()}."
+        ],
+    )
+
+
+def _row(layer: str, weights: int, our_seconds: float, their_seconds: float) -> Row:
+    return {
+        "layer": layer,
+        "weights": weights,
+        "ours s": round(our_seconds, 3),
+        "scikit-learn s": round(their_seconds, 3),
+        "times faster": round(their_seconds / our_seconds, 1),
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a benchmark reports: a table for the person, and a file for the README with what it takes to believe it."""
+"""Prints a benchmark's table, and writes its figures with everything needed to believe them."""
 
 import datetime
 import json
@@ -6,31 +6,50 @@ import platform
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit")
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit")
+
+Row = dict[str, Any]
 
 
-def write(name: str, rows: list[dict], notes: list[str] = ()) -> None:
-    """Print `rows` as a table and write them to results/NAME.json with command, machine, versions and date."""
-    _print(rows, notes)
+def write_report(name: str, rows: Sequence[Row], notes: Sequence[str] = ()) -> None:
+    """Print the rows as a table, and write them to results/NAME.json.
+
+    The file also says with which command, on which machine, with which versions, and when.
+    """
+    _print_table(rows)
+    for note in notes:
+        print(note)
     RESULTS.mkdir(exist_ok=True)
-    content = {"figures": rows, "notes": list(notes), "command": _command(), "machine": machine(),
-               "versions": {"python": platform.python_version(), **_versions()},
-               "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    content = {
+        "figures": rows,
+        "notes": list(notes),
+        "command": _command(),
+        "machine": describe_machine(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def machine() -> dict:
-    """Processor, cores, memory and GPU of this machine; no name of it."""
+def describe_machine() -> dict[str, Any]:
+    """Return processor, cores, memory and GPU of this machine, without its name."""
     import torch
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"processor": _processor(), "cores": psutil.cpu_count(), "system": platform.system(),
-            "memory_gib": round(psutil.virtual_memory().total / 2**30), "gpu": gpu}
+
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "system": platform.system(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def _processor() -> str:
@@ -43,26 +62,28 @@ def _processor() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
+    versions = {}
+    for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _command() -> str:
+    """Return the command line of this process, without the folders of absolute paths."""
     script = Path(sys.argv[0]).stem
-    arguments = [re.sub(r"(^|=)([A-Za-z]:)?[/\\].*[/\\]", r"\1", word) for word in sys.argv[1:]]  # no absolute paths
+    arguments = [re.sub(r"(^|=)([A-Za-z]:)?[/\\].*[/\\]", r"\1", word) for word in sys.argv[1:]]
     return shlex.join(["python", "-m", f"benchmarks.{script}", *arguments])
 
 
-def _print(rows: list[dict], notes) -> None:
+def _print_table(rows: Sequence[Row]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    for note in notes:
-        print(note)
+    lines = [columns]
+    for row in rows:
+        lines.append([str(row.get(column, "")) for column in columns])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())

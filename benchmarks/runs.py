@@ -1,6 +1,6 @@
-"""How long the list of all runs takes, which every page of the app begins with: 1,000 finished ones, and some alive.
+"""Measures how long it takes to list all runs, which every page of the app begins with.
 
-    python -m benchmarks.runs
+python -m benchmarks.runs
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from benchmarks import report
+from benchmarks.report import Row, write_report
 from core.config import TrainRecipe
 from core.runs.run import Status, write_status
 from core.runs.store import RunStore
@@ -21,23 +21,25 @@ from core.runs.store import RunStore
 TARGET_SECONDS = 0.3
 
 
-def fill(root: Path, count: int) -> RunStore:
-    """A store with `count` finished runs of 70 epochs, copies of one but for their ids."""
+def fill_store(root: Path, count: int) -> RunStore:
+    """Return a store with `count` finished runs of 70 epochs, which differ in their ids only."""
     store = RunStore(root)
     run = store.create(TrainRecipe())
     accuracies = [0.9 + epoch / 1000 for epoch in range(60)]
     write_status(run.path, Status(state="finished", epoch=70, epochs=70, accuracies=accuracies))
-    config, status = json.loads((run.path / "config.json").read_text()), (run.path / "status.json").read_bytes()
+    config = json.loads((run.path / "config.json").read_text())
+    status = (run.path / "status.json").read_bytes()
     for index in range(1, count):
         path = root / f"{index:010x}"
         path.mkdir()
-        (path / "config.json").write_text(json.dumps(config | {"id": path.name, "created": float(index)}))
+        own = {"id": path.name, "created": float(index)}
+        (path / "config.json").write_text(json.dumps(config | own))
         (path / "status.json").write_bytes(status)
     return store
 
 
-def seconds(store: RunStore, repeats: int) -> list[float]:
-    """Wall times of `repeats` listings."""
+def time_listings(store: RunStore, repeats: int) -> list[float]:
+    """Return the wall times of `repeats` listings, in seconds."""
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -46,27 +48,36 @@ def seconds(store: RunStore, repeats: int) -> list[float]:
     return times
 
 
-def measured(store: RunStore, alive: int, repeats: int) -> dict:
-    """A row of the table, with `alive` of the runs held by a worker's lock."""
+def measure_listing(store: RunStore, alive: int, repeats: int) -> Row:
+    """Return a row of the table; the locks of `alive` runs are held, as by their workers."""
     with contextlib.ExitStack() as locks:
         for run in store.list()[:alive]:
             write_status(run.path, run.status.model_copy(update={"state": "running"}))
             locks.enter_context(FileLock(run.path / "lock"))
-        runs, times = len(store.list()), seconds(store, repeats)
-    return {"runs": runs, "alive": alive, "median seconds": round(statistics.median(times), 4),
-            "slowest": round(max(times), 4), "target": TARGET_SECONDS}
+        runs = len(store.list())
+        times = time_listings(store, repeats)
+    return {
+        "runs": runs,
+        "alive": alive,
+        "median seconds": round(statistics.median(times), 4),
+        "slowest": round(max(times), 4),
+        "target": TARGET_SECONDS,
+    }
 
 
 def main() -> None:
     """Print the table and write results/runs.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        store = fill(Path(folder), options.runs)
-        rows = [measured(store, alive, options.repeats) for alive in (0, 10)]
-    report.write("runs", rows, ["All files are in the system's cache, as they are for a page that looks every second."])
+        store = fill_store(Path(folder), options.runs)
+        rows = [measure_listing(store, alive, options.repeats) for alive in (0, 10)]
+    note = "All files are in the system's cache, as they are for a page that reloads every second."
+    write_report("runs", rows, [note])
 
 
 if __name__ == "__main__":
