@@ -161,6 +161,7 @@ def test_equal_content_gives_equal_bytes():
         file_of({"a": {**entry(), "data_offsets": [0, 4, 8]}}, bytes(8)),
         file_of({"a": {**entry(), "data_offsets": 8}}, bytes(8)),
     ],
+    ids=lambda data: f"{len(data)} bytes",
 )
 def test_a_malformed_header_is_a_value_error(data, tmp_path):
     with pytest.raises(ValueError, match=r"."):
