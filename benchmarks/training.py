@@ -13,10 +13,10 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,12 +35,9 @@ from core.events import Finished
 from core.jobs.train import TrainJob
 from core.training import setup
 from core.training.device import prepare_process
-from core.training.precision import choose_precision
 from core.training.step import Stepper, make_optimizer
 
 BATCH = 128
-
-Value = TypeVar("Value")
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -66,7 +63,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def plain_loop(
-    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[Any]"
+    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[float]"
 ) -> None:
     """Serve bursts of the loop that a thousand scripts have."""
     loader = DataLoader(
@@ -91,7 +88,6 @@ def plain_loop(
         loss.backward()
         optimizer.step()
 
-    results.put("float32")
     _serve_bursts(step, device, commands, results)
 
 
@@ -101,7 +97,7 @@ def _endless_batches(loader: DataLoader[Any]) -> Iterator[tuple[Tensor, Tensor]]
 
 
 def our_loop(
-    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[Any]"
+    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[float]"
 ) -> None:
     """Serve bursts of the steps of a real, pruned training."""
     prepare_process()
@@ -110,29 +106,17 @@ def our_loop(
     place = torch.device(device)
     model = setup.initial_network(recipe, source, place)
     images = setup.training_images(recipe, source, place)
-    batch, labels = setup.scoring_images(recipe, source, images).load(0, recipe.batch_size)
+    batch, labels, _ = setup.scoring_batch(recipe, source, images)
     masks.apply_(model, masks.keep_top(scores(model, batch, labels), recipe.density))
-    chosen = last_value(choose_precision(recipe, model, images))
     optimizer = make_optimizer(model, recipe.lr, recipe.momentum, recipe.weight_decay)
-    stepper = Stepper(model.train(), optimizer, precision=chosen.precision)
+    stepper = Stepper(model.train(), optimizer)
     batches = _endless_augmented(images)
 
     def step() -> None:
         images, labels = next(batches)
         stepper(images, labels, recipe.lr)
 
-    results.put(chosen.precision)
     _serve_bursts(step, device, commands, results)
-
-
-def last_value(generator: Generator[Any, None, Value]) -> Value:
-    """Return the value of a generator, and ignore what it yields."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as end:
-            value: Value = end.value
-            return value
 
 
 def _endless_augmented(images: DeviceImages) -> Iterator[tuple[Tensor, Tensor]]:
@@ -149,7 +133,7 @@ def _serve_bursts(
     step: Callable[[], None],
     device: str,
     commands: "Queue[int | None]",
-    results: "Queue[Any]",
+    results: "Queue[float]",
 ) -> None:
     """Take as many steps as each command says, and answer with the images per second."""
     while True:
@@ -165,21 +149,19 @@ def _serve_bursts(
 
 
 class LoopProcess:
-    """A process that serves bursts of one of the loops. precision: that of its steps."""
+    """A process that serves bursts of one of the loops."""
 
     def __init__(self, loop: Callable[..., None], model: str, root: Path, device: str):
         context = multiprocessing.get_context("spawn")
         self.commands: Queue[int | None] = context.Queue()
-        self.results: Queue[Any] = context.Queue()
+        self.results: Queue[float] = context.Queue()
         arguments = (model, root, device, self.commands, self.results)
         context.Process(target=loop, args=arguments).start()
-        self.precision: str = self.results.get(timeout=900)
 
     def burst(self, steps: int) -> float:
         """Return the images per second of a burst."""
         self.commands.put(steps)
-        speed: float = self.results.get(timeout=900)
-        return speed
+        return self.results.get(timeout=900)
 
     def end(self) -> None:
         """End the process."""
@@ -205,8 +187,6 @@ def compare_loops(model: str, root: Path, device: str, bursts: int, steps: int) 
     return {
         "network": model,
         "device": device,
-        "precision": ours.precision,
-        "threads": torch.get_num_threads(),
         "batch": BATCH,
         "bursts": bursts,
         "steps per burst": steps,

@@ -29,7 +29,6 @@ COMMANDS = {
         "core.commands.import_network", "import a network that was trained elsewhere"
     ),
     "quantize": Command("core.commands.quantize", "quantize the network of a finished run"),
-    "verify": Command("core.commands.verify", "check that the files of runs are undamaged"),
     "data": Command("core.commands.data", "list, prepare, import and remove data sets"),
 }
 

@@ -4,7 +4,6 @@ import streamlit as st
 
 from core.runs.run import Run
 from core.runs.store import RunStore
-from pages.parts.shared.accuracies import interval_note
 from pages.parts.shared.states import draw_state
 from pages.parts.shared.words import percent, plain
 
@@ -37,9 +36,4 @@ def _draw_run(run: Run) -> None:
         st.page_link(
             "pages/runs.py", label=plain(run.name), query_params={"run": run.id}, width="stretch"
         )
-        accuracy = run.status.test_accuracy
-        st.markdown(
-            f"**{percent(accuracy)}** test accuracy",
-            width="content",
-            help=interval_note(run, accuracy) or None,
-        )
+        st.markdown(f"**{percent(run.status.test_accuracy)}** test accuracy", width="content")

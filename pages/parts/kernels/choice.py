@@ -12,12 +12,9 @@ from core.runs.run import Run
 from pages.parts.kernels.cached import KernelOptions, LayerRow
 from pages.parts.shared.address import (
     address_selectbox,
-    keep_choice_in_address,
-    keep_in_address,
-    number_parser,
-    parse_flag,
+    choice_from_address,
+    choice_to_address,
 )
-from pages.parts.shared.theme import is_dark
 from pages.parts.shared.words import plain
 
 if TYPE_CHECKING:
@@ -113,14 +110,13 @@ def choose_kernel_options(row: LayerRow) -> KernelOptions:
     if view == "channel":
         most_inputs = max(shape[1] for shape in shapes)
         channel = _choose_channel(most_inputs - 1)
-    keep_in_address("mask", False, parse_flag)
     mask = st.toggle(
         "Mask",
         key="mask",
-        persist_state="session",
+        bind="query-params",
         help="Draws weights that are kept in black, and weights that are exactly zero in white.",
     )
-    return KernelOptions(view, channel, mask, is_dark())
+    return KernelOptions(view, channel, mask)
 
 
 def _layers_in(row: LayerRow) -> "list[LayerShape]":
@@ -170,7 +166,7 @@ def _choose_view(views: "Sequence[KernelView]") -> "KernelView":
         return "mean"
     if len(views) == 1:
         return views[0]
-    keep_choice_in_address(_VIEW_KEY, views, views[0], what="view", name="look")
+    choice_from_address(_VIEW_KEY, "look", views, views[0], "view")
     chosen = st.segmented_control(
         "View",
         views,
@@ -184,12 +180,12 @@ def _choose_view(views: "Sequence[KernelView]") -> "KernelView":
         ),
     )
     assert chosen is not None  # the line above the widget gives it a value
+    choice_to_address(_VIEW_KEY, "look", chosen)
     return chosen
 
 
 def _choose_channel(last: int) -> int:
-    keep_in_address("channel", 0, number_parser(int, 0, None))
-    if st.session_state["channel"] > last:  # it was chosen in a layer with more inputs
+    if st.session_state.get("channel", 0) > last:  # it was chosen in a layer with more inputs
         st.session_state["channel"] = last
     return st.number_input(
         "Input channel",
@@ -197,7 +193,7 @@ def _choose_channel(last: int) -> int:
         last,
         0,
         key="channel",
-        persist_state="session",
+        bind="query-params",
         width=140,
         help=f"The number of the input channel, from 0 to {last}.",
     )

@@ -10,15 +10,15 @@ import pandas as pd
 import streamlit as st
 
 from core import data
-from core.config import QuantizeRecipe, TrainRecipe
+from core.config import QuantizeRecipe
 from core.forecast import sensitivity
 from core.forecast.quantization import LayerPlan, QuantizationPlan
 from core.runs.run import Run
 from pages.parts.quantize.layer_settings import draw_layer_settings, unit_of
 from pages.parts.quantize.model import load_parent
-from pages.parts.quantize.scan import chosen_measure, draw_sensitivity_scan, is_scan_on
+from pages.parts.quantize.scan import draw_sensitivity_scan, is_scan_on
 from pages.parts.shared.columns import QUANTIZED_LAYER_COLUMNS
-from pages.parts.shared.words import levels, plain
+from pages.parts.shared.words import plain
 
 _SECONDS_BETWEEN_PIECES = 0.1
 _COLUMNS = {
@@ -32,23 +32,12 @@ _COLUMNS = {
     "bits": QUANTIZED_LAYER_COLUMNS["bits"],
     "bytes": QUANTIZED_LAYER_COLUMNS["bytes"],
     "snr": QUANTIZED_LAYER_COLUMNS["snr"],
-}
-_COST_COLUMNS: dict[sensitivity.Measure, Any] = {
-    "divergence": st.column_config.NumberColumn(
-        "KL (nats)",
-        format="%.3g",
-        help=(
-            "Mean Kullback-Leibler divergence from the float network's answers on training images"
-            " if this layer alone is quantized. 0 means the same answers. It is empty until the"
-            " layer was scanned."
-        ),
-    ),
-    "accuracy": st.column_config.NumberColumn(
-        "Lost (points)",
+    "points": st.column_config.NumberColumn(
+        "Lost",
         format="%+.1f",
         help=(
-            "Accuracy on test images, in percentage points, that is lost if this layer alone is"
-            " quantized. It is empty until the layer was scanned."
+            "Accuracy in percentage points that is lost if this layer alone is quantized. It is"
+            " empty until the layer was scanned."
         ),
     ),
 }
@@ -60,9 +49,7 @@ def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
     @st.fragment(run_every=_SECONDS_BETWEEN_PIECES if is_scan_on() else None, key="layers_live")
     def draw() -> None:
         saved, _ = load_parent(run)
-        measure = chosen_measure()
-        of_images = _images_to_scan(run, measure, root)
-        scan = sensitivity.load_scan(run.path, recipe, measure, of_images=of_images)
+        scan = sensitivity.load_scan(run.path, recipe, test_images=_test_images(run, root))
         draw_layer_settings(run.id, recipe, plan)
         left, right = st.columns([7, 5], gap="medium")
         with left:
@@ -78,16 +65,10 @@ def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
     draw()
 
 
-def _images_to_scan(run: Run, measure: sensitivity.Measure, root: Path) -> int:
-    """Return the number of images that a scan can use, 0 if the run's data set is gone."""
+def _test_images(run: Run, root: Path) -> int:
+    """Return the number of test images of the run's data set, 0 if it is gone."""
     datasets = {choice.name: choice.info for choice in data.available(root)}
-    if run.dataset not in datasets:
-        return 0
-    info = datasets[run.dataset]
-    if measure == "accuracy":
-        return info.test_images
-    held_back = run.recipe.validation if isinstance(run.recipe, TrainRecipe) else 0
-    return info.train_images - held_back
+    return datasets[run.dataset].test_images if run.dataset in datasets else 0
 
 
 # -- the table --
@@ -97,14 +78,13 @@ def _draw_table(
     recipe: QuantizeRecipe, plan: QuantizationPlan, scan: sensitivity.SensitivityScan
 ) -> None:
     rows = [_table_row(layer, recipe, scan) for layer in plan.layers]
-    columns = _COLUMNS | {"cost": _COST_COLUMNS[scan.measure]}
-    table = pd.DataFrame(rows, columns=list(columns))
+    table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"levels": "Int64"})
     st.session_state["layers_shown"] = [layer.name for layer in plan.layers]
     st.dataframe(
         table,
         hide_index=True,
         key="layer_table",
-        column_config=columns,
+        column_config=_COLUMNS,
         on_select=_choose_clicked_rows,
         selection_mode=["multi-row", "single-cell"],
         height=min(38 + 35 * len(rows), 640),
@@ -122,11 +102,11 @@ def _table_row(
         "weights": layer.weights,
         "zeros": layer.zeros / layer.weights,
         "choice": f"{layer.choice} {unit_of(recipe)}" if layer.choice else "float",
-        "levels": None if layer.levels is None else levels(layer.levels, layer.pinned_zeros),
+        "levels": layer.levels,
         "bits": layer.bits,
         "bytes": round(layer.bytes),
         "snr": layer.snr,
-        "cost": scan.layers[layer.name].mean if is_scanned else None,
+        "points": 100 * scan.drop(layer.name) if is_scanned else None,
     }
 
 
@@ -148,19 +128,19 @@ def _draw_chart(
     rows = charts.sensitivity_table(plan.layers, scan)
     if rows.empty:
         st.info(
-            "How sensitive is each layer? A scan quantizes one layer at a time and measures how far"
-            " the network's answers move. Then give more levels to the layers that need them.",
+            "How much accuracy does each layer cost? A scan quantizes one layer at a time and"
+            " tests. Then give more levels to the layers that need them.",
             icon=":material/troubleshoot:",
         )
         return
     names = [layer.name for layer in plan.layers if layer.choice]
     if is_scan_on():
         # A text that changes would make the browser draw a live chart anew.
-        alt = "The cost of each layer quantized alone"
+        alt = "Accuracy lost by each layer quantized alone"
     else:
-        alt = charts.sensitivity_alt_text(rows, scan.measure)
+        alt = charts.sensitivity_alt_text(rows)
     st.altair_chart(
-        charts.sensitivity_chart(rows, names, unit_of(recipe), scan.measure),
+        charts.sensitivity_chart(rows, names, unit_of(recipe)),
         key="sensitivity",
         on_select=_choose_clicked_bars,
         selection_mode=charts.SELECTION,

@@ -10,12 +10,13 @@ from core.config import TrainRecipe
 from core.models import MODELS, TORCHVISION, ModelInfo
 from pages.parts.shared.address import (
     address_selectbox,
-    keep_choice_in_address,
+    choice_from_address,
+    choice_to_address,
 )
 from pages.parts.shared.fields import help_text
 from pages.parts.shared.import_images import import_images_dialog
 from pages.parts.shared.presets import START
-from pages.parts.shared.words import short, size
+from pages.parts.shared.words import short
 
 
 class _Family(NamedTuple):
@@ -34,7 +35,7 @@ _FAMILIES = {
 def draw_network_choice() -> None:
     """Draw the choice of the network, with the parameters and multiply-adds of each."""
     state = st.session_state
-    keep_choice_in_address("model", {**MODELS, **TORCHVISION}, START.model, what="network")
+    choice_from_address("model", "model", {**MODELS, **TORCHVISION}, START.model, "network")
     state["family"] = "torchvision" if state["model"] in TORCHVISION else "Secateur"
     st.segmented_control(
         "Network",
@@ -53,6 +54,7 @@ def draw_network_choice() -> None:
         persist_state="session",
         format_func=lambda name: _network_line(networks[name]),
     )
+    choice_to_address("model", "model", state["model"])
     st.caption(_network_text(networks[state["model"]]))
 
 
@@ -119,6 +121,6 @@ def _state_text(choice: data.Choice) -> str:
         "ready": "ready",
         "bundled": "bundled",
         "on disk": "to unpack",
-        "download": f"to download, {size(choice.info.download)}",
+        "download": f"to download, {choice.info.download / 1e6:,.0f} MB",
     }
     return texts[choice.state]

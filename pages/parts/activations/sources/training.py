@@ -13,7 +13,6 @@ from pages.parts.activations.sources.network import (
     NetworkSource,
     network_in_file,
 )
-from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.states import STATE_STYLES
 
 _REFRESH_SECONDS = 1.5
@@ -34,14 +33,17 @@ def choose_training(store: RunStore) -> NetworkSource | None:
         run = runs[run_id]
         return f"{STATE_STYLES[run.state].sign} {run.name} · {run.id}"
 
-    chosen = address_selectbox(
+    if st.session_state.get("training") not in runs:
+        wanted = st.query_params.get("training")
+        st.session_state["training"] = wanted if wanted in runs else next(iter(runs))
+    chosen = st.selectbox(
         "Training",
-        "training",
         list(runs),
-        what="training",
+        key="training",
         help="The trainings that are running now or have kept epochs.",
         format_func=label,
     )
+    st.query_params["training"] = chosen
     run = runs[chosen]
     refresh_seconds = _REFRESH_SECONDS if run.active else None
     return NetworkSource(run.dataset, lambda: _choose_epoch(store, run), refresh_seconds)
