@@ -16,7 +16,7 @@ _WRAPPING_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "
 """Keys under which training programs store the state dict in their checkpoint."""
 
 _PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What DataParallel, torch.compile and Lightning put in front of every name."""
+"""Prefixes that DataParallel, torch.compile and Lightning put in front of every name."""
 
 
 def find_tensors(content: object, file_size: int, name: str) -> dict[str, Tensor]:

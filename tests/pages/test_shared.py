@@ -1,4 +1,4 @@
-"""What several pages share: progress, cache keys, number fields, words."""
+"""The mechanisms that pages share: progress, cache keys, number fields, words."""
 
 import os
 

@@ -13,7 +13,7 @@ from core.inspect.colour_scale import ColourScale
 from core.inspect.mosaic import Mosaic, make_mosaic
 
 KernelView = Literal["mean", "channel", "rgb", "matrix"]
-"""What the maps of a weight show; see `kernel_maps`."""
+"""The ways to show a weight as maps; see `kernel_maps`."""
 
 MASK_SCALE = ColourScale(0.0, 1.0, "Greys")
 """The scale of masks: white for pruned, black for kept."""

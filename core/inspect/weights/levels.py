@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LARGEST_CODEBOOK = 256
 
 LevelKind = Literal["codebook", "affine", "affine per channel", "distinct values"]
-"""What the levels of a layer are.
+"""The kinds of levels that a layer can have.
 
 codebook: the centroids of k-means.
 affine: evenly spaced values.

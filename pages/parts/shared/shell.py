@@ -1,4 +1,4 @@
-"""What every page needs: the guard at its top, the app's folders, and how it shows an error."""
+"""Shared by every page: the guard at its top, the folders of the app, and how errors are shown."""
 
 import contextlib
 import runpy
