@@ -13,10 +13,10 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,9 +35,12 @@ from core.events import Finished
 from core.jobs.train import TrainJob
 from core.training import setup
 from core.training.device import prepare_process
+from core.training.precision import choose_precision
 from core.training.step import Stepper, make_optimizer
 
 BATCH = 128
+
+Value = TypeVar("Value")
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -63,7 +66,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def plain_loop(
-    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[float]"
+    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[Any]"
 ) -> None:
     """Serve bursts of the loop that a thousand scripts have."""
     loader = DataLoader(
@@ -88,6 +91,7 @@ def plain_loop(
         loss.backward()
         optimizer.step()
 
+    results.put("float32")
     _serve_bursts(step, device, commands, results)
 
 
@@ -97,7 +101,7 @@ def _endless_batches(loader: DataLoader[Any]) -> Iterator[tuple[Tensor, Tensor]]
 
 
 def our_loop(
-    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[float]"
+    model_name: str, root: Path, device: str, commands: "Queue[int | None]", results: "Queue[Any]"
 ) -> None:
     """Serve bursts of the steps of a real, pruned training."""
     prepare_process()
@@ -106,17 +110,29 @@ def our_loop(
     place = torch.device(device)
     model = setup.initial_network(recipe, source, place)
     images = setup.training_images(recipe, source, place)
-    batch, labels, _ = setup.scoring_batch(recipe, source, images)
+    batch, labels = setup.scoring_images(recipe, source, images).load(0, recipe.batch_size)
     masks.apply_(model, masks.keep_top(scores(model, batch, labels), recipe.density))
+    chosen = last_value(choose_precision(recipe, model, images))
     optimizer = make_optimizer(model, recipe.lr, recipe.momentum, recipe.weight_decay)
-    stepper = Stepper(model.train(), optimizer)
+    stepper = Stepper(model.train(), optimizer, precision=chosen.precision)
     batches = _endless_augmented(images)
 
     def step() -> None:
         images, labels = next(batches)
         stepper(images, labels, recipe.lr)
 
+    results.put(chosen.precision)
     _serve_bursts(step, device, commands, results)
+
+
+def last_value(generator: Generator[Any, None, Value]) -> Value:
+    """Return the value of a generator, and ignore what it yields."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            value: Value = end.value
+            return value
 
 
 def _endless_augmented(images: DeviceImages) -> Iterator[tuple[Tensor, Tensor]]:
@@ -133,7 +149,7 @@ def _serve_bursts(
     step: Callable[[], None],
     device: str,
     commands: "Queue[int | None]",
-    results: "Queue[float]",
+    results: "Queue[Any]",
 ) -> None:
     """Take as many steps as each command says, and answer with the images per second."""
     while True:
@@ -149,19 +165,21 @@ def _serve_bursts(
 
 
 class LoopProcess:
-    """A process that serves bursts of one of the loops."""
+    """A process that serves bursts of one of the loops. precision: that of its steps."""
 
     def __init__(self, loop: Callable[..., None], model: str, root: Path, device: str):
         context = multiprocessing.get_context("spawn")
         self.commands: Queue[int | None] = context.Queue()
-        self.results: Queue[float] = context.Queue()
+        self.results: Queue[Any] = context.Queue()
         arguments = (model, root, device, self.commands, self.results)
         context.Process(target=loop, args=arguments).start()
+        self.precision: str = self.results.get(timeout=900)
 
     def burst(self, steps: int) -> float:
         """Return the images per second of a burst."""
         self.commands.put(steps)
-        return self.results.get(timeout=900)
+        speed: float = self.results.get(timeout=900)
+        return speed
 
     def end(self) -> None:
         """End the process."""
@@ -187,6 +205,8 @@ def compare_loops(model: str, root: Path, device: str, bursts: int, steps: int) 
     return {
         "network": model,
         "device": device,
+        "precision": ours.precision,
+        "threads": torch.get_num_threads(),
         "batch": BATCH,
         "bursts": bursts,
         "steps per burst": steps,

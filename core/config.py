@@ -18,7 +18,15 @@ from core.errors import UserError
 Method = Literal["snip", "iterative-snip", "synflow", "magnitude", "random"]
 """The names of the pruning methods. `core.compress.pruning.methods` has the facts about them."""
 
+ScoreMode = Literal["eval", "train"]
+"""The mode of a network while its weights are scored, which decides what BatchNorm does."""
+
 Schedule = Literal["step", "cosine", "onecycle"]
+
+Precision = Literal["float32", "bfloat16"]
+"""The number format of the convolutions and linear layers in a training step."""
+
+PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 
 PerChannel = tuple[float, float, float]
 """Numbers for red, green and blue, for pixels in [0, 1]."""
@@ -81,11 +89,29 @@ class Prune(_Frozen):
         le=65536,
         description="Images in a scoring batch. If not set: the training batch size.",
     )
-    batches: int = Field(
-        default=1,
+    batches: int | None = Field(
+        default=None,
         ge=1,
         le=1000,
-        description="Training batches whose gradients are summed for the scores.",
+        description=(
+            "Batches whose gradients are summed for the scores. If not set: as many as it takes for"
+            " 10 images of each class."
+        ),
+    )
+    score_mode: ScoreMode = Field(
+        default="eval",
+        description=(
+            "Mode of the network while it is scored. eval: BatchNorm uses its running statistics,"
+            " which are 0 and 1 before training. train: it uses those of the batch, with which"
+            " VGG16 at a density of 1% loses all channels of a deep layer."
+        ),
+    )
+    augment: bool = Field(
+        default=True,
+        description=(
+            "Score the images cropped and flipped, if the training does that. Otherwise as they"
+            " are."
+        ),
     )
     rounds: int | None = Field(
         default=None,
@@ -152,9 +178,21 @@ class TrainRecipe(_Frozen):
             " images make a first try on a slow machine possible."
         ),
     )
+    validation: int = Field(
+        default=0,
+        ge=0,
+        description=(
+            "Number of training images that are held back: they are never trained on, nor used for"
+            " scores. The best epoch is chosen by them, and the test images only report. With 0"
+            " it is chosen on the test images, which is optimistic."
+        ),
+    )
     seed: Seed = Field(
         default=0,
-        description="Seed of the weights, the order of the images and the augmentation.",
+        description=(
+            "Seed of the weights, the order of the images, the augmentation and the choice of"
+            " images that are held back."
+        ),
     )
     keep_every: int = Field(
         default=1,
@@ -172,6 +210,14 @@ class TrainRecipe(_Frozen):
         description=(
             "Megabytes that the kept epochs may take up. If they need more, every second one is"
             " deleted, and the rest still spans the training."
+        ),
+    )
+    precision: PrecisionChoice = Field(
+        default="auto",
+        description=(
+            "Number format of the training steps. auto: bfloat16 on a CUDA GPU; on a CPU that"
+            " computes in bfloat16 both are timed first, and the faster one trains. Weights and"
+            " tests are always float32."
         ),
     )
     device: Device = "auto"
@@ -358,7 +404,8 @@ def validate_recipe(
         first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     name = (names or {}).get(path, path)
-    raise UserError(f"{name} {_complaint(recipe_type, first)}, got {first['input']!r}")
+    complaint = _complaint(recipe_type, first)
+    raise UserError(f"{name} {complaint}, got {first['input']!r}{_percent_hint(complaint, first)}")
 
 
 def _complaint(recipe_type: type[BaseModel], error: ErrorDetails) -> str:
@@ -370,6 +417,14 @@ def _complaint(recipe_type: type[BaseModel], error: ErrorDetails) -> str:
     if number_range:
         return f"must be {number_range}"
     return error["msg"].replace("Input should be", "must be").replace("Value should", "must")
+
+
+def _percent_hint(complaint: str, error: ErrorDetails) -> str:
+    """Ask for the fraction that was meant where a percentage was given, such as 50 for 0.5."""
+    value = error["input"]
+    if not complaint.endswith("in (0, 1]") or not isinstance(value, int | float):
+        return ""
+    return f": did you mean {value / 100:g}?" if 1 < value <= 100 else ""
 
 
 def _range_in_words(field: FieldInfo) -> str | None:

@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """An error that the user can correct. The text says what went wrong and what to do about it."""
+
+
+class CheckpointError(UserError):
+    """The checkpoint of a run cannot be read, or is not one of this run."""

@@ -7,10 +7,16 @@ them. Every field is plain data, so that an event is one line of `events.jsonl`.
 
 import dataclasses
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+from core.accuracy import ChosenBy, guessing_text, interval_text, is_guessing
+from core.config import Precision
+
+_Result = TypeVar("_Result")
 
 
 class Summary(BaseModel):
@@ -23,7 +29,10 @@ class Summary(BaseModel):
     density: fraction of the prunable weights that is kept, in (0, 1].
     kept: number of prunable weights that are kept. prunable: number of all prunable weights.
     epochs: number of epochs that were trained. test_accuracy: accuracy of the resulting network.
-    best_accuracy: accuracy of the best epoch. test_loss: mean cross entropy in nats.
+    best_accuracy: test accuracy of the best epoch. best_by: how that epoch was chosen, None if no
+    epoch was trained. test_loss: mean cross entropy in nats.
+    test_images: number of test images. classes: number of classes.
+    precision: number format of the training steps.
     train_seconds: time spent on training steps. images_per_second: training images per second.
     device: name of the device that did the work. parent_accuracy: accuracy before quantization.
     float_bytes: size of all tensors uncompressed. packed_bytes: size of the packed file.
@@ -46,10 +55,30 @@ class Summary(BaseModel):
     parent_accuracy: float | None = None
     float_bytes: int | None = None
     packed_bytes: int | None = None
+    best_by: ChosenBy | None = None
+    test_images: int | None = None
+    classes: int | None = None
+    precision: Precision | None = None
+
+    @property
+    def guessing(self) -> bool:
+        """Whether the network is no better than guessing. False if that is not known."""
+        if self.test_images is None or self.classes is None:
+            return False
+        return is_guessing(self.test_accuracy, self.test_images, self.classes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures that this recipe has, as JSON-ready plain data."""
         return self.model_dump(exclude_none=True)
+
+    def accuracy_text(self) -> str:
+        """Return the test accuracy in words, with its 95% interval, and whether it is a guess's."""
+        text = f"{self.test_accuracy:.2%}"
+        if self.test_images:
+            text += f" ({interval_text(self.test_accuracy, self.test_images)})"
+        if self.guessing and self.classes:
+            text += f", {guessing_text(self.classes)}"
+        return text
 
 
 @dataclass(frozen=True)
@@ -113,7 +142,8 @@ class QuantizedLayer(TypedDict):
     weights: number of weights in the layer. levels: number of different values that they have,
     without zero where pruned weights stay zero. bits: bits of an index of fixed length.
     bytes: size of the layer in the packed file. snr: signal-to-noise ratio in decibels, None if
-    quantization changed nothing.
+    quantization changed nothing. pinned_zeros: number of pruned weights that stay zero, which
+    older runs did not write down.
     """
 
     weights: int
@@ -121,15 +151,23 @@ class QuantizedLayer(TypedDict):
     bits: int
     bytes: int
     snr: float | None
+    pinned_zeros: NotRequired[int]
 
 
 @dataclass(frozen=True)
 class Quantized(Event):
-    """The layers are quantized. `layers` maps a parameter's name to its figures."""
+    """The layers are quantized. `layers` maps a parameter's name to its figures.
+
+    A run that tunes reports them twice: at the start, and again when it is `tuned`. The last ones
+    are those of the packed file.
+    """
 
     layers: dict[str, QuantizedLayer]
+    tuned: bool = False
 
     def __str__(self) -> str:
+        if self.tuned:
+            return f"Measured the {len(self.layers)} layers after tuning."
         weights = sum(layer["weights"] for layer in self.layers.values())
         return f"Quantized {weights:,} weights in {len(self.layers)} layers."
 
@@ -143,6 +181,9 @@ class EpochEnd(Event):
     (augmented, in training mode). test_loss, test_accuracy: measured on the test images after the
     epoch. lr: learning rate of the last step. images_per_second: training images per second of
     training. train_seconds: training time of this epoch. seconds: the same plus the evaluation.
+    validation_loss, validation_accuracy: measured on training images that were held back.
+    divergence: mean Kullback-Leibler divergence, in nats, from the float network's answers on them.
+    These three are None where they are not measured.
     """
 
     epoch: int
@@ -155,14 +196,28 @@ class EpochEnd(Event):
     images_per_second: float
     train_seconds: float
     seconds: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    divergence: float | None = None
 
     def __str__(self) -> str:
         return (
             f"Epoch {self.epoch}/{self.epochs}: "
             f"train loss {self.train_loss:.4f}, accuracy {self.train_accuracy:.2%}; "
+            f"{self._validation_text()}"
             f"test loss {self.test_loss:.4f}, accuracy {self.test_accuracy:.2%}; "
             f"lr {self.lr:.3g}, {self.images_per_second:,.0f} images/s"
         )
+
+    def _validation_text(self) -> str:
+        if self.validation_loss is None or self.validation_accuracy is None:
+            return ""
+        text = (
+            f"validation loss {self.validation_loss:.4f}, accuracy {self.validation_accuracy:.2%}"
+        )
+        if self.divergence is not None:
+            text += f", KL divergence {self.divergence:.4f} nats"
+        return f"{text}; "
 
 
 @dataclass(frozen=True)
@@ -176,4 +231,14 @@ class Finished(Event):
         return super().to_dict() | {"summary": self.summary.to_dict()}
 
     def __str__(self) -> str:
-        return f"Finished: test accuracy {self.summary.test_accuracy:.2%}."
+        return f"Finished: test accuracy {self.summary.accuracy_text()}."
+
+
+def result_of(events: Generator[Event, None, _Result]) -> _Result:
+    """Run `events` to the end, and return the generator's value."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result

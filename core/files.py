@@ -3,20 +3,28 @@
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+Content = bytes | Callable[[BinaryIO], object]
+"""The content of a file, or a function that writes it into an open file."""
+
 
 def write_atomically(
-    path: Path, content: bytes | Callable[[BinaryIO], object], lasting: bool = True
+    path: Path,
+    content: Content,
+    lasting: bool = True,
+    before_rename: Callable[[Path], object] | None = None,
 ) -> None:
-    """Write `content`, which is bytes or a function that writes them, to `path`.
+    """Write `content` to `path`.
 
     The content is written to a temporary file, synced to disk, and renamed. So a reader sees the
     old file or the new one, also after a power cut. With `lasting` false nothing is synced, and a
-    power cut may damage the file. After any error the temporary file is removed, which on a full
+    power cut may damage the file. `before_rename` is called with the path of the complete temporary
+    file. After any error the temporary file is removed, which on a full
     disk gives its space back, and the error is raised unchanged.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -29,6 +37,8 @@ def write_atomically(
             if lasting:
                 file.flush()
                 os.fsync(file.fileno())
+        if before_rename is not None:
+            before_rename(temporary)
         replace_file(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -36,6 +46,16 @@ def write_atomically(
         raise
     if lasting:
         sync_folder(path.parent)
+
+
+def content_of(path: Path) -> Content:
+    """Return a function that copies the file at `path` without holding it in memory."""
+
+    def copy(target: BinaryIO) -> None:
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, target, 2**20)
+
+    return copy
 
 
 def replace_file(source: Path, target: Path, patience: float = 2.0) -> None:

@@ -7,17 +7,18 @@ IPython runs.
 """
 
 import sys
+import warnings
 from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from core.charts.mosaic_figure import draw_mosaic_figure, encode_figure
 from core.errors import UserError
-from core.inspect.activations.captured import capture_with_logits
-from core.inspect.activations.hooks import ACTIVATIONS, RELUS
+from core.inspect.activations.captured import capture_with_logits, warn_about_left_out
 from core.inspect.activations.statistics import channel_statistics
 from core.inspect.colour_scale import ColourScale
 from core.inspect.kernels.views import KernelMaps, kernel_maps, shared_scale
@@ -47,13 +48,16 @@ class VisualizeNetwork:
 
         A heat map is the kernel averaged over the input channels. A layer of 1x1 kernels is drawn
         as one matrix, output channels by input channels. `layers` selects weights by their names,
-        such as "features.0.weight". Raises UserError for an unknown name.
+        such as "features.0.weight". Raises UserError for an unknown name. Warns about convolutions
+        of one or three dimensions and transposed ones, which have no figure.
         """
         weights = {
             name: weight for name, weight in prunable_weights(model).items() if weight.ndim == 4
         }
         names = list(weights) if layers is None else list(layers)
         _check_names(names, weights)
+        if layers is None:
+            _warn_about_other_convolutions(model)
         return self._displayed([self._draw_kernels(name, weights[name]) for name in names])
 
     def display_scatter_plot(self, initial_net: nn.Module, post_process_net: nn.Module) -> Figure:
@@ -85,7 +89,7 @@ class VisualizeNetwork:
     def display_activations(
         self, model: nn.Module, x: Tensor, layers: Iterable[str] | None = None
     ) -> list[Figure]:
-        """Draw the first image of the batch, and then a figure for each ReLU call.
+        """Draw the first image of the batch, and then a figure for each activation function.
 
         The first figure is the input image: in colour if it has three channels, else in grey. Its
         values are scaled to the range that can be displayed, and its title gives their range. The
@@ -94,18 +98,19 @@ class VisualizeNetwork:
         x: (N, C, H, W) images as the network takes them, normalised floats.
         layers: the keys of the calls to draw, such as "features.1".
 
-        A network that calls no ReLU at all is drawn with its other activation functions. Raises
-        UserError for another `x` and for an unknown layer.
+        The title of a figure names the call and its kind, such as "Hardswish" or "clamp". Raises
+        UserError for another `x` and for an unknown layer. Warns about modules whose calls cannot
+        be observed.
         """
         # Other shapes are passed on as they are: the error then names the shape of x itself.
         image = x[:1] if x.ndim == 4 else x
-        has_relus = bool(capture_with_logits(model, image, layers=()).shapes)
-        kinds = RELUS if has_relus else ACTIVATIONS
-        captured = capture_with_logits(model, image, layers, kinds)
+        captured = capture_with_logits(model, image, layers)
+        warn_about_left_out(captured.left_out)
         figures = [_draw_input(image[0].detach().float().cpu().numpy())]
         for key, output in captured.activations.items():
             dead = channel_statistics(output, captured.axes[key]).dead
-            figures.append(self._draw_activation(key, captured.maps(key), dead.cpu().numpy()))
+            title = f"{key}: {captured.kinds[key]}"
+            figures.append(self._draw_activation(title, captured.maps(key), dead.cpu().numpy()))
         return self._displayed(figures)
 
     def _draw_kernels(self, name: str, weight: Tensor) -> Figure:
@@ -119,11 +124,11 @@ class VisualizeNetwork:
         mosaic = kernels.mosaic(shared_scale(kernels), order=self._first_channels(outputs))
         return draw_mosaic_figure([mosaic], [self._limit(outputs)], "mean weight", title)
 
-    def _draw_activation(self, key: str, maps: np.ndarray, dead: np.ndarray) -> Figure:
+    def _draw_activation(self, name: str, maps: np.ndarray, dead: np.ndarray) -> Figure:
         channels = len(maps)
         scale = ColourScale.sequential(maps)
         mosaic = make_mosaic(maps, scale, self._first_channels(channels), dead)
-        title = f"{key}: {channels} channels, {dead.sum()} dead"
+        title = f"{name}, {channels} channels, {dead.sum()} dead"
         return draw_mosaic_figure([mosaic], [self._limit(channels)], "activation", title)
 
     def _first_channels(self, count: int) -> range:
@@ -206,6 +211,17 @@ def _finite_weights(model: nn.Module) -> np.ndarray:
     if not values.size:
         raise UserError("the network must have finite weights in a Conv2d or Linear, got none")
     return values
+
+
+def _warn_about_other_convolutions(model: nn.Module) -> None:
+    """Warn in one sentence about the convolutions that are no Conv2d, if there are any."""
+    others = [
+        f"{name} ({type(module).__name__})"
+        for name, module in model.named_modules()
+        if isinstance(module, _ConvNd) and not isinstance(module, nn.Conv2d)
+    ]
+    if others:
+        warnings.warn(f"Left out, because it is no Conv2d: {', '.join(others)}.", stacklevel=3)
 
 
 def _check_names(names: Iterable[str], weights: dict[str, nn.Parameter]) -> None:

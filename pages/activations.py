@@ -1,4 +1,4 @@
-"""Activations: the output of every ReLU for a picture, in one network or in up to three.
+"""Activations: the output of every activation function for a picture, in up to three networks.
 
 The networks are finished models, the epochs of a training, or a network at any density.
 """
@@ -11,21 +11,25 @@ from pages.parts.activations.sources.network import NetworkSource
 from pages.parts.activations.sources.training import choose_training
 from pages.parts.activations.view import draw_activations
 from pages.parts.shared import shell
+from pages.parts.shared.address import keep_choice_in_address, write_address
 from pages.parts.shared.picture import Picture, choose_picture
 
-shell.guard()
+_SOURCES = ["Models", "Training", "Density"]
+
+shell.guard(__file__)
 store = shell.run_store()
 root = shell.data_folder()
 
 
 def choose_source() -> NetworkSource | None:
+    keep_choice_in_address("of", _SOURCES, _SOURCES[0], what="kind of networks")
     kind = st.segmented_control(
         "Networks",
-        ["Models", "Training", "Density"],
-        default="Models",
+        _SOURCES,
+        default=_SOURCES[0],
         key="of",
         required=True,
-        bind="query-params",
+        persist_state="session",
         help=(
             "Models: one to three finished models. Training: the epochs of a training, live."
             " Density: a network before training, pruned by SNIP to any density."
@@ -52,14 +56,15 @@ def draw_live(source: NetworkSource, picture: Picture | None) -> None:
                     "Choose a picture: the networks' activations appear here.",
                     icon=":material/image:",
                 )
+        write_address()
 
     draw()
 
 
 st.title("Activations")
 st.markdown(
-    "The output of every ReLU for a picture: before and after compression, during a training, or at"
-    " any density."
+    "The output of every activation function for a picture: before and after compression, during a"
+    " training, or at any density."
 )
 left, right = st.columns(2, gap="large")
 source = None

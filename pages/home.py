@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.jobs.check import check_recipe
 from core.runs.run import Run
 from pages.parts.home.machine_facts import draw_machine
 from pages.parts.home.recent_runs import draw_recent_runs
@@ -9,7 +10,7 @@ from pages.parts.shared import shell
 from pages.parts.shared.presets import PRESETS
 from pages.parts.shared.start import draw_start_button
 
-shell.guard()
+shell.guard(__file__)
 store = shell.run_store()
 
 st.title("Secateur")
@@ -21,7 +22,9 @@ st.markdown(
 
 
 def create_tour(token: str) -> Run:
-    return store.create(PRESETS["Quick"].recipe, "Quick tour", token=token)
+    recipe = PRESETS["Quick"].recipe
+    check_recipe(recipe, shell.data_folder())
+    return store.create(recipe, "Quick tour", token=token)
 
 
 buttons = st.container(horizontal=True, vertical_alignment="center")

@@ -11,9 +11,10 @@ from pages.parts.kernels.choice import (
 from pages.parts.kernels.layer import draw_kernel_layer
 from pages.parts.kernels.overview import draw_kernel_overview
 from pages.parts.shared import shell
+from pages.parts.shared.address import write_address
 from pages.parts.shared.model_choice import choose_model, draw_no_models, finished_models
 
-shell.guard()
+shell.guard(__file__)
 store = shell.run_store()
 
 st.title("Kernels")
@@ -49,6 +50,7 @@ with shell.showing_errors():
         index = choose_kernel_layer(rows)
         options = choose_kernel_options(() if index is None else rows[index])
     if index is None:
-        draw_kernel_overview(compared, rows, options.mask)
+        draw_kernel_overview(compared, rows, options)
     else:
         draw_kernel_layer(compared, stored_weights(compared, rows[index]), options)
+write_address()

@@ -6,13 +6,15 @@ import streamlit as st
 
 from core.commands.quantize import quantize_command
 from core.errors import UserError
+from core.jobs.check import check_recipe
 from core.runs.run import Run
 from pages.parts.quantize.form import draw_quantize_form, refill_quantize_form
 from pages.parts.quantize.model import choose_parent, tensor_shapes
 from pages.parts.shared import shell
-from pages.parts.shared.start import check_device, draw_impossible_start, draw_start_button
+from pages.parts.shared.address import take_from_address, write_address
+from pages.parts.shared.start import draw_impossible_start, draw_start_button
 
-shell.guard()
+shell.guard(__file__)
 store = shell.run_store()
 root = shell.data_folder()
 
@@ -22,10 +24,9 @@ st.markdown(
     " and leave with a file that is several times smaller."
 )
 with shell.showing_errors():
-    source = st.query_params.get("from")  # set by "Duplicate with changes" of a run
+    source = take_from_address("from")  # set by "Duplicate with changes" of a run
     if source:
         refill_quantize_form(store.get(source))
-        del st.query_params["from"]
 
 form, outcome = st.columns([5, 6], gap="large")
 parent = None
@@ -39,8 +40,8 @@ with outcome:
     start = st.container()
 with form:
     try:
-        recipe = draw_quantize_form(tensor_shapes(parent), parent_id)
-        check_device(recipe.device)
+        recipe = draw_quantize_form(tensor_shapes(parent), parent, root)
+        check_recipe(recipe, root, dataset=parent.dataset)
     except UserError as error:
         draw_impossible_start(start, "Quantize", "quantize", error, "This cannot be quantized")
         st.stop()
@@ -69,3 +70,4 @@ with shell.showing_errors():
     with totals:
         draw_plan_totals(parent, recipe, plan, root)
     draw_layer_plans(parent, recipe, plan, root)
+write_address()

@@ -6,7 +6,7 @@ from pages.parts.runs.table import draw_runs
 from pages.parts.runs.view import draw_run
 from pages.parts.shared import shell
 
-shell.guard()
+shell.guard(__file__)
 run_id = st.query_params.get("run")
 if run_id:
     draw_run(shell.run_store(), run_id)

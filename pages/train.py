@@ -2,29 +2,29 @@
 
 import streamlit as st
 
-from core import models
 from core.commands.train import train_command
 from core.errors import UserError
+from core.jobs.check import check_recipe
 from core.runs.run import Run
 from pages.parts.shared import shell
-from pages.parts.shared.start import check_device, draw_impossible_start, draw_start_button
+from pages.parts.shared.address import take_from_address, write_address
+from pages.parts.shared.start import draw_impossible_start, draw_start_button
 from pages.parts.train.form import draw_presets, form_recipe, refill_form
 from pages.parts.train.preview import draw_preview
 from pages.parts.train.pruning import draw_pruning_settings
 from pages.parts.train.subject import draw_dataset_choice, draw_network_choice
 from pages.parts.train.training import draw_training_settings
 
-shell.guard()
+shell.guard(__file__)
 store = shell.run_store()
 root = shell.data_folder()
 
 st.title("Train")
 st.markdown("Choose a network and images, see what would be cut, and start.")
 with shell.showing_errors():
-    source = st.query_params.get("from")  # set by "Duplicate with changes" of a run
+    source = take_from_address("from")  # set by "Duplicate with changes" of a run
     if source:
         refill_form(store.get(source))
-        del st.query_params["from"]
 
 form, outcome = st.columns([5, 6], gap="large")
 with form:
@@ -32,14 +32,13 @@ with form:
     draw_network_choice()
     dataset = draw_dataset_choice(root)
     draw_pruning_settings()
-    draw_training_settings()
+    draw_training_settings(dataset.info)
 
 with outcome:
     start = st.container()
     try:
         recipe = form_recipe()
-        models.check_side(recipe.model, dataset.info.side)
-        check_device(recipe.device)
+        check_recipe(recipe, root)
     except UserError as error:
         draw_impossible_start(start, "Start training", "launch", error, "This cannot be trained")
         st.stop()
@@ -54,3 +53,4 @@ with outcome:
     st.code(train_command(recipe), language="bash", wrap_lines=True)
     with preview:  # drawn last, because it can take seconds
         draw_preview(recipe, dataset, root)
+write_address()

@@ -3,12 +3,13 @@
 import streamlit as st
 
 from pages.parts.shared import model_choice, shell
+from pages.parts.shared.address import write_address
 from pages.parts.weights.choice import choose_layer_and_picture, choose_two_models
 from pages.parts.weights.levels import draw_levels
 from pages.parts.weights.table import draw_weights_table
 from pages.parts.weights.view import draw_weight_charts
 
-shell.guard()
+shell.guard(__file__)
 store = shell.run_store()
 
 st.title("Weights")
@@ -27,3 +28,4 @@ with shell.showing_errors():
         draw_weight_charts(choice)
         draw_levels(choice)
     draw_weights_table(choice)
+write_address()

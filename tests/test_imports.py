@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TIERS = [  # a room may import rooms of its own tier and of those above it in this list
-    ["config", "errors", "events", "files", "machine"],
+    ["accuracy", "config", "errors", "events", "files", "machine", "hashes", "sandbox"],
     ["data", "models"],
     ["compress", "checkpoints"],
     ["training", "inspect"],

@@ -16,7 +16,7 @@ _HEIGHT = 90
 def colorbar_chart(scale: ColourScale, label: str) -> alt.Chart:
     """Draw the colours of the scale over their values. `label` says what is measured."""
     axis = alt.Axis(
-        tickCount=5, grid=False, labelFlush=True, values=colorbar_ticks(scale), format=".3~g"
+        tickCount=5, grid=False, labelFlush=False, values=colorbar_ticks(scale), format=".3~g"
     )
     return (
         alt.Chart(colorbar_table(scale))

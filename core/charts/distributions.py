@@ -154,9 +154,10 @@ def levels_chart(levels: "LayerLevels", name: str, names: list[str]) -> alt.Char
     x = alt.X(
         "value:O",
         title=title,
-        axis=alt.Axis(format=".3~g", labelOverlap=True, labelAngle=-45),
+        axis=alt.Axis(format=".3~g", labelOverlap=True, labelFlush=False, labelAngle=-45),
     )
-    y = alt.Y("weights:Q", title="Weights", axis=alt.Axis(format="~s", tickCount=5))
+    count_axis = alt.Axis(format="~s", tickCount=5, labelFlush=False)
+    y = alt.Y("weights:Q", title="Weights", axis=count_axis)
     tooltip = [
         alt.Tooltip("value:Q", title="Value", format=".9~g"),
         alt.Tooltip("weights:Q", title="Weights", format=",d"),
@@ -191,7 +192,7 @@ def _values_axis(field: str, domain: list[float], title: str) -> alt.X:
         field,
         title=title,
         scale=alt.Scale(domain=domain, nice=False),
-        axis=alt.Axis(format="~g", tickCount=8),
+        axis=alt.Axis(format="~g", tickCount=8, labelFlush=False),
     )
 
 
@@ -202,7 +203,7 @@ def _counts_axis(most: int, log: bool, has_zeros: bool) -> alt.Y:
         return alt.Y(
             "weights:Q",
             title="Weights",
-            axis=alt.Axis(format="~s", tickCount=5),
+            axis=alt.Axis(format="~s", tickCount=5, labelFlush=False),
             scale=alt.Scale(domain=[0, top], nice=False),
         )
     top = most * (10 if has_zeros else 1.2)
@@ -210,7 +211,7 @@ def _counts_axis(most: int, log: bool, has_zeros: bool) -> alt.Y:
     return alt.Y(
         "weights:Q",
         title="Weights, log scale",
-        axis=alt.Axis(format="~s", values=decades),
+        axis=alt.Axis(format="~s", values=decades, labelFlush=False),
         scale=alt.Scale(type="log", domain=[COUNT_FLOOR, top], nice=False),
     )
 

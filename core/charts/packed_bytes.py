@@ -26,7 +26,7 @@ def packed_bytes_chart(sizes: Mapping[str, int]) -> alt.Chart:
         "bytes:Q",
         stack="zero",
         title="Bytes of the packed file",
-        axis=alt.Axis(format="~s", tickCount=6),
+        axis=alt.Axis(format="~s", tickCount=6, labelFlush=False),
     )
     legend = alt.Legend(
         orient="bottom",

@@ -32,7 +32,7 @@ def prediction_chart(
         "class:N",
         sort=shown_classes,
         title=None,
-        axis=alt.Axis(labelLimit=160, ticks=False, domain=False),
+        axis=alt.Axis(labelLimit=160, ticks=False, domain=False, labelFlush=False),
     )
     tooltip = [
         alt.Tooltip("class:N", title="Class"),
@@ -45,7 +45,7 @@ def prediction_chart(
     x = alt.X(
         "probability:Q",
         title="Probability",
-        axis=alt.Axis(format="%", grid=False, values=[0, 0.25, 0.5, 0.75, 1]),
+        axis=alt.Axis(format="%", grid=False, values=[0, 0.25, 0.5, 0.75, 1], labelFlush=False),
         scale=alt.Scale(domain=[0, 1.12], nice=False),
     )
     legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)

@@ -11,19 +11,19 @@ MOST_POINTS_PER_LINE = 1000
 
 _HEIGHT = 260
 _SMALL_HEIGHT = 180
-_SERIES = ["train", "test"]
+_DASHES = [[1, 0], [6, 3], [2, 2]]  # of training, test and validation
 
 Rows = list[dict[str, Any]]
 """EpochEnd events as plain data, as `RunStore.epochs` returns them."""
 
 
 def loss_chart(rows: Rows, epochs: int) -> alt.Chart:
-    """Draw the cross entropy in nats of training and test over the epochs."""
+    """Draw the cross entropy in nats of training, test and validation over the epochs."""
     return _train_and_test_chart(rows, epochs, "loss", "Cross entropy (nats)", ".4f", "~g")
 
 
 def accuracy_chart(rows: Rows, epochs: int) -> alt.Chart:
-    """Draw the fraction of right answers in training and test over the epochs."""
+    """Draw the fraction of right answers in training, test and validation over the epochs."""
     return _train_and_test_chart(rows, epochs, "accuracy", "Accuracy", ".2%", "~%")
 
 
@@ -42,13 +42,17 @@ def speed_chart(rows: Rows, epochs: int) -> alt.Chart:
 def _train_and_test_chart(
     rows: Rows, epochs: int, quantity: str, title: str, tooltip_format: str, axis_format: str
 ) -> alt.Chart:
-    table = _table(rows, {f"train_{quantity}": "train", f"test_{quantity}": "test"})
+    columns = {f"train_{quantity}": "train", f"test_{quantity}": "test"}
+    if rows and rows[-1].get(f"validation_{quantity}") is not None:
+        columns[f"validation_{quantity}"] = "validation"
+    table = _table(rows, columns)
+    series = list(columns.values())
     chart = _line_chart(table, epochs, title, tooltip_format, axis_format, _HEIGHT)
     legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3)
-    dashes = alt.Scale(domain=_SERIES, range=[[1, 0], [6, 3]])
+    dashes = alt.Scale(domain=series, range=_DASHES[: len(series)])
     return chart.encode(
-        color=alt.Color("series:N", scale=alt.Scale(domain=_SERIES), legend=legend),
-        strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=None),
+        color=alt.Color("series:N", scale=alt.Scale(domain=series), legend=legend),
+        strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=legend),
     )
 
 
@@ -60,10 +64,13 @@ def _line_chart(
         "epoch:Q",
         title="Epoch",
         scale=alt.Scale(domain=[1, max(2, epochs)], nice=False),
-        axis=alt.Axis(format="d", tickMinStep=1, grid=False),
+        axis=alt.Axis(format="d", tickMinStep=1, grid=False, labelFlush=False),
     )
     y = alt.Y(
-        "value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(format=axis_format)
+        "value:Q",
+        title=title,
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(format=axis_format, labelFlush=False),
     )
     tooltip = [
         alt.Tooltip("epoch:Q", title="Epoch"),

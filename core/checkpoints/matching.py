@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.checkpoints.tensors import (
     COUNTER,
@@ -21,7 +21,7 @@ from core.checkpoints.tensors import (
     tensor_specs,
 )
 from core.errors import UserError
-from core.models import model_info
+from core.models import build_on_meta, model_info
 
 
 class TensorPair(NamedTuple):
@@ -88,6 +88,12 @@ class Matching:
         matched = {pair.network_name: state[pair.file_name] for pair in self.pairs}
         names = network_tensors(self.model, self.num_classes)
         return {name: matched.get(name, torch.tensor(0)) for name in names}
+
+    def network(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """Return the network with the file's tensors, in evaluation mode, on their device."""
+        model = build_on_meta(self.model, self.num_classes)
+        model.load_state_dict(self.state(state), assign=True)
+        return model.eval()
 
 
 def match_tensors(

@@ -9,6 +9,9 @@ from core.errors import UserError
 MAX_PICKLE_BYTES = 16 * 2**20
 """The largest pickle that is read. A state dict needs about a hundred bytes for each tensor."""
 
+MAX_OPERATIONS = 2_000_000
+"""The most operations of a pickle. A state dict needs about sixty for each tensor."""
+
 _HARMLESS_PATTERNS = (
     r"collections\.(OrderedDict|Counter)",
     r"(__builtin__|builtins)\.set",
@@ -28,7 +31,14 @@ _HARMLESS = re.compile("|".join(_HARMLESS_PATTERNS))
 _INTEGERS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG")
 _UNICODE_STRINGS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE")
 _BYTE_STRINGS = ("SHORT_BINSTRING", "BINSTRING", "STRING")
+_STRINGS = _UNICODE_STRINGS + _BYTE_STRINGS
+_GETS = ("BINGET", "LONG_BINGET", "GET")
+_PUTS = ("BINPUT", "LONG_BINPUT", "PUT")
 """Names of pickle operations, as `pickletools` gives them."""
+
+_ENCODE = "_codecs.encode"
+_ENCODE_CALL = ("text", "latin1", "TUPLE2", "REDUCE")
+"""What must follow `_codecs.encode`. Pickle writes bytes so: as a text, encoded in latin1."""
 
 
 def check_pickle(stream: io.BytesIO, name: str) -> None:
@@ -38,14 +48,17 @@ def check_pickle(stream: io.BytesIO, name: str) -> None:
     is very large. Raises what `pickletools` raises if it is damaged.
     """
     last_strings: list[str] = []
+    encodings = _Encodings(name)
     start = stream.tell()
-    for operation, argument, _ in pickletools.genops(stream):
-        if stream.tell() - start > MAX_PICKLE_BYTES:
+    for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+        if stream.tell() - start > MAX_PICKLE_BYTES or count > MAX_OPERATIONS:
             megabytes = MAX_PICKLE_BYTES / 1e6
             raise UserError(
-                f"{name} holds more than {megabytes:.0f} MB in addition to its weights."
+                f"{name} holds more than {megabytes:.0f} MB in addition to its weights, or more"
+                f" than {MAX_OPERATIONS:,} parts."
             )
-        if operation.name in _UNICODE_STRINGS + _BYTE_STRINGS:
+        encodings.take(operation.name, argument)
+        if operation.name in _STRINGS:
             last_strings = [*last_strings[-1:], str(argument)]
         elif operation.name in ("GLOBAL", "INST"):
             _refuse_code(str(argument).replace(" ", "."), name)
@@ -79,6 +92,58 @@ def _storage_size(last: list[tuple[str, object]]) -> int:
     if none_operation != "NONE" or tuple_operation != "TUPLE":
         raise ValueError("a storage that is not described as torch does it")
     return size
+
+
+class _Encodings:
+    """Checks that a pickle uses `_codecs.encode` only to write bytes as a text in latin1.
+
+    Other codecs turn a small file into gigabytes ("hex", again and again) or take minutes
+    ("punycode"). Follows the pickle's memo as far as it holds the function and texts.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last: str | None = None
+        """The function or text that the last operation pushed, None for anything else."""
+        self._memo: dict[object, str | None] = {}
+        self._expected: tuple[str, ...] = ()
+
+    def take(self, operation: str, argument: object) -> None:
+        """Follow one operation. Raises UserError for another use."""
+        if operation in _PUTS:
+            self._memo[argument] = self._last
+            return
+        if operation == "MEMOIZE":
+            self._memo[len(self._memo)] = self._last
+            return
+        self._last = self._pushed(operation, argument)
+        if self._expected:
+            self._check(operation)
+        if self._last == _ENCODE:
+            self._expected = _ENCODE_CALL
+
+    def _pushed(self, operation: str, argument: object) -> str | None:
+        if operation in _STRINGS:
+            return f"text {argument}"
+        if operation in _GETS:
+            return self._memo.get(argument)
+        if operation in ("GLOBAL", "INST") and str(argument).replace(" ", ".") == _ENCODE:
+            return _ENCODE
+        return None  # torch.load knows no STACK_GLOBAL
+
+    def _check(self, operation: str) -> None:
+        expected, *rest = self._expected
+        last = self._last or ""
+        as_expected = {
+            "text": last.startswith("text "),
+            "latin1": last in ("text latin1", "text latin-1"),
+        }
+        if not as_expected.get(expected, operation == expected):
+            raise UserError(
+                f"{self._name} contains code, not only weights (it encodes texts): save the"
+                " network's state_dict() alone."
+            )
+        self._expected = tuple(rest)
 
 
 def _refuse_code(wanted: str, name: str) -> None:

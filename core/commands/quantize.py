@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 from core.commands.flags import add_field_flag, flag_words, flags_that_differ, typed_values
-from core.commands.terminal import Parser, run_command
-from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe, validate_recipe
+from core.commands.terminal import DATA_DIR, Parser, run_command
+from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe, data_root, validate_recipe
 from core.errors import UserError
+from core.jobs.check import check_recipe
 from core.models.saved import read_card
 from core.runs.run import MODEL, Run
 from core.runs.store import RunStore
@@ -54,7 +55,7 @@ _JSON_KEYS = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_run(arguments)
     return run_command(PROGRAM, options, partial(_create_run, options), _JSON_KEYS)
 
 
@@ -157,6 +158,8 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
         parent = store.get(options.run)
     except UserError as error:
         raise UserError(f"RUN: {error}") from None
+    names = QUANTIZE_FLAGS | DATA_DIR | {"dataset": "RUN: its data set"}
+    check_recipe(recipe, data_root(options.data_dir), names, parent.dataset)
     if recipe.layers and parent.has_model:
         _check_layers(parent, recipe)
     return store.create(recipe, options.name, parent.id)

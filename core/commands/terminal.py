@@ -14,10 +14,16 @@ from typing import Any, NoReturn, TextIO
 from core.config import data_root, runs_root
 from core.errors import UserError
 from core.events import EpochEnd, Event, Progress
+from core.jobs.check import check_dataset, check_device
 from core.runs import launch
 from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.worker import Stop, work
+
+DATA_DIR = {"data_dir": "--data-dir"}
+"""The name of the folder of the data sets in an error, for `core.jobs.check`."""
+
+_GO_WITH_RESUME = ("resume", "data_dir", "runs_dir", "json")
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +31,34 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+
+    def parse_run(self, words: Sequence[str] | None) -> argparse.Namespace:
+        """Parse the words of a command that makes a run, or resumes one.
+
+        --resume takes no flag that is about a new run.
+        """
+        options = self.parse_args(words)
+        if options.resume is not None:
+            typed = self._typed_flags(words)
+            unwanted = [flag for name, flag in typed.items() if name not in _GO_WITH_RESUME]
+            if unwanted:
+                self.error(
+                    "--resume continues a run with its own settings, so it takes no"
+                    f" {', '.join(unwanted)}"
+                )
+        return options
+
+    def _typed_flags(self, words: Sequence[str] | None) -> dict[str, str]:
+        """Return the flags that were typed, by the name of their value."""
+        untyped = object()
+        values = argparse.Namespace(**{action.dest: untyped for action in self._actions})
+        self.parse_args(words, values)
+        flags: dict[str, str] = {}
+        for action in self._actions:
+            if getattr(values, action.dest) not in (untyped, None):
+                flag = action.option_strings[0] if action.option_strings else str(action.metavar)
+                flags.setdefault(action.dest, flag)
+        return flags
 
     def add_data_dir(self) -> None:
         """Add --data-dir, the folder of the data sets."""
@@ -78,7 +112,8 @@ def run_command(
     """
     try:
         store = RunStore(runs_root(options.runs_dir))
-        run = _reopen(store, options.resume) if options.resume else create_run(store)
+        store.tidy()
+        run = create_run(store) if options.resume is None else _reopen(store, options)
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
@@ -151,17 +186,26 @@ def _work_to_end(run: Run, options: argparse.Namespace) -> Run:
     out = text_stream(options)
     print(f"Run {run.id} in {run.path}", file=out, flush=True)
     stop = Stop().listen()
+    events = work(run, data_root(options.data_dir), stop)
     with contextlib.suppress(KeyboardInterrupt):
-        print_events(work(run, data_root(options.data_dir), stop), out)
+        try:
+            print_events(events, out)
+        except OSError:  # the terminal is gone, so nobody follows the run any more
+            stop.set()
+            for _ in events:
+                pass
     return RunStore(run.path.parent).get(run.id)
 
 
-def _reopen(store: RunStore, run_id: str) -> Run:
+def _reopen(store: RunStore, options: argparse.Namespace) -> Run:
     """Return a stopped run, ready to be continued. Raises UserError for any other run."""
     try:
-        run = store.get(run_id)
+        run = store.get(options.resume)
     except UserError as error:
         raise UserError(f"--resume: {error}") from None
+    names = DATA_DIR | {"dataset": "--resume: its data set"}
+    check_dataset(run.dataset, data_root(options.data_dir), names)
+    check_device(run.recipe.device, "--resume")
     if not launch.reopen(run):
         raise UserError(
             f"--resume takes a run that has stopped before its end, {run.id} is {run.state}"

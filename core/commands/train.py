@@ -8,11 +8,11 @@ import shlex
 import sys
 from functools import partial
 
-from core import data
 from core.commands.flags import add_field_flag, flags_that_differ, typed_values
-from core.commands.terminal import Parser, run_command
+from core.commands.terminal import DATA_DIR, Parser, run_command
 from core.config import Prune, TrainRecipe, data_root, validate_recipe
 from core.errors import UserError
+from core.jobs.check import check_recipe
 from core.models import model_info
 from core.runs.run import Run
 from core.runs.store import RunStore
@@ -32,9 +32,11 @@ _RECIPE_FLAGS = {
     "label_smoothing": "--labelsmoothing",
     "augment": "--augment",
     "train_images": "--trainimages",
+    "validation": "--validation",
     "seed": "--seed",
     "keep_every": "--keepevery",
     "keep_mb": "--keepmb",
+    "precision": "--precision",
     "device": "--device",
 }
 _PRUNE_FLAGS = {
@@ -44,6 +46,8 @@ _PRUNE_FLAGS = {
     "batch_size": "--scorebatch",
     "batches": "--scorebatches",
     "rounds": "--rounds",
+    "score_mode": "--scoremode",
+    "augment": "--scoreaugment",
 }
 TRAIN_FLAGS = _RECIPE_FLAGS | {f"prune.{name}": flag for name, flag in _PRUNE_FLAGS.items()}
 # A printed command line has these fields always, in the words and the order of the original.
@@ -59,8 +63,14 @@ _JSON_KEYS = (
     "epochs",
     "test_accuracy",
     "best_accuracy",
+    "best_by",
+    "test_images",
+    "classes",
+    "float_bytes",
+    "packed_bytes",
     "train_seconds",
     "images_per_second",
+    "precision",
     "device",
 )
 
@@ -68,7 +78,7 @@ _JSON_KEYS = (
 def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
     """Run the command and return its exit code. `program` is its name in messages."""
     words = sys.argv[1:] if arguments is None else arguments
-    options = _parser(program).parse_args(_remove_equals_signs(words))
+    options = _parser(program).parse_run(_remove_equals_signs(words))
     return run_command(program, options, partial(_create_run, options), _JSON_KEYS)
 
 
@@ -78,6 +88,9 @@ def train_recipe(options: argparse.Namespace) -> TrainRecipe:
     if "model" in values:
         values["model"] = model_info(values["model"], "--model").name
     values["prune"] = typed_values(options, _PRUNE_FLAGS)
+    if options.dense and values["prune"]:
+        flag = _PRUNE_FLAGS[next(iter(values["prune"]))]
+        raise UserError(f"--dense and {flag} exclude each other: a dense network is not pruned")
     recipe = validate_recipe(TrainRecipe, values, TRAIN_FLAGS)
     if options.dense:
         return recipe.model_copy(update={"prune": None})
@@ -87,14 +100,15 @@ def train_recipe(options: argparse.Namespace) -> TrainRecipe:
 def train_command(recipe: TrainRecipe) -> str:
     """Return the command line that trains this recipe.
 
-    It has the original's flags always, and the others where they differ from their defaults.
+    It has the original's flags always, and the others where they differ from their defaults. A
+    dense network has none of the pruning.
     """
     prune = recipe.prune or Prune()
     words = [
         PROGRAM,
         f"--model {recipe.model}",
         f"--dataset {shlex.quote(recipe.dataset)}",
-        f"--prunetype {prune.layerwise}",
+        *([] if recipe.prune is None else [f"--prunetype {prune.layerwise}"]),
         f"--lr {recipe.lr}",
         f"--epochs {recipe.epochs}",
         f"--weightdecay {recipe.weight_decay}",
@@ -105,7 +119,9 @@ def train_command(recipe: TrainRecipe) -> str:
     words += flags_that_differ(recipe, _RECIPE_FLAGS, without=(*_ORIGINAL_FIELDS, "augment"))
     if recipe.augment is not None:
         words.append("--augment yes" if recipe.augment else "--augment no")
-    words += flags_that_differ(prune, _PRUNE_FLAGS, without=_ORIGINAL_PRUNE_FIELDS)
+    words += flags_that_differ(prune, _PRUNE_FLAGS, without=(*_ORIGINAL_PRUNE_FIELDS, "augment"))
+    if not prune.augment:
+        words.append("--scoreaugment no")
     return " ".join(words)
 
 
@@ -150,6 +166,16 @@ def _add_prune_flags(parser: Parser) -> None:
     )
     for name in ("method", "batch_size", "batches", "rounds"):
         add_field_flag(parser, Prune, name, _PRUNE_FLAGS[name])
+    add_field_flag(parser, Prune, "score_mode", "--scoremode", metavar="{eval,train}")
+    add_field_flag(
+        parser,
+        Prune,
+        "augment",
+        "--scoreaugment",
+        action="store",
+        type=_yes_or_no,
+        metavar="{yes,no}",
+    )
     parser.add_argument("--dense", action="store_true", help="do not prune")
 
 
@@ -189,7 +215,5 @@ def _remove_equals_signs(arguments: list[str]) -> list[str]:
 def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     """Create the run that the flags describe. Raises UserError, naming the flag."""
     recipe = train_recipe(options)
-    names = [choice.name for choice in data.available(data_root(options.data_dir))]
-    if recipe.dataset not in names:
-        raise UserError(f"--dataset must be one of {', '.join(names)}, got {recipe.dataset!r}")
+    check_recipe(recipe, data_root(options.data_dir), TRAIN_FLAGS | DATA_DIR)
     return store.create(recipe, options.name)

@@ -1,7 +1,7 @@
 """Affine quantization to a few bits: weight = scale * (value - zero point), with integer values.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference" (arXiv:1712.05877), eq. 1. `core.compress.quantization.qparams` chooses scale and zero
+Inference" (arXiv:1712.05877), eq. 1. `core.compress.quantization.ranges` chooses scale and zero
 point.
 """
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from core.compress.kmeans import Codebook
-from core.compress.quantization.qparams import RangeMethod, choose_qparams, dequantize
+from core.compress.quantization.qparams import dequantize
+from core.compress.quantization.ranges import RangeMethod, choose_qparams
 from core.compress.quantization.weights import check_names, finite_values, quantizable_weights
 from core.errors import UserError
 

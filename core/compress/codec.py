@@ -1,48 +1,37 @@
 """The packed file: a compressed network in one small safetensors file, which needs no pickle.
 
 Han et al., "Deep Compression" (arXiv:1510.00149), section 4, with asymmetric numeral systems
-instead of Huffman's codes. A file holds the arrays of `core.compress.packed.layout`, and the array
-`manifest`: deflated JSON that lists the tensors in their order. The array `tables` is deflated,
-too. The card of the network is in the metadata, in plain text.
+instead of Huffman's codes, and with contexts, see `core.compress.packed.contexts`. The only tensor
+of the file is the container of `core.compress.packed.container`.
 """
 
-import hashlib
-import json
-import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import safetensors
-from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from safetensors.numpy import load as read_safetensors
 from safetensors.numpy import save as write_safetensors
 from torch import Tensor
 
 from core.compress.affine import QuantizedWeight
-from core.compress.packed.layout import ARRAY_TYPES, DTYPES, ManifestEntry
+from core.compress.packed.container import TENSOR, join_parts, split_parts
+from core.compress.packed.first_format import FIRST_FORMAT, open_first_format
+from core.compress.packed.layout import DTYPES, ManifestEntry
 from core.compress.packed.ledger import Ledger, Tally, sum_parts
-from core.compress.packed.reader import Reader
+from core.compress.packed.parts import OpenedFile, open_parts, write_parts
 from core.compress.packed.writer import Writer
 from core.errors import UserError
 from core.files import write_atomically
 from core.models import MODELS, TORCHVISION
 from core.models.card import ModelCard, dataset_of
-from core.models.tensor_file import header_of, with_sorted_metadata
+from core.models.tensor_file import header_of
 
-_FORMAT = "secateur-packed-1"
-_MOST_INFLATED = 1 << 24
-"""The most bytes that an array is inflated to."""
-
-_ALL_ARRAY_TYPES = {"manifest": np.uint8, **ARRAY_TYPES}
-_MANIFEST = TypeAdapter(list[ManifestEntry])
-
-_Arrays = dict[str, NDArray[Any]]
+_FORMAT = "secateur-packed-2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,38 +101,60 @@ def pack(
     writer = Writer(DTYPES[rest])
     for name, item in model_state.items():
         writer.add(name, item)
-    arrays = writer.arrays()
-    arrays["manifest"] = _deflated(_manifest_json(writer.entries))
-    arrays["tables"] = _deflated(arrays["tables"].tobytes())
-    metadata = {"format": _FORMAT, **_card_metadata(card)}
-    metadata["sha256"] = _digest(arrays, metadata)
-    data = with_sorted_metadata(write_safetensors(arrays, metadata))
+    parts = write_parts(writer.arrays(), card, writer.entries)
+    container = np.frombuffer(join_parts(parts), np.uint8)
+    data = write_safetensors({TENSOR: container}, {"format": _FORMAT})
     if _number_count(writer.entries) > _most_numbers(len(data), card.model):
         raise UserError(
             f"{card.model} is pruned so far that its file would be refused as implausible; keep"
             " more."
         )
-    return data, _ledger(arrays, writer.tally, len(data))
+    part_bytes = {name: len(part) for name, part in parts.items()}
+    return data, _ledger(part_bytes, writer.tally, len(data))
 
 
 def unpack(data: bytes, name: str = "the file") -> Packed:
-    """Read the bytes of a packed file.
+    """Read the bytes of a packed file, also of the first format.
 
     Raises UserError, by `name`, for bytes that `pack` did not make. Nothing is allocated before the
     checksum is right and the shapes are plausible for a file of this size.
     """
     with _refusing(name):
-        arrays, card = _arrays_and_card(data, name)
-        entries = _MANIFEST.validate_json(_inflated(arrays["manifest"]))
-        if len({entry.name for entry in entries}) != len(entries):
-            raise ValueError("names that repeat")
-        if _number_count(entries) > _most_numbers(len(data), card.model):
-            raise ValueError("shapes that are too large")
-        tables = np.frombuffer(_inflated(arrays["tables"]), np.uint8)
-        reader = Reader({**arrays, "tables": tables})
-        tensors = {entry.name: reader.read(entry) for entry in entries}
+        opened = _open(data, name)
+        _check_entries(opened.entries, len(data), opened.card)
+        reader = opened.reader()
+        tensors = {entry.name: reader.read(entry) for entry in opened.entries}
         reader.finish()
-    return Packed(tensors, card, _ledger(arrays, reader.tally, len(data)))
+    card = opened.card.model_copy(update={"dataset": dataset_of(opened.card.recipes)})
+    return Packed(tensors, card, _ledger(opened.part_bytes, reader.tally, len(data)))
+
+
+def _open(data: bytes, name: str) -> OpenedFile:
+    """Read the manifest of a file of any known format."""
+    metadata = dict(header_of(data).metadata)
+    file_format = metadata.get("format", "")
+    if file_format == FIRST_FORMAT:
+        return open_first_format(data, metadata)
+    if file_format != _FORMAT:
+        if file_format.startswith("secateur-packed"):
+            raise UserError(
+                f"{name} was packed by another version of this program; pack the network again."
+            )
+        raise ValueError("another format")
+    tensors = read_safetensors(data)
+    if list(tensors) != [TENSOR] or tensors[TENSOR].dtype != np.uint8:
+        raise ValueError("other tensors")
+    return open_parts(split_parts(tensors[TENSOR].tobytes()))
+
+
+def _check_entries(entries: list[ManifestEntry], file_bytes: int, card: ModelCard) -> None:
+    """Raises ValueError for names that repeat, and for shapes that are not plausible."""
+    if len({entry.name for entry in entries}) != len(entries):
+        raise ValueError("names that repeat")
+    if _number_count(entries) > _most_numbers(file_bytes, card.model):
+        raise ValueError("shapes that are too large")
+    if any(entry.kept > entry.size for entry in entries):
+        raise ValueError("more numbers than the shape has")
 
 
 @contextmanager
@@ -165,25 +176,9 @@ def _refusing(name: str) -> Iterator[None]:
         ) from error
 
 
-def _arrays_and_card(data: bytes, name: str) -> tuple[_Arrays, ModelCard]:
-    """The arrays and the card of a file whose checksum is right."""
-    metadata = dict(header_of(data).metadata)
-    arrays: _Arrays = read_safetensors(data)
-    types = {key: array.dtype for key, array in arrays.items()}
-    if types != _ALL_ARRAY_TYPES or any(array.ndim != 1 for array in arrays.values()):
-        raise ValueError("other tensors")
-    if metadata.pop("sha256") != _digest(arrays, metadata):
-        raise ValueError("the checksum is wrong")
-    if metadata.pop("format") != _FORMAT:
-        raise UserError(
-            f"{name} was packed by another version of this program; pack the network again."
-        )
-    return arrays, _card_of(metadata)
-
-
 def _number_count(entries: list[ManifestEntry]) -> int:
     """How many numbers all tensors have together."""
-    return sum(math.prod(entry.shape) for entry in entries)
+    return sum(entry.size for entry in entries)
 
 
 def _most_numbers(file_bytes: int, model: str) -> int:
@@ -200,51 +195,10 @@ def _most_numbers(file_bytes: int, model: str) -> int:
     return max(guess, registry[model].parameters * 5 // 4)
 
 
-def _ledger(arrays: _Arrays, tally: Tally, total: int) -> Ledger:
-    array_bytes = {name: array.nbytes for name, array in arrays.items()}
+def _ledger(part_bytes: Mapping[str, int], tally: Tally, total: int) -> Ledger:
     return Ledger(
         float_bytes=tally.float_bytes,
         total=total,
         bound=tally.bound,
-        **sum_parts(array_bytes, total),
+        **sum_parts(part_bytes, total),
     )
-
-
-def _digest(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
-    """SHA-256 of the metadata, and of the names, shapes and bytes of the arrays."""
-    digest = hashlib.sha256(json.dumps(dict(sorted(metadata.items()))).encode())
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].shape}".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
-
-
-def _card_metadata(card: ModelCard) -> dict[str, str]:
-    """The card as texts. The file calls the model "network", and its recipes name the data set."""
-    fields = card.model_dump(exclude={"model", "dataset"})
-    return {"network": card.model} | {name: json.dumps(value) for name, value in fields.items()}
-
-
-def _card_of(metadata: Mapping[str, str]) -> ModelCard:
-    """The card that `_card_metadata` wrote."""
-    fields = {name: json.loads(text) for name, text in metadata.items() if name != "network"}
-    card = ModelCard.model_validate({"model": metadata["network"], **fields})
-    return card.model_copy(update={"dataset": dataset_of(card.recipes)})
-
-
-def _manifest_json(entries: list[ManifestEntry]) -> bytes:
-    manifest = [entry.model_dump(exclude_defaults=True) for entry in entries]
-    return json.dumps(manifest, separators=(",", ":")).encode()
-
-
-def _deflated(data: bytes) -> NDArray[np.uint8]:
-    return np.frombuffer(zlib.compress(data, 9), np.uint8)
-
-
-def _inflated(array: NDArray[np.uint8]) -> bytes:
-    """Raises ValueError for an array that is cut, or that would become too long."""
-    stream = zlib.decompressobj()
-    data = stream.decompress(array.tobytes(), _MOST_INFLATED)
-    if not stream.eof or stream.unused_data:
-        raise ValueError("a deflated array is cut or too long")
-    return data

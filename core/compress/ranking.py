@@ -54,12 +54,18 @@ class LayerRanking:
 
 def rank_layers(scores: Scores) -> LayerRanking:
     """Sort all scores, highest first, ties by index. Raises UserError for NaN, naming the layer."""
-    totals = {name: score.numel() for name, score in scores.items()}
+    return layers_by_rank(rank_weights(scores))
+
+
+def layers_by_rank(ranks: dict[str, Tensor]) -> LayerRanking:
+    """The layer of each rank, from the ranks of all weights as `rank_weights` gives them."""
+    totals = {name: layer_ranks.numel() for name, layer_ranks in ranks.items()}
     dtype: np.dtype[np.unsignedinteger[Any]] = np.dtype(np.uint8)
     if len(totals) > 256:
         dtype = np.dtype(np.uint16)
-    layer_of_weight = np.repeat(np.arange(len(totals)).astype(dtype), list(totals.values()))
-    layers = _in_descending_order(sortable_keys(scores), layer_of_weight).astype(dtype)
+    layers = np.empty(sum(totals.values()), dtype)
+    for index, layer_ranks in enumerate(ranks.values()):
+        layers[layer_ranks.numpy().reshape(-1)] = index
     counts = [np.zeros(len(totals), np.int64)]
     for start in range(0, len(layers), _BLOCK):
         counts.append(np.bincount(layers[start : start + _BLOCK], minlength=len(totals)))
@@ -83,10 +89,20 @@ def rank_weights(scores: Scores) -> dict[str, Tensor]:
     }
 
 
-def masks_at(ranks: dict[str, Tensor], density: float) -> Masks:
+def masks_at(ranks: dict[str, Tensor], density: float, layerwise: bool = False) -> Masks:
     """Exactly the masks of `masks.keep_top` at a density in (0, 1], from `rank_weights`."""
+    if layerwise:
+        return {name: _highest_of_layer(rank, density) for name, rank in ranks.items()}
     count = count_kept(sum(rank.numel() for rank in ranks.values()), density)
     return {name: rank < count for name, rank in ranks.items()}
+
+
+def _highest_of_layer(ranks: Tensor, density: float) -> Tensor:
+    count = count_kept(ranks.numel(), density, layerwise=True)
+    if count == 0:
+        return torch.zeros_like(ranks, dtype=torch.bool)
+    last = np.partition(ranks.numpy().reshape(-1), count - 1)[count - 1]
+    return ranks <= int(last)
 
 
 def _in_descending_order(

@@ -5,15 +5,18 @@ methods that it is compared with. Every method gives scores, and `keep_top` turn
 `core.compress.pruning.methods` lists the methods.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from core.compress.masks import Masks, check_density, keep_top
 from core.compress.pruning.methods import PRUNING_METHODS
-from core.compress.pruning.saliency import SALIENCIES, ScoringBatch
+from core.compress.pruning.saliency import SALIENCIES, ScoringOptions
+from core.compress.pruning.scoring_images import ScoringImages, images_in_memory
 from core.compress.pruning.selection import Scores
+from core.config import ScoreMode
 from core.errors import UserError
 from core.events import Progress
 from core.models.parameters import prunable_weights
@@ -23,20 +26,31 @@ _CUT_SCORE = -1.0
 
 
 def scores(
-    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int | None = None
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    mode: ScoreMode = "eval",
+    batch_size: int | None = None,
 ) -> Scores:
     """|w * dL/dw| of every prunable weight, keyed by parameter name.
 
     This is the size of the gradient of the loss with respect to a mask on the weight, at mask = 1.
     The paper divides by the sum of all scores. No selection depends on that, so it is left out.
 
-    L is the mean cross entropy of `images` (N, C, H, W), normalised, and `labels` (N,), in training
-    mode and in float32, also under autocast. With `batch_size` the images pass in batches of that
-    size, each with its own BatchNorm statistics, and the gradients are summed before the absolute
-    value is taken. The model is left unchanged, also after an exception. Raises UserError, naming
-    the layer, for scores that are not finite, and if all scores are zero.
+    L is the mean cross entropy of `images` (N, C, H, W), normalised, and `labels` (N,), in float32,
+    also under autocast. With `batch_size` the images pass in batches of that size, and the
+    gradients are summed before the absolute value is taken.
+
+    mode: "eval" as in the authors' code, where BatchNorm uses its running statistics and dropout
+    does nothing; "train", where BatchNorm uses those of the batch and dropout draws.
+
+    The model is left unchanged, also after an exception. Raises UserError, naming the layer, for
+    scores that are not finite, and if all scores are zero.
     """
-    steps = scoring_steps("snip", model, images, labels, density=1.0, batch_size=batch_size)
+    scoring_images = images_in_memory(images, labels, batch_size)
+    steps = scoring_steps(
+        "snip", model, scoring_images, density=1.0, options=ScoringOptions(mode=mode)
+    )
     while True:
         try:
             next(steps)
@@ -48,25 +62,30 @@ def scores(
 def scoring_steps(
     method: str,
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: ScoringImages,
     *,
     density: float,
     layerwise: bool = False,
-    batch_size: int | None = None,
     rounds: int | None = None,
-    seed: int = 0,
+    options: ScoringOptions | None = None,
 ) -> Generator[Progress, None, Scores]:
     """Score all prunable weights by a method of `PRUNING_METHODS`, step by step.
 
     `keep_top(scores, density, layerwise)` of the result is the method's mask. Yields Progress after
-    every pass through the network. At every yield the model is unchanged. `seed` is used by the
-    method "random" only.
+    every pass through the network. At every yield the model is unchanged. The gradients of several
+    batches are summed in float64.
 
-    An iterative method scores, keeps density^(k / rounds) of the weights in round k, scores those,
-    and so on, always on the same images (FORCE, arXiv:2006.09081, "iterative SNIP"; SynFlow,
-    arXiv:2006.05467, algorithm 1). A weight that an earlier round has cut scores -1, below all
-    others. These scores serve this density only. Those of a one-shot method serve every density.
+    An iterative method scores, keeps round(density^(k / rounds) * n) of the n weights in round k,
+    scores those on the images of the next round, and so on (FORCE, arXiv:2006.09081, "iterative
+    SNIP"; SynFlow, arXiv:2006.05467, algorithm 1). A weight that an earlier round has cut scores
+    -1, below all others. These scores serve this density only. Those of a one-shot method serve
+    every density. SynFlow's authors round the number of weights that a round cuts down, where the
+    number that it keeps is rounded here: a difference of at most one weight in a round.
+
+    The masks of iterative SNIP are not stable. LeNet5 on CIFAR-10, 20 rounds of 128 images, at 5%,
+    2% and 1%, four seeds and two draws of noise of 3e-7 on the images: 11 of 24 masks were the same
+    as without noise, the other 13 shared 20% to 65% of their weights with it. With the same images
+    in every round 17 were the same, the others shared 27% to 66%. State several seeds.
 
     Raises UserError as `scores` does, and for an unknown method.
     """
@@ -78,18 +97,22 @@ def scoring_steps(
         rounds = 1
     elif not rounds:
         rounds = facts.default_rounds
+    if not facts.needs_data:
+        images = replace(images, per_round=1, batch_size=1)  # only their size is looked at
+    options = options or ScoringOptions()
     weights = _prunable_weights(model)
-    batches = list(_batches(images, labels, batch_size if facts.needs_data else None))
-    passes = rounds * len(batches)
+    passes = rounds * images.batch_count
+    done = 0
     masks: Masks = {}
     for round_number in range(1, rounds + 1):
         remaining = _masked(weights, masks)
         total: Scores = {}
-        for index, batch in enumerate(batches, 1):
-            _add_(total, SALIENCIES[method](model, remaining, batch, seed))
-            done = (round_number - 1) * len(batches) + index
+        for batch in images.batches(round_number):
+            part = SALIENCIES[method](model, remaining, batch, options)
+            _add_(total, part, only_part=images.batch_count == 1)
+            done += 1
             yield Progress("Scoring", done, passes, "passes")
-        result = {name: score.abs_() for name, score in total.items()}
+        result = {name: score.abs_().to(part[name].dtype) for name, score in total.items()}
         _check_scores(result, first_round=round_number == 1)
         for name, mask in masks.items():
             result[name].masked_fill_(~mask, _CUT_SCORE)
@@ -106,26 +129,6 @@ def _prunable_weights(model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def _batches(images: Tensor, labels: Tensor, size: int | None) -> Iterator[ScoringBatch]:
-    """Split the images into batches of `size`, or take all as one batch.
-
-    A single last image joins the batch before it, because BatchNorm has no statistics of one image.
-    """
-    count = len(images)
-    if count == 0 or count != len(labels):
-        raise UserError(
-            f"Scoring takes at least one image and a label each, got {count} and {len(labels)}."
-        )
-    size = size or count
-    starts = list(range(0, count, size))
-    last_is_single = count - starts[-1] == 1
-    if last_is_single and size > 1 and len(starts) > 1:
-        starts.pop()
-    for start, stop in zip(starts, [*starts[1:], count], strict=True):
-        share = (stop - start) / count
-        yield ScoringBatch(images[start:stop], labels[start:stop], share)
-
-
 def _masked(weights: dict[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     """The weights with the cut ones at zero; without masks, the weights themselves."""
     if not masks:
@@ -133,9 +136,15 @@ def _masked(weights: dict[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     return {name: weight * masks[name].to(weight.device) for name, weight in weights.items()}
 
 
-def _add_(total: Scores, part: Scores) -> None:
+def _add_(total: Scores, part: Scores, only_part: bool) -> None:
+    """Add scores in float64, where the device has it. The only part needs no such precision."""
     for name, score in part.items():
-        total[name] = total[name].add_(score) if name in total else score
+        if name in total:
+            total[name] += score
+        elif only_part or score.device.type == "mps":
+            total[name] = score
+        else:
+            total[name] = score.double()
 
 
 def _check_scores(scores: Scores, first_round: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from core.data import cifar, digits, disk, draft, folder
 from core.data.cifar import CIFAR10, CIFAR100, CIFAR_SETS
 from core.data.folder import import_folder, remove
-from core.data.imageset import Dataset, ImageSet, subset
+from core.data.imageset import Dataset, ImageSet, check_validation, subset
 from core.data.picture import open_picture, to_square
 from core.errors import UserError
 from core.events import Event, Note
@@ -21,6 +21,7 @@ __all__ = [
     "DatasetInfo",
     "ImageSet",
     "available",
+    "check_validation",
     "import_folder",
     "is_ready",
     "load",
@@ -148,6 +149,8 @@ def prepare(name: str, root: str | Path) -> Generator[Event, None, None]:
     try:
         yield from _prepare_with_lock(name, root, place)
     except OSError as error:
+        if error.filename is None:  # as on a full disk, whose folder a message then names
+            error.filename = str(root)
         is_read_only = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         if name != "Digits" or not is_read_only:
             raise

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.config import PerChannel
-from core.data.imageset import ImageSet
+from core.data.imageset import ImageSet, Rows
 
 _PADDING = 4  # pixels around an image before it is cropped
 
@@ -112,7 +112,7 @@ def crop_and_flip(images: Tensor, augmentation: Augmentation) -> Tensor:
 class DeviceImages:
     """The images and labels of a set on the device that the network is on.
 
-    On the CPU the memory map is used in place. Any other device gets all images at once. A CUDA
+    On the CPU the memory map is used in place. Any other device gets its images at once. A CUDA
     device whose free memory is less than twice their size gets each batch on its own, through
     pinned memory.
 
@@ -126,13 +126,22 @@ class DeviceImages:
         std: PerChannel,
         device: torch.device | str,
         memory_format: torch.memory_format = torch.contiguous_format,
+        rows: Rows | None = None,
     ):
+        """rows: the images of the set that are used; None for all."""
         self.device = torch.device(device)
         self.memory_format = memory_format
         images = _share_memory(image_set.images)
+        labels = _share_memory(image_set.labels)
+        self._rows = None if rows is None else torch.from_numpy(rows)
+        if self._rows is not None:
+            labels = labels[self._rows]
+            if self.device.type != "cpu":
+                images = images[self._rows]
+                self._rows = None
         self.resident = _fits_on(self.device, images)
         self.images = images.to(self.device) if self.resident else images
-        self.labels = _share_memory(image_set.labels).to(self.device)
+        self.labels = labels.to(self.device)
         self._normalise = Normaliser(mean, std, self.device)
 
     def __len__(self) -> int:
@@ -146,7 +155,7 @@ class DeviceImages:
         indices: int64 (B,) or a slice. It is fastest with indices on this device; if the set is not
         resident, with indices on the CPU. augmentation: that of the whole set, not of the batch.
         """
-        images = _pick(self.images, indices)
+        images = _pick(self.images, indices if self._rows is None else _pick(self._rows, indices))
         labels = _pick(self.labels, indices)
         if not self.resident:
             images = images.pin_memory().to(self.device, non_blocking=True)

@@ -25,6 +25,7 @@ USUAL_NORMALISATIONS = {
     "ImageNet, usual": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "From -1 to 1": Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "None: from 0 to 1": Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "None: from 0 to 255": Normalisation((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
 }
 
 

@@ -27,6 +27,9 @@ FORMATS = (
     "PPM", "AVIF", "JPEG2000", "QOI", "PCX", "SGI", "TGA",
 )  # fmt: skip
 MAX_PICTURE_BYTES = 64 * 2**20
+# Pillow needs some bytes for every row beside those of its pixels, and several copies of a row.
+_WIDEST = 5_000_000
+_HIGHEST = 1_000_000
 _DECODING_BYTES = 200_000_000
 # Bytes per pixel while Pillow 13 decodes, measured. All other formats take four: the size of one
 # pixel in memory.
@@ -131,6 +134,11 @@ def _refuse_if_huge(image: Image.Image) -> None:
     kind = "progressive JPEG" if image.info.get("progressive") else str(image.format)
     limit = _DECODING_BYTES // _BYTES_PER_PIXEL.get(kind, 4)
     pixels = math.prod(image.size)
+    if image.width > _WIDEST or image.height > _HIGHEST:
+        raise UserError(
+            f"This picture has {image.width:,} x {image.height:,} pixels: it may have up to"
+            f" {_WIDEST:,} x {_HIGHEST:,}."
+        )
     if isinstance(image, TiffImageFile):
         # A tile is decoded as a whole, and may be larger than the picture.
         tile_width = image.tag_v2.get(_TILE_WIDTH_TAG, 1)

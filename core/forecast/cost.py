@@ -14,6 +14,11 @@ from core.models.meta import meta_copy
 from core.models.parameters import prunable_weights
 
 _FLOAT_BYTES = 4
+_PACKED_FLOAT_BYTES = 3.38
+"""Bytes of a float32 weight in a packed file, whose exponent is deflated: 3.35 to 3.39 in trained
+ResNet-20, ResNet-56 and LeNet5, dense and pruned."""
+_HEADER_BYTES = 500
+"""Bytes of the packed file's header, with the card and the names of the tensors."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +121,14 @@ def effective_macs(costs: Iterable[LayerCost], kept: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class SizeEstimate:
-    """The estimated size of a network's file in bytes, without headers.
+    """The estimated size of a network's files in bytes.
 
-    dense: in float32.
-    sparse: in float32 without the zeros, with the masks that say where they are.
+    dense: of all values in float32, without a header.
+    packed: of the packed file, which has no zeros but the masks that say where they are.
     """
 
     dense: int
-    sparse: int
+    packed: int
 
 
 def estimated_bytes(
@@ -136,8 +141,8 @@ def estimated_bytes(
     other_parameters: number of values that are never pruned, such as biases and BatchNorm with its
     statistics, in float32.
 
-    A mask is counted at the entropy of an ideal coder that knows each layer's density, n H(kept /
-    n) bits. That is a bound that a file comes close to, not a measurement.
+    A mask is counted at its entropy by each layer's density, n H(kept / n) bits. Contexts make it
+    smaller by a few percent, more where whole channels are pruned.
     """
     all_values = sum(totals.values()) + other_parameters
     kept_values = other_parameters
@@ -148,7 +153,7 @@ def estimated_bytes(
         mask_bits += total * _entropy(kept_weights / total)
     return SizeEstimate(
         dense=all_values * _FLOAT_BYTES,
-        sparse=kept_values * _FLOAT_BYTES + math.ceil(mask_bits / 8),
+        packed=round(kept_values * _PACKED_FLOAT_BYTES + mask_bits / 8) + _HEADER_BYTES,
     )
 
 

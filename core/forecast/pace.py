@@ -38,21 +38,23 @@ def measure_pace(
 ) -> Generator[Event, None, Pace]:
     """Time training steps on a network that is then discarded, for about `limit` seconds at most.
 
-    If a whole batch would take longer than that, the speed is that of a small batch. Yields
-    Progress between the steps.
+    The steps have the precision that the training will have. If a whole batch would take longer
+    than the limit, the speed is that of a small batch. Yields Progress between the steps.
     """
     from core.training import setup
     from core.training.device import choose_device
+    from core.training.precision import choose_precision
     from core.training.step import EAGER_STEPS, Stepper, make_optimizer
 
     device = choose_device(recipe.device)
     model = setup.initial_network(recipe, dataset, device).train()
     images = setup.training_images(recipe, dataset, device)
     optimizer = make_optimizer(model, _LEARNING_RATE, recipe.momentum, recipe.weight_decay)
-    stepper = Stepper(model, optimizer, recipe.label_smoothing)
     batch_size = min(recipe.batch_size, len(images))
 
     began = time.perf_counter()
+    chosen = yield from choose_precision(recipe, model, images, limit / 2)
+    stepper = Stepper(model, optimizer, recipe.label_smoothing, precision=chosen.precision)
     probe_size = min(batch_size, PROBE)
     _timed_step(stepper, images, probe_size, recipe.seed)  # allocates, and chooses kernels
     speed = probe_size / _timed_step(stepper, images, probe_size, recipe.seed)
@@ -67,7 +69,8 @@ def measure_pace(
         measured = batch_size / _timed_step(stepper, images, batch_size, recipe.seed)
         speed = max(speed, measured) if done > warm_up else measured
     train_seconds = len(images) / speed
-    test_seconds = len(dataset.test) / (_PASSES_PER_STEP * speed)
+    tested = len(dataset.test) + recipe.validation
+    test_seconds = tested / (_PASSES_PER_STEP * speed)
     return Pace(speed, train_seconds + test_seconds)
 
 

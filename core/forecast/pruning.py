@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.compress.ranking import LayerRanking
     from core.data import Dataset
     from core.forecast.cost import LayerCost, SizeEstimate
+    from core.forecast.paths import RankedPaths
 
 # The settings of a TrainRecipe that change its scores; the pruning settings are treated apart.
 _SETTINGS_OF_SCORES = {
@@ -24,6 +25,7 @@ _SETTINGS_OF_SCORES = {
     "batch_size",
     "augment",
     "train_images",
+    "validation",
     "seed",
     "device",
 }
@@ -88,11 +90,13 @@ class PruningPreview:
     ranking: the order of all prunable weights by score.
     costs: the cost of each prunable layer.
     unprunable: number of values in the network that are never pruned.
+    paths: tells which share of the kept weights can matter; None for a network that is too large.
     """
 
     ranking: "LayerRanking"
     costs: "list[LayerCost]"
     unprunable: int
+    paths: "RankedPaths | None" = None
 
     def at(self, density: float, layerwise: bool) -> PrunedNetwork:
         """Return the network pruned to a density in (0, 1], within milliseconds.
@@ -119,9 +123,13 @@ def scoring_recipe(recipe: TrainRecipe) -> TrainRecipe:
     scores of SNIP.
     """
     prune = recipe.prune or Prune()
-    if not PRUNING_METHODS[prune.method].iterative:  # the scores then serve every density
-        defaults = {"density": Prune().density, "layerwise": False, "rounds": None}
-        prune = prune.model_copy(update=defaults)
+    facts = PRUNING_METHODS[prune.method]
+    unused: set[str] = set()
+    if not facts.iterative:  # the scores then serve every density
+        unused |= {"density", "layerwise", "rounds"}
+    if not facts.needs_data:
+        unused |= {"batch_size", "batches", "score_mode", "augment"}
+    prune = Prune(**prune.model_dump(exclude=unused))
     return TrainRecipe(**recipe.model_dump(include=_SETTINGS_OF_SCORES), prune=prune)
 
 
@@ -132,15 +140,18 @@ def preview_pruning(
 
     Yields Progress. Raises UserError as the training would.
     """
-    from core.compress.ranking import rank_layers
+    from core.compress.ranking import layers_by_rank, rank_weights
     from core.forecast.cost import layer_costs
+    from core.forecast.paths import follow_ranks
     from core.training import setup
 
     model, scores = yield from setup.build_and_score(scoring_recipe(recipe), dataset)
-    ranking = rank_layers(scores)
+    ranks = rank_weights(scores)
+    ranking = layers_by_rank(ranks)
     costs = [cost for cost in layer_costs(model, dataset.side) if cost.name in ranking.totals]
     values = sum(tensor.numel() for tensor in model.state_dict().values())
-    return PruningPreview(ranking, costs, unprunable=values - sum(ranking.totals.values()))
+    unprunable = values - sum(ranking.totals.values())
+    return PruningPreview(ranking, costs, unprunable, follow_ranks(model, ranks, dataset.side))
 
 
 def release_gpu_memory() -> None:

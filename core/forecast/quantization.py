@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Generator, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from core.compress.affine import QuantizedWeight
 from core.compress.distortion import snr
 from core.compress.kmeans import Codebook
 from core.compress.packed.layout import DTYPES
-from core.compress.packed.writer import Writer, coded_bytes
+from core.compress.packed.writer import coded_bytes, stored_bytes
 from core.compress.quantization.layers import clusters_or_bits, layer_names, quantize_layer
 from core.config import KMeansRecipe, QuantizeRecipe
 from core.events import Progress
@@ -27,10 +27,9 @@ StoredTensor = Tensor | QuantizedWeight
 
 # Bytes of a packed file that are no values: the card and the fixed part of the header, and the
 # deflated entry of each tensor.
-_CARD_BYTES = 1600
-_ENTRY_BYTES = 9
+_CARD_BYTES = 300
+_ENTRY_BYTES = 3
 # Multiply-adds per second of a CPU core that trains a small convolutional network.
-_MACS_PER_CORE_SECOND = 15e9
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class LayerPlan:
     zeros: how many of them are 0 after quantization.
     levels: number of different values after quantization, without a pinned zero; None if the layer
     is left out.
+    pinned_zeros: number of pruned weights that stay zero, on none of the levels.
     bytes: its size in the packed file.
     snr: signal-to-noise ratio in decibels, None if the quantization changes nothing.
     """
@@ -54,6 +54,7 @@ class LayerPlan:
     levels: int | None
     bytes: float
     snr: float | None
+    pinned_zeros: int = 0
 
     @property
     def bits(self) -> float:
@@ -109,12 +110,12 @@ def plan_quantization(
         layers.append(memory[key])
         done += weight.numel()
     others = {name: tensor for name, tensor in saved.state.items() if name not in names}
-    for name, tensor in others.items():
-        key = f"{recipe.rest} {name}"
-        if key not in memory:
-            memory[key] = _unquantized_bytes(packed.get(name, tensor), recipe.rest)
-    layer_bytes = sum(layer.bytes + (layer.levels or 0) for layer in layers)
-    other_bytes = sum(memory[f"{recipe.rest} {name}"] for name in others)
+    key = f"{recipe.rest} {' '.join(others)}"
+    if key not in memory:
+        items = [packed.get(name, tensor) for name, tensor in others.items()]
+        memory[key] = stored_bytes(items, DTYPES[recipe.rest])
+    layer_bytes = sum(layer.bytes for layer in layers)
+    other_bytes = memory[key]
     entry_bytes = _ENTRY_BYTES * len(saved.state)
     return QuantizationPlan(
         layers,
@@ -143,29 +144,22 @@ def setting_key(recipe: QuantizeRecipe, name: str = "") -> str:
     return json.dumps(settings | own)
 
 
-def tuning_seconds(images: int, macs: float, training_speed: float | None, cores: int) -> float:
-    """Estimate how long tuning on `images` images takes, in seconds.
-
-    images: images of all epochs together.
-    macs: multiply-adds of one image.
-    training_speed: images per second of the network's training; if it is None, the estimate assumes
-    15 billion multiply-adds per second on each of `cores` CPU cores.
-
-    A step of tuning is a step of training, which takes as long as three forward passes, and the
-    teacher's forward pass.
-    """
-    if training_speed:
-        forward_seconds = 1 / (3 * training_speed)
-    else:
-        forward_seconds = macs / (_MACS_PER_CORE_SECOND * cores)
-    return images * 4 * forward_seconds
-
-
 def count_levels(item: QuantizedWeight) -> int:
-    """Return the number of different values of a quantized weight, without a pinned zero."""
+    """Return the number of different values of a quantized weight, without a pinned zero.
+
+    A centroid without weights is not counted. Of a weight with a scale for every channel these are
+    the values of its integers.
+    """
     if isinstance(item, Codebook):
-        return item.centroids.numel()
+        return int(item.counts().count_nonzero())
     return item.values.unique().numel()
+
+
+def count_pinned_zeros(item: QuantizedWeight) -> int:
+    """Return the number of pruned weights that stay zero, on none of the levels."""
+    if isinstance(item, Codebook):
+        return item.indices.numel() - int(item.counts().sum())
+    return 0
 
 
 def snr_if_lossy(weight: Tensor, approximation: Tensor) -> float | None:
@@ -186,7 +180,7 @@ def _plan_layer(
             weights=weight.numel(),
             zeros=int((weight == 0).sum()),
             levels=None,
-            bytes=_unquantized_bytes(weight if stored is None else stored, recipe.rest),
+            bytes=stored_bytes([weight if stored is None else stored], DTYPES[recipe.rest]),
             snr=None,
         )
     approximation = item.decode()
@@ -198,13 +192,5 @@ def _plan_layer(
         levels=count_levels(item),
         bytes=coded_bytes(item),
         snr=snr_if_lossy(weight, approximation),
+        pinned_zeros=count_pinned_zeros(item),
     )
-
-
-def _unquantized_bytes(item: StoredTensor, rest: Literal["float32", "float16"]) -> float:
-    """Return the size of one tensor in the packed file, which picks the smallest lossless form."""
-    if not isinstance(item, Tensor):
-        return coded_bytes(item)
-    writer = Writer(DTYPES[rest])
-    writer.add("", item)
-    return sum(array.nbytes for array in writer.arrays().values())

@@ -1,7 +1,11 @@
-"""Measures how much accuracy each layer costs if it alone is quantized.
+"""Measures what it costs to quantize each layer alone.
 
-The scan uses a fixed part of the test images. Each layer is compared on the same images with and
-without quantization, so the difference is more exact than either accuracy: only images whose
+The cost is the Kullback-Leibler divergence from the float network's answers on training images. It
+needs no labels, it notices changes that flip no answer, and what is chosen by it has not seen the
+test images. As an extra, the cost is the accuracy on test images.
+
+A scan uses a fixed part of the images, and each layer is compared on the same images with and
+without quantization. So a lost accuracy is more exact than either accuracy: only images whose
 classification changes add to its variance (McNemar, 1947).
 """
 
@@ -11,7 +15,7 @@ import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,57 +25,51 @@ from core.compress.quantization.layers import clusters_or_bits, layer_names, qua
 from core.config import QuantizeRecipe
 from core.data import Dataset, subset
 from core.data.batches import DeviceImages
+from core.data.imageset import subset_rows
 from core.events import Progress
 from core.files import write_atomically
 from core.forecast.quantization import StoredTensor, setting_key
 from core.models.saved import SavedModel
+from core.training.evaluate import kl_divergence
+from core.training.held_back import images_at, split_of_card
 from core.training.setup import with_normalisation_of
 
-SCAN_IMAGES = 1000  # test images that a scan uses, if there are as many
+SCAN_IMAGES = 1000  # images that a scan uses, if there are as many
 _BATCH = 100
 
+Measure = Literal["divergence", "accuracy"]
+"""What a scan measures.
 
-@dataclass(frozen=True)
-class ChangedImages:
-    """The images whose classification changes when one layer is quantized.
+divergence: mean Kullback-Leibler divergence in nats, on training images. accuracy: the accuracy
+that is lost in percentage points, on test images.
+"""
 
-    lost: number of images that are no longer classified correctly.
-    gained: number of images that are classified correctly only now.
+
+class LayerCost(NamedTuple):
+    """What it costs to quantize one layer: the mean over the images, and its standard error.
+
+    In nats, or in percentage points.
     """
 
-    lost: int
-    gained: int
+    mean: float
+    error: float
 
 
 @dataclass(frozen=True)
 class SensitivityScan:
     """The results of a scan, of which some layers may be missing yet.
 
-    images: number of test images that the scan uses.
-    test_images: number of all test images.
-    accuracy: accuracy of the unquantized network on the scan's images, None before the first layer
-    is measured.
-    layers: the changed images of each measured layer, by parameter name.
+    measure: what was measured.
+    images: number of images that the scan uses.
+    of_images: number of all images that it could use: training images that were not held back, or
+    test images.
+    layers: the cost of each measured layer, by parameter name.
     """
 
+    measure: Measure
     images: int
-    test_images: int
-    accuracy: float | None = None
-    layers: dict[str, ChangedImages] = field(default_factory=dict)
-
-    def drop(self, name: str) -> float:
-        """Accuracy that quantizing this layer costs, in [-1, 1]."""
-        changed = self.layers[name]
-        return (changed.lost - changed.gained) / self.images
-
-    def error(self, name: str) -> float:
-        """Standard error of `drop`, as a paired difference.
-
-        It is at least the error that a single changed image makes.
-        """
-        changed = max(1, self.layers[name].lost + self.layers[name].gained)
-        variance_sum = changed - self.images * self.drop(name) ** 2
-        return math.sqrt(max(1.0, variance_sum)) / self.images
+    of_images: int
+    layers: dict[str, LayerCost] = field(default_factory=dict)
 
 
 def scan_sensitivity(
@@ -79,11 +77,12 @@ def scan_sensitivity(
     dataset: Dataset,
     recipe: QuantizeRecipe,
     folder: Path,
+    measure: Measure = "divergence",
     images: int = SCAN_IMAGES,
     packed: Mapping[str, StoredTensor] | None = None,
     device: torch.device | str = "cpu",
 ) -> Generator[Progress, None, SensitivityScan]:
-    """Quantize one layer at a time as the recipe says, and test; `saved` is not changed.
+    """Quantize one layer at a time as the recipe says, and measure; `saved` is not changed.
 
     There is no tuning, and BatchNorm keeps its statistics. Each result is written to a file in
     `folder` as soon as it is known, and what that file holds is not measured again: a scan can be
@@ -91,33 +90,45 @@ def scan_sensitivity(
     `plan_quantization` does.
     """
     packed = packed or {}
-    scan = load_scan(folder, recipe, images, len(dataset.test))
+    scan = load_scan(folder, recipe, measure, images)
     names = unmeasured_layers(saved, recipe, scan)
     if not names:
         return scan
-    own = with_normalisation_of(saved.card, dataset)
-    part = subset(own.test, images, seed=0)
     model = saved.network().to(device).to(memory_format=torch.channels_last)
-    test_images = DeviceImages(part, own.mean, own.std, device, torch.channels_last)
-    total = len(part) * (len(names) + 1)
-    before = yield from _classify(model, {}, test_images, "The unquantized network", 0, total)
+    scan_images, of_images = _scan_images(saved, dataset, measure, images, device)
+    total = len(scan_images) * (len(names) + 1)
+    before = yield from _answers(model, {}, scan_images, "The unquantized network", 0, total)
     for position, name in enumerate(names, 1):
         item = quantize_layer(saved.state[name], name, recipe, packed.get(name))
         assert item is not None, f"{name} is left out, so there is nothing to measure"
         weights = {name: item.decode().to(device)}
-        done = position * len(part)
-        after = yield from _classify(model, weights, test_images, name, done, total)
-        changed = ChangedImages(
-            lost=int((before & ~after).sum()),
-            gained=int((after & ~before).sum()),
-        )
-        accuracy = before.float().mean().item()
-        measured = SensitivityScan(len(part), len(dataset.test), accuracy, {name: changed})
+        done = position * len(scan_images)
+        after = yield from _answers(model, weights, scan_images, name, done, total)
+        cost = _cost(before, after, scan_images.labels, measure)
+        measured = SensitivityScan(measure, len(scan_images), of_images, {name: cost})
         scan = _add_to_file(folder, recipe, images, measured)
     return scan
 
 
-def _classify(
+def _scan_images(
+    saved: SavedModel,
+    dataset: Dataset,
+    measure: Measure,
+    images: int,
+    device: torch.device | str,
+) -> tuple[DeviceImages, int]:
+    """Return the images of a scan, and the number of images that they are chosen from."""
+    own = with_normalisation_of(saved.card, dataset)
+    if measure == "accuracy":
+        part = subset(own.test, images, seed=0)
+        test_images = DeviceImages(part, own.mean, own.std, device, torch.channels_last)
+        return test_images, len(own.test)
+    rows = split_of_card(saved.card, own).training
+    chosen = rows[subset_rows(own.train.labels[rows], images, seed=0)]
+    return images_at(chosen, own, torch.device(device)), len(rows)
+
+
+def _answers(
     model: nn.Module,
     weights: Mapping[str, Tensor],
     images: DeviceImages,
@@ -125,44 +136,55 @@ def _classify(
     done: int,
     total: int,
 ) -> Generator[Progress, None, Tensor]:
-    """Return which images the model classifies correctly with some weights replaced, bool (N,).
+    """Return the model's logits for the images with some weights replaced, (N, C).
 
     Yields Progress before every batch, from `done` of `total` images on.
     """
-    correct = []
+    logits = []
     for start in range(0, len(images), _BATCH):
         yield Progress(stage, done + start, total, "images")
-        batch, labels = images.batch(slice(start, start + _BATCH))
-        correct.append(_is_correct(model, weights, batch, labels))
-    return torch.cat(correct)
+        batch, _ = images.batch(slice(start, start + _BATCH))
+        with torch.inference_mode():
+            logits.append(functional_call(model, dict(weights), (batch,)))
+    return torch.cat(logits)
 
 
-@torch.inference_mode()
-def _is_correct(
-    model: nn.Module, weights: Mapping[str, Tensor], images: Tensor, labels: Tensor
-) -> Tensor:
-    logits = functional_call(model, dict(weights), (images,))
-    return logits.argmax(1) == labels
+def _cost(before: Tensor, after: Tensor, labels: Tensor, measure: Measure) -> LayerCost:
+    """Compare the logits before and after quantization, (N, C) each."""
+    if measure == "divergence":
+        costs = kl_divergence(after, before)
+        least_error = 0.0
+    else:
+        was_correct = (before.argmax(1) == labels).float()
+        is_correct = (after.argmax(1) == labels).float()
+        costs = 100 * (was_correct - is_correct)
+        least_error = 100 / len(labels)  # the error that a single changed image makes
+    values = costs.double().cpu()
+    error = values.std(correction=0).item() / math.sqrt(len(values))
+    return LayerCost(values.mean().item(), max(error, least_error))
 
 
 def load_scan(
-    folder: Path, recipe: QuantizeRecipe, images: int = SCAN_IMAGES, test_images: int = 0
+    folder: Path,
+    recipe: QuantizeRecipe,
+    measure: Measure = "divergence",
+    images: int = SCAN_IMAGES,
+    of_images: int = 0,
 ) -> SensitivityScan:
     """Return what earlier scans have measured with the settings that the recipe has for each layer.
 
-    test_images: number of all test images, in case that nothing was measured before.
+    of_images: number of all images that a scan could use, in case that nothing was measured before.
     """
-    content = _read_file(folder / scan_file_name(recipe, images))
+    content = _read_file(folder / scan_file_name(recipe, measure, images))
     layers = {}
     for name, by_choice in content["layers"].items():
         choice = str(clusters_or_bits(recipe, name))
         if choice in by_choice:
-            lost, gained = by_choice[choice]
-            layers[name] = ChangedImages(lost, gained)
+            layers[name] = LayerCost(*by_choice[choice])
     return SensitivityScan(
-        content["images"] or min(images, test_images),
-        content["of"] or test_images,
-        content["accuracy"],
+        measure,
+        content["images"] or min(images, of_images),
+        content["of"] or of_images,
         layers,
     )
 
@@ -178,40 +200,46 @@ def unmeasured_layers(
     ]
 
 
-def scan_file_name(recipe: QuantizeRecipe, images: int = SCAN_IMAGES) -> str:
-    """Return the name of the file for these settings; those of single layers do not change it."""
+def scan_file_name(
+    recipe: QuantizeRecipe, measure: Measure = "divergence", images: int = SCAN_IMAGES
+) -> str:
+    """Return the name of the file for these settings; those of single layers do not change it.
+
+    Older versions wrote numbers of images to files with other names, which are not read any more.
+    """
     key = f"{setting_key(recipe)} {images}"
     digest = hashlib.sha256(key.encode()).hexdigest()
-    return f"sensitivity-{digest[:8]}.json"
+    return f"scan-{measure}-{digest[:8]}.json"
 
 
 def _add_to_file(
     folder: Path, recipe: QuantizeRecipe, images: int, measured: SensitivityScan
 ) -> SensitivityScan:
     """Add results to what the file holds by now, and return everything that it then holds."""
-    path = folder / scan_file_name(recipe, images)
+    path = folder / scan_file_name(recipe, measured.measure, images)
     content = _read_file(path)
-    for name, changed in measured.layers.items():
+    for name, cost in measured.layers.items():
         by_choice = content["layers"].setdefault(name, {})
-        by_choice[str(clusters_or_bits(recipe, name))] = [changed.lost, changed.gained]
+        by_choice[str(clusters_or_bits(recipe, name))] = list(cost)
     content["images"] = measured.images
-    content["of"] = measured.test_images
-    content["accuracy"] = measured.accuracy
+    content["of"] = measured.of_images
     write_atomically(path, json.dumps(content).encode())
-    return load_scan(folder, recipe, images)
+    return load_scan(folder, recipe, measured.measure, images)
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     """Return the content of a scan's file, or that of an empty scan if it cannot be read.
 
-    "layers" maps a parameter name to its results, by clusters or bits as text: [lost, gained].
+    "layers" maps a parameter name to its results, by clusters or bits as text: [mean, error].
     """
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         pairs = [pair for results in content["layers"].values() for pair in results.values()]
-        has_all_keys = {"images", "of", "accuracy"} <= content.keys()
-        if has_all_keys and all(len(pair) == 2 for pair in pairs):
+        numbers = [float(number) for pair in pairs for number in pair]
+        has_all_keys = {"images", "of"} <= content.keys()
+        are_pairs = all(len(pair) == 2 for pair in pairs)
+        if has_all_keys and are_pairs and all(map(math.isfinite, numbers)):
             return content
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
-    return {"images": 0, "of": 0, "accuracy": None, "layers": {}}
+    return {"images": 0, "of": 0, "layers": {}}

@@ -6,7 +6,7 @@ tiles (transparent in a PNG), for frames, and for NaN. Nothing here needs torch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,6 +20,9 @@ _WHITE = (255, 255, 255)
 _GREY = (128, 128, 128)
 # A magenta that is in neither of the colormaps, and visible on black and on white.
 FRAME_COLOUR = (224, 33, 138)
+# The diverging colormap with a dark centre that stands for one with a white centre. Both go from
+# blue to red.
+_DARK_CENTRED = {"RdBu_r": "berlin"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,15 @@ class ColourScale:
         share = np.clip(offset / (self.high - self.low), 0, 1)
         levels = np.rint(share * top)
         return np.nan_to_num(levels, nan=NAN_LEVEL).astype(np.uint8)
+
+    def in_theme(self, dark: bool) -> "ColourScale":
+        """Return the same scale for a page that is dark or not.
+
+        On a dark page the centre of a diverging scale is dark, so that values near 0 stay unseen.
+        """
+        if not dark:
+            return self
+        return replace(self, colormap=_DARK_CENTRED.get(self.colormap, self.colormap))
 
     @property
     def palette(self) -> np.ndarray:

@@ -7,7 +7,7 @@ do. Nothing here needs torch.
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,6 +51,10 @@ class Mosaic:
         if self.has_palette:
             return self.pixels == SPACE_LEVEL
         return self.pixels[..., 3] == 0
+
+    def in_theme(self, dark: bool) -> "Mosaic":
+        """Return the same picture in the colours of a page that is dark or not."""
+        return replace(self, scale=self.scale.in_theme(dark))
 
     def png(self, space: tuple[int, int, int, int] = (255, 255, 255, 0)) -> bytes:
         """Encode the picture as a PNG file, quickly rather than small.

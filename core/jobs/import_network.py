@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from core import data
-from core.checkpoints.matching import Matching
-from core.checkpoints.reader import Checkpoint, match_recipe, read_checkpoint
+from core.checkpoints.reader import match_recipe, read_checkpoint
+from core.compress import codec
 from core.compress.codec import Packed
+from core.compress.packed.ledger import Ledger
 from core.config import ImportRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.events import Event, Finished, Note, Progress, Summary
 from core.jobs.job import summarize
-from core.models import build_on_meta, check_side
+from core.models import check_side
 from core.models.card import ModelCard
 from core.models.parameters import prunable_weights
 from core.training.device import choose_device, prepare_process
@@ -46,7 +47,8 @@ class ImportJob:
         self.data_root = data_root
         self.device = choose_device(recipe.device)
         self.model: nn.Module | None = None
-        self._packed: Packed | None = None
+        self._source_packed: Packed | None = None
+        self._packed: tuple[bytes, Ledger] | None = None
         self._ancestors: tuple[dict[str, Any], ...] = ()
 
     def events(self) -> Generator[Event, None, None]:
@@ -55,7 +57,7 @@ class ImportJob:
         prepare_process()
         yield Progress(f"Reading {recipe.file}", 0, 0)
         checkpoint = read_checkpoint(self.source, recipe.file)
-        self._packed = checkpoint.packed
+        self._source_packed = checkpoint.packed
         yield from map(Note, checkpoint.notes)
         yield from data.prepare(recipe.dataset, self.data_root)
         self.dataset = data.load(recipe.dataset, self.data_root)
@@ -68,7 +70,7 @@ class ImportJob:
         )
         if checkpoint.card is not None:
             self._ancestors = checkpoint.card.recipes
-        model = _network(matching, checkpoint).to(self.device)
+        model = matching.network(checkpoint.state).to(self.device)
         model = model.to(memory_format=torch.channels_last)
         self.model = model
         images = DeviceImages(
@@ -79,7 +81,10 @@ class ImportJob:
             f" {self.device}."
         )
         loss, accuracy = yield from evaluate_with_progress(model, images, "Testing")
-        yield Finished(self._summary(model, loss, accuracy))
+        yield Progress("Packing the network", 0, 0)
+        content, ledger = self._pack()
+        self._packed = content, ledger
+        yield Finished(self._summary(model, loss, accuracy, ledger))
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Return None: there is nothing to continue from."""
@@ -112,16 +117,25 @@ class ImportJob:
         )
 
     def files(self) -> dict[str, bytes]:
-        """Return the source if it is a packed file: its codebooks tell more than the weights."""
-        if self._packed is None or self.model is None:
+        """Return the packed file; empty before it exists."""
+        if self._packed is None:
             return {}
-        return {"packed.safetensors": self.source.read_bytes()}
+        content, _ = self._packed
+        return {"packed.safetensors": content}
 
-    def _summary(self, model: nn.Module, loss: float, accuracy: float) -> Summary:
+    def _pack(self) -> tuple[bytes, Ledger]:
+        """Return the packed file and where its bytes go.
+
+        A source that is a packed file is kept: its codebooks tell more than the weights.
+        """
+        if self._source_packed is not None:
+            return self.source.read_bytes(), self._source_packed.ledger
+        return codec.pack(self.result()["model"], self.card())
+
+    def _summary(self, model: nn.Module, loss: float, accuracy: float, ledger: Ledger) -> Summary:
         weights = prunable_weights(model).values()
         prunable = sum(weight.numel() for weight in weights)
         kept = sum(int(weight.count_nonzero()) for weight in weights)
-        ledger = self._packed.ledger if self._packed is not None else None
         return summarize(
             self.card(),
             self.device,
@@ -131,13 +145,7 @@ class ImportJob:
             density=kept / prunable,
             test_accuracy=accuracy,
             test_loss=loss,
-            float_bytes=ledger.float_bytes if ledger else None,
-            packed_bytes=ledger.total if ledger else None,
+            test_images=len(self.dataset.test),
+            float_bytes=ledger.float_bytes,
+            packed_bytes=ledger.total,
         )
-
-
-def _network(matching: Matching, checkpoint: Checkpoint) -> nn.Module:
-    """Return the network with the checkpoint's weights, in evaluation mode."""
-    model = build_on_meta(matching.model, matching.num_classes)
-    model.load_state_dict(matching.state(checkpoint.state), assign=True)
-    return model.eval()

@@ -1,14 +1,27 @@
 """The protocol that every kind of job follows, and the summary that each of them ends with."""
 
-from collections.abc import Generator
+import contextlib
+from collections.abc import Generator, Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from core.errors import CheckpointError
 from core.events import Event, Summary
 from core.models.card import ModelCard
 from core.training.history import History
+
+
+@contextlib.contextmanager
+def restoring() -> Iterator[None]:
+    """Turn any error of restoring a job's state from its checkpoint into a CheckpointError."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise CheckpointError from error
 
 
 class Job(Protocol):
@@ -44,6 +57,7 @@ def summarize(
     prunable: int,
     density: float,
     test_accuracy: float,
+    test_images: int,
     **optional_figures: Any,
 ) -> Summary:
     """Return the summary of a job that trained for the epochs of `history`, possibly none.
@@ -58,7 +72,10 @@ def summarize(
         prunable=prunable,
         epochs=len(history.rows),
         test_accuracy=test_accuracy,
-        best_accuracy=max(test_accuracy, history.best_accuracy),
+        best_accuracy=test_accuracy if history.best_accuracy is None else history.best_accuracy,
+        best_by=history.best_by,
+        test_images=test_images,
+        classes=len(card.classes),
         train_seconds=history.train_seconds,
         images_per_second=history.images_per_second,
         device=str(device),

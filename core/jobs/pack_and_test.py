@@ -6,19 +6,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core import data
 from core.compress import codec, recalibrate
 from core.compress.affine import QuantizedWeight
 from core.compress.packed.ledger import Ledger
 from core.config import QuantizeRecipe
 from core.data import Dataset
-from core.data.batches import DeviceImages, epoch_plan
+from core.data.batches import epoch_plan
+from core.data.imageset import subset_rows
 from core.events import Progress
 from core.models.card import ModelCard
 from core.models.parameters import batchnorm_weights
 from core.models.saved import SavedModel
 from core.training import setup
 from core.training.evaluate import evaluate_with_progress
+from core.training.held_back import Split, images_at
 
 CALIBRATION_IMAGES = 2_500  # training images on which BatchNorm's statistics are re-estimated
 _CALIBRATION_BATCH = 250
@@ -30,12 +31,14 @@ class PackedResult:
 
     data: the content of the file.
     ledger: where its bytes are.
+    tensors: what it holds by name.
     state: the state dict that it dequantizes to.
     loss, accuracy: of that state, on the test images.
     """
 
     data: bytes
     ledger: Ledger
+    tensors: Mapping[str, Tensor | QuantizedWeight]
     state: dict[str, Tensor]
     loss: float
     accuracy: float
@@ -47,6 +50,7 @@ class Packer:
     parent_items: the tensors of the parent's packed file by name, empty if it has none.
     dataset: the data set of the parent, with the parent's normalisation.
     test_images: its test images, on the device.
+    split: says which of its training images are held back.
     augment: whether the parent was trained on crops and flips.
     """
 
@@ -56,12 +60,14 @@ class Packer:
         parent: SavedModel,
         parent_items: Mapping[str, Tensor | QuantizedWeight],
         dataset: Dataset,
+        split: Split,
         device: torch.device,
     ):
         self.recipe = recipe
         self.parent = parent
         self.parent_items = parent_items
         self.dataset = dataset
+        self.split = split
         self.device = device
         self.augment = trained_with_augmentation(parent.card, dataset)
         self.test_images = setup.test_images(dataset, device)
@@ -79,12 +85,13 @@ class Packer:
             yield Progress("Re-estimating BatchNorm", 0, 0)
             recalibrate.batchnorm_(network, self._calibration_batches())
         content, ledger = self._pack(network, items)
-        state = codec.unpack(content).state()
+        packed = codec.unpack(content)
+        state = packed.state()
         network.load_state_dict(state)
         loss, accuracy = yield from evaluate_with_progress(
             network, self.test_images, "Testing the quantized network"
         )
-        return PackedResult(content, ledger, state, loss, accuracy)
+        return PackedResult(content, ledger, packed.tensors, state, loss, accuracy)
 
     def _calibration_batches(self) -> Iterator[Tensor]:
         """Yield training images, the same ones for a seed, in batches of one size.
@@ -93,10 +100,10 @@ class Packer:
         images: the black borders of random crops move its means. With plain images ResNet20 on
         CIFAR-10 loses 3 to 5 points more, even before it is quantized.
         """
-        subset = data.subset(self.dataset.train, CALIBRATION_IMAGES, self.recipe.seed)
-        images = DeviceImages(
-            subset, self.dataset.mean, self.dataset.std, self.device, torch.channels_last
-        )
+        rows = self.split.training
+        labels = self.dataset.train.labels[rows]
+        rows = rows[subset_rows(labels, CALIBRATION_IMAGES, self.recipe.seed)]
+        images = images_at(rows, self.dataset, self.device)
         order, augmentation = epoch_plan(len(images), self.recipe.seed, 0, self.augment)
         size = min(_CALIBRATION_BATCH, len(images))
         in_whole_batches = len(order) // size * size

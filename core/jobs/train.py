@@ -13,19 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from core import data
+from core.compress import codec
 from core.compress import masks as masking
-from core.config import TrainRecipe
+from core.compress.packed.ledger import Ledger
+from core.compress.pruning.methods import PRUNING_METHODS
+from core.compress.pruning.scoring_images import ScoringImages
+from core.config import Prune, TrainRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.events import EpochEnd, Event, Finished, Note, Progress, Pruned, Summary
-from core.jobs.job import summarize
+from core.forecast import paths
+from core.jobs.job import restoring, summarize
 from core.models.card import ModelCard
 from core.models.parameters import prunable_weights
 from core.training import setup
-from core.training.device import choose_device, prepare_process
+from core.training.device import choose_device, prepare_process, usual_precision
 from core.training.epoch import EpochLoop
-from core.training.evaluate import evaluate
+from core.training.evaluate import Validation, evaluate
+from core.training.held_back import images_at, split_of_recipe
 from core.training.history import copied
+from core.training.precision import choose_precision
 from core.training.step import Stepper, make_optimizer
 
 
@@ -35,6 +42,7 @@ class TrainJob:
     device: the device that the run uses.
     dataset, model: set by `events`, with the data set and the network of the recipe.
     masks: which weights are kept, by parameter name; empty for a dense network.
+    precision: that of the steps, chosen before the first of them and kept by a resumed run.
 
     Raises UserError for what cannot work: an unknown name, a missing device, a NaN loss.
     """
@@ -49,8 +57,10 @@ class TrainJob:
         self.data_root = data_root
         self.device = choose_device(recipe.device)
         self.masks: dict[str, Tensor] = {}
+        self.precision = usual_precision(self.device)
         self._saved = checkpoint
         self._loop: EpochLoop | None = None
+        self._packed: tuple[bytes, Ledger] | None = None
 
     def events(self) -> Generator[Event, None, None]:
         """Prepare the data, score and prune the weights, and train; ends with Finished."""
@@ -59,21 +69,28 @@ class TrainJob:
         yield from data.prepare(recipe.dataset, self.data_root)
         self.dataset = data.load(recipe.dataset, self.data_root)
         self.model = setup.initial_network(recipe, self.dataset, self.device)
-        images = setup.training_images(recipe, self.dataset, self.device)
+        split = split_of_recipe(recipe, self.dataset)
+        images = setup.training_images(recipe, self.dataset, self.device, split)
+        held_back = images_at(split.held_back, self.dataset, self.device)
         test_images = setup.test_images(self.dataset, self.device)
+        validation = f" and {len(held_back):,} validation images" if len(held_back) else ""
         yield Note(
-            f"{recipe.model} on {recipe.dataset} with {len(images):,} training images, on"
-            f" {self.device}."
+            f"{recipe.model} on {recipe.dataset} with {len(images):,} training images{validation},"
+            f" on {self.device}."
         )
         if self._saved is None:
             torch.manual_seed(recipe.seed)  # only dropout draws from this generator
             yield from self._prune(images)
+            yield from self._choose_precision(images)
+        else:
+            self.precision = self._saved.get("precision", self.precision)
         loop = self._make_loop(images)
         self._loop = loop
         if self._saved is None:
             masking.apply_(self.model, self.masks)
         else:
-            self._restore(loop, self._saved)
+            with restoring():
+                self._restore(loop, self._saved)
             yield Note(f"Continued in epoch {loop.epoch}, after {loop.batches_done:,} batches.")
         self.model.train()
         while not loop.finished:
@@ -83,16 +100,20 @@ class TrainJob:
                     f"CUDA could not capture the step ({loop.stepper.capture_error}); training goes"
                     " on eagerly."
                 )
-            yield self._end_epoch(loop, test_images)
-        yield Finished(self._summary(loop))
+            yield self._end_epoch(loop, test_images, held_back)
+        yield Progress("Packing the network", 0, 0)
+        content, ledger = codec.pack(self.model.state_dict(), self.card())
+        self._packed = content, ledger
+        yield Finished(self._summary(loop, ledger))
 
     def _prune(self, images: DeviceImages) -> Iterator[Event]:
         """Choose the masks, unless the network is to be dense."""
         if self.recipe.prune is None:
             return
-        batch, labels, batch_size = setup.scoring_batch(self.recipe, self.dataset, images)
+        scoring_images = setup.scoring_images(self.recipe, self.dataset, images)
+        yield Note(_describe_scoring(self.recipe.prune, scoring_images))
         yield Progress("Scoring the weights", 0, 0)
-        scores = yield from setup.score_weights(self.recipe, self.model, batch, labels, batch_size)
+        scores = yield from setup.score_weights(self.recipe, self.model, scoring_images)
         self.masks = masking.keep_top(
             scores, self.recipe.prune.density, self.recipe.prune.layerwise
         )
@@ -102,6 +123,7 @@ class TrainJob:
                 " density, layerwise pruning or SynFlow avoids that.",
                 "warning",
             )
+        yield from self._follow_paths()
         counts = masking.counts(self.masks)
         yield Pruned(
             kept=sum(kept for kept, _ in counts.values()),
@@ -109,17 +131,36 @@ class TrainJob:
             layers={name: list(pair) for name, pair in counts.items()},
         )
 
+    def _follow_paths(self) -> Iterator[Event]:
+        """Say which share of the kept weights can still matter, if not all of them can."""
+        if sum(mask.numel() for mask in self.masks.values()) > paths.MOST_WEIGHTS:
+            return
+        live = paths.live_share(self.model, self.masks, self.dataset.side)
+        if live.share < 1:
+            yield Note(_describe_paths(live), "warning" if live.is_low else "info")
+
+    def _choose_precision(self, images: DeviceImages) -> Iterator[Event]:
+        """Choose the precision of the steps, which changes neither weights nor random state."""
+        chosen = yield from choose_precision(self.recipe, self.model, images)
+        self.precision = chosen.precision
+        if chosen.reason:
+            yield Note(chosen.reason)
+
     def _make_loop(self, images: DeviceImages) -> EpochLoop:
         recipe = self.recipe
         optimizer = make_optimizer(self.model, recipe.lr, recipe.momentum, recipe.weight_decay)
-        stepper = Stepper(self.model, optimizer, recipe.label_smoothing)
+        stepper = Stepper(self.model, optimizer, recipe.label_smoothing, precision=self.precision)
         return EpochLoop(recipe, stepper, images, setup.augments(recipe, self.dataset), "Epoch")
 
-    def _end_epoch(self, loop: EpochLoop, test_images: DeviceImages) -> EpochEnd:
+    def _end_epoch(
+        self, loop: EpochLoop, test_images: DeviceImages, held_back: DeviceImages
+    ) -> EpochEnd:
+        """Test and validate the network. `held_back` may be empty."""
         began = time.perf_counter()
         loss, accuracy = evaluate(self.model, test_images)
+        validation = Validation(*evaluate(self.model, held_back)) if len(held_back) else None
         test_seconds = time.perf_counter() - began
-        return loop.end_epoch(loss, accuracy, test_seconds, self.model.state_dict())
+        return loop.end_epoch(loss, accuracy, test_seconds, self.model.state_dict(), validation)
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Return all that is needed to continue from here, or None before the first step.
@@ -133,6 +174,7 @@ class TrainJob:
             **self._loop.checkpoint(),
             "model": self.model.state_dict(),
             "masks": self.masks,
+            "precision": self.precision,
             # Only dropout draws from these two generators.
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self.device) if on_cuda else None,
@@ -170,14 +212,17 @@ class TrainJob:
             mean=self.dataset.mean,
             std=self.dataset.std,
             side=self.dataset.side,
-            recipes=(self.recipe.model_dump(mode="json"),),
+            recipes=({**self.recipe.model_dump(mode="json"), "precision": self.precision},),
         )
 
     def files(self) -> dict[str, bytes]:
-        """Return no further files."""
-        return {}
+        """Return the packed file of the last weights; empty before it exists."""
+        if self._packed is None:
+            return {}
+        content, _ = self._packed
+        return {"packed.safetensors": content}
 
-    def _summary(self, loop: EpochLoop) -> Summary:
+    def _summary(self, loop: EpochLoop, ledger: Ledger) -> Summary:
         counts = masking.counts(self.masks)
         prunable = sum(weight.numel() for weight in prunable_weights(self.model).values())
         kept = sum(kept for kept, _ in counts.values()) if counts else prunable
@@ -189,4 +234,34 @@ class TrainJob:
             prunable=prunable,
             density=self.recipe.density,
             test_accuracy=loop.history.rows[-1]["test_accuracy"],
+            test_images=len(self.dataset.test),
+            precision=self.precision,
+            float_bytes=ledger.float_bytes,
+            packed_bytes=ledger.total,
         )
+
+
+def _describe_scoring(prune: Prune, images: ScoringImages) -> str:
+    """Say what the weights are scored on, and in which mode of the network."""
+    facts = PRUNING_METHODS[prune.method]
+    rounds = (prune.rounds or facts.default_rounds) if facts.iterative else 1
+    in_rounds = f" in {rounds} rounds" if facts.iterative else ""
+    if not facts.needs_data:
+        return f"Scoring by {prune.method}{in_rounds}, without images."
+    mode = "training" if prune.score_mode == "train" else "evaluation"
+    each = " each" if facts.iterative else ""
+    return (
+        f"Scoring by {prune.method}{in_rounds}, on {images.per_round:,} training images{each}, in"
+        f" {mode} mode (--scoremode {prune.score_mode})."
+    )
+
+
+def _describe_paths(live: paths.LiveShare) -> str:
+    """Say which share of the kept weights can matter, and which layers are cut off."""
+    text = (
+        f"{live.share:.2%} of the kept weights can still matter. The others are cut off from the"
+        " image or from the outputs."
+    )
+    if live.cut_layers:
+        text += f" Nothing passes {', '.join(live.cut_layers)}."
+    return text

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from core.hashes import require_intact
 from core.models import build_on_meta
 from core.models.card import ModelCard
 from core.models.tensor_file import read_header
@@ -63,6 +64,7 @@ def read_model(path: Path) -> SavedModel:
 
     card = read_card(path)
     try:
+        require_intact(path)
         return SavedModel(card, load_file(path))
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} is damaged or gone ({error}).") from error
@@ -107,6 +109,7 @@ def read_weights(path: Path, names: Sequence[str]) -> Iterator[NDArray[np.float3
     from safetensors import SafetensorError, safe_open
 
     try:
+        require_intact(path)
         with safe_open(path, "numpy") as file:
             for name in names:
                 values: NDArray[np.generic] = file.get_tensor(name)
@@ -120,6 +123,7 @@ def load_weight(path: Path, name: str) -> "Tensor":
     from safetensors import SafetensorError, safe_open
 
     try:
+        require_intact(path)
         with safe_open(path, "pt") as file:
             weight: Tensor = file.get_tensor(name)
     except (OSError, SafetensorError) as error:

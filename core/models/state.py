@@ -17,7 +17,7 @@ def preserve_state(model: nn.Module) -> Iterator[None]:
     them unchanged, or replace them by `torch.func.functional_call`.
     """
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [(module, dict(module._buffers)) for module in model.modules()]
+    buffers = [(module, dict(module._buffers)) for module in _with_own_buffers(model)]
     gradients = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
     with _forked_random_state(model):
         try:
@@ -39,9 +39,14 @@ def preserve_state(model: nn.Module) -> Iterator[None]:
 def _replace_buffers_by_copies_(model: nn.Module) -> None:
     """Copy every buffer once, so that modules which share a buffer share its copy."""
     copies: dict[Tensor, Tensor] = {buffer: buffer.clone() for buffer in model.buffers()}
-    for module in model.modules():
+    for module in _with_own_buffers(model):
         for name, buffer in module._buffers.items():
             module._buffers[name] = None if buffer is None else copies[buffer]
+
+
+def _with_own_buffers(model: nn.Module) -> list[nn.Module]:
+    """The modules whose buffers can be replaced. Those of scripted modules are in compiled code."""
+    return [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
 
 
 def _forked_random_state(model: nn.Module) -> AbstractContextManager[None]:

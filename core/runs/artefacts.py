@@ -1,45 +1,49 @@
 """Save a job's checkpoint and result in the folder of its run, and load the checkpoint again."""
 
-import pickle
 from typing import Any
 
 import torch
 
 from core.config import TrainRecipe
-from core.errors import UserError
-from core.files import write_atomically
+from core.errors import CheckpointError
+from core.hashes import require_intact, write_with_hash
 from core.jobs.job import Job
 from core.models import saved
 from core.runs import epochs
+from core.runs.integrity import CHECKPOINT
 from core.runs.run import Run
-
-_CHECKPOINT = "checkpoint.pt"
 
 
 def load_checkpoint(run: Run) -> dict[str, Any] | None:
-    """Load the last checkpoint, or None if there is none. Raises UserError for a damaged file."""
-    path = run.path / _CHECKPOINT
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return checkpoint
-    except FileNotFoundError:
+    """Load the last checkpoint, or None if there is none.
+
+    Raises CheckpointError for a damaged file.
+    """
+    path = run.path / CHECKPOINT
+    if not path.exists():
         return None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise UserError(
-            f"The checkpoint {path} is damaged: delete it, and resume to begin anew."
-        ) from error
+    try:
+        require_intact(path)
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["history"]  # every job keeps one
+        return checkpoint
+    except OSError:
+        raise
+    # torch.load raises errors of many kinds for a damaged file.
+    except Exception as error:
+        raise CheckpointError from error
 
 
 def save_checkpoint(run: Run, job: Job) -> None:
     """Save the job's state. The checkpoint before stays until the new one is complete."""
     state = job.checkpoint()
     if state is not None:
-        write_atomically(run.path / _CHECKPOINT, lambda file: torch.save(state, file))
+        write_with_hash(run.path / CHECKPOINT, lambda file: torch.save(state, file))
 
 
 def delete_checkpoint(run: Run) -> None:
     """Delete the checkpoint, which a finished run no longer needs."""
-    (run.path / _CHECKPOINT).unlink(missing_ok=True)
+    (run.path / CHECKPOINT).unlink(missing_ok=True)
 
 
 def save_epoch(run: Run, job: Job, epoch: int) -> None:
@@ -55,6 +59,6 @@ def save_epoch(run: Run, job: Job, epoch: int) -> None:
 def save_result(run: Run, job: Job) -> None:
     """Save the job's tensors as safetensors files with its card, and its further files."""
     for name, tensors in job.result().items():
-        write_atomically(run.path / f"{name}.safetensors", saved.model_bytes(tensors, job.card()))
+        write_with_hash(run.path / f"{name}.safetensors", saved.model_bytes(tensors, job.card()))
     for name, content in job.files().items():
-        write_atomically(run.path / name, content)
+        write_with_hash(run.path / name, content)

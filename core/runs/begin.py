@@ -1,6 +1,8 @@
 """Make the job of a run: each kind of recipe has its own."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from core.compress import codec
 from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, TrainRecipe
@@ -10,28 +12,30 @@ from core.jobs.job import Job
 from core.jobs.quantize import QuantizeJob
 from core.jobs.train import TrainJob
 from core.models import saved
-from core.runs.artefacts import load_checkpoint
 from core.runs.run import IMPORT_SOURCE, MODEL, PACKED, Run
 from core.runs.store import RunStore
 
 
-def begin_job(run: Run, data_root: Path) -> Job:
-    """Make the job of the run's recipe, which continues from the last checkpoint if there is one.
+def begin_job(run: Run, data_root: Path, checkpoint: Mapping[str, Any] | None) -> Job:
+    """Make the job of the run's recipe, which continues from the checkpoint if there is one.
 
-    `data_root` is the folder of the data sets. Raises UserError for a damaged checkpoint, a missing
-    parent and whatever else the job cannot work with.
+    `data_root` is the folder of the data sets. Raises UserError for a missing parent and whatever
+    else the job cannot work with.
     """
     match run.recipe:
         case TrainRecipe() as recipe:
-            return TrainJob(recipe, data_root, load_checkpoint(run))
+            return TrainJob(recipe, data_root, checkpoint)
         case ImportRecipe() as recipe:
             return ImportJob(recipe, run.path / IMPORT_SOURCE, data_root)
         case KMeansRecipe() | AffineRecipe() as recipe:
             parent = _parent_of(run)
-            packed_file = parent.path / PACKED
-            packed = codec.load(packed_file) if packed_file.exists() else None
             network = saved.read_model(parent.path / MODEL)
-            return QuantizeJob(recipe, network, packed, data_root, load_checkpoint(run))
+            packed_file = parent.path / PACKED
+            has_levels = network.card.is_quantized and packed_file.exists()
+            packed = codec.load(packed_file) if has_levels else None
+            summary = parent.status.summary
+            recorded = summary.test_accuracy if summary else None
+            return QuantizeJob(recipe, network, packed, data_root, checkpoint, recorded)
 
 
 def _parent_of(run: Run) -> Run:

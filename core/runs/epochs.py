@@ -6,7 +6,7 @@ They are there to be viewed only. A run continues from its checkpoint, which doe
 import contextlib
 from pathlib import Path
 
-from core.files import write_atomically
+from core.hashes import write_with_hash
 
 _SUFFIX = ".safetensors"
 
@@ -42,7 +42,7 @@ def write_epoch(run_folder: Path, epoch: int, content: bytes, every: int, limit:
         return
     file = epoch_file(run_folder, epoch)
     file.parent.mkdir(exist_ok=True)
-    write_atomically(file, content, lasting=False)
+    write_with_hash(file, content, lasting=False)
     epochs = kept_epochs(run_folder)
     for other in set(epochs) - set(thin_epochs(epochs, every, room)):
         # Windows refuses to delete a file that somebody reads. It is deleted the next time.

@@ -4,22 +4,28 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from core.config import data_root
 from core.errors import UserError
+from core.runs.lock import RunLock
 from core.runs.run import Run, State, Status, explain_unwritable, read_status, write_status
 from core.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from psutil import Process
 
 _STARTABLE: frozenset[State] = frozenset({"created"})
 _RESUMABLE: frozenset[State] = frozenset(
     {"created", "interrupted", "failed", "cancelled", "starting", "queued", "running"}
 )
 _OVER: frozenset[State] = frozenset({"finished", "failed", "cancelled"})
+
+_START_TOLERANCE = 2.0
+"""Seconds by which the start of a process may differ after the clock was set."""
 
 _CODE = Path(__file__).resolve().parent.parent.parent
 """The folder that contains the package `core`."""
@@ -48,9 +54,10 @@ def resume(run: Run, data: str | Path | None = None) -> Run:
 def cancel(run: Run) -> None:
     """Ask the worker to stop at the next event, with a checkpoint.
 
-    A run without a worker is cancelled at once, unless it is over.
+    A run without a worker is cancelled at once, unless it is over. Raises UserError for a run that
+    was deleted.
     """
-    with explain_unwritable(run.path.parent):
+    with _explain_missing(run), explain_unwritable(run.path.parent):
         (run.path / "cancel").touch()
         with _try_lock(run) as locked:
             if not locked:
@@ -63,27 +70,93 @@ def cancel(run: Run) -> None:
 def reopen(run: Run, states: frozenset[State] = _RESUMABLE) -> bool:
     """Prepare a run for a new worker, and return whether that is possible.
 
-    It is possible if no worker is at it and its status on file has one of `states`.
+    It is possible if no worker is at it and its status on file has one of `states`. The run gets
+    its place in the queue here, so that the queue has the order of the starts. Raises UserError for
+    a run that was deleted.
     """
-    with explain_unwritable(run.path.parent), _try_lock(run) as locked:
+    with (
+        _explain_missing(run),
+        explain_unwritable(run.path.parent),
+        _try_lock(run) as locked,
+    ):
         status = read_status(run.path)
         if not locked or status.state not in states or status.starting:
             return False
         (run.path / "cancel").unlink(missing_ok=True)
-        _change_status(run, status, state="starting", message="", stage="Starting")
+        _change_status(
+            run, status, state="starting", message="", stage="Starting", queued_at=time.time()
+        )
         return True
 
 
-@contextlib.contextmanager
-def _try_lock(run: Run) -> Iterator[bool]:
-    """Hold the lock of the run if no worker holds it, and yield whether it is held here."""
+def force_stop(run: Run) -> None:
+    """Kill the worker of a run at once. The run is interrupted then, and can be resumed.
+
+    For a worker that gives no sign of life, and so cannot be asked to stop. Raises UserError if it
+    is not certain which process holds the lock of the run, or if it cannot be killed.
+    """
+    import psutil
+
+    process = _worker_process(run)
     try:
-        lock = FileLock(run.path / "lock").acquire(timeout=0.1)
-    except Timeout:
-        yield False
-        return
-    with lock:
-        yield True
+        process.kill()
+    except psutil.Error as error:
+        raise UserError(f"The process {process.pid} cannot be killed: {error}.") from None
+    with (
+        _explain_missing(run),
+        explain_unwritable(run.path.parent),
+        _try_lock(run, timeout=10) as locked,
+    ):
+        if not locked:
+            raise UserError(
+                f"The process {process.pid} was killed, but the run is still worked on."
+            )
+        status = read_status(run.path)
+        if status.state not in _OVER:
+            message = "It was stopped by force, after its process gave no sign of life."
+            _change_status(run, status, state="interrupted", message=message)
+
+
+def _worker_process(run: Run) -> "Process":
+    """Return the process that holds the lock of the run. Raises UserError if that is not certain.
+
+    A process id alone may belong to another process by now, so its start and its open files are
+    compared as well.
+    """
+    import psutil
+
+    worker = read_status(run.path).worker
+    with contextlib.suppress(psutil.Error):
+        if worker is not None and worker.pid != os.getpid():
+            process = psutil.Process(worker.pid)
+            has_same_start = abs(process.create_time() - worker.started) < _START_TOLERANCE
+            if has_same_start and _has_open(process, run.path / "lock"):
+                return process
+    raise UserError(
+        f"The process that works on “{run.name}” is not known, or runs on another machine: end it"
+        " there."
+    )
+
+
+def _has_open(process: "Process", file: Path) -> bool:
+    return any(Path(opened.path) == file.resolve() for opened in process.open_files())
+
+
+@contextlib.contextmanager
+def _try_lock(run: Run, timeout: float = 0.1) -> Iterator[bool]:
+    """Hold the lock of the run if no worker holds it, and yield whether it is held here."""
+    with RunLock(run.path) as lock:
+        yield lock.take(timeout)
+
+
+@contextlib.contextmanager
+def _explain_missing(run: Run) -> Iterator[None]:
+    """Raise the store's UserError for an error inside, if the run was deleted."""
+    try:
+        yield
+    except UserError:
+        RunStore(run.path.parent).get(run.id)
+        raise
 
 
 def _change_status(run: Run, status: Status, **changes: Any) -> None:

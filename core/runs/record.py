@@ -5,12 +5,15 @@ import json
 import math
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.accuracy import best_epoch, chosen_by
 from core.events import EpochEnd, Event, Finished, Progress, Pruned
+from core.files import write_atomically
+from core.runs.event_lines import epoch_ends, follow_history, read_events, to_lines
 from core.runs.run import Run, State, read_status, write_status
-from core.runs.store import RunStore
 
 STATUS_SECONDS = 0.25
 """The least time between two writings of status.json that report progress."""
@@ -28,9 +31,25 @@ class Record:
         self._written = 0.0
         # Time and progress at the first batch of this process.
         self._start: tuple[float, float] | None = None
-        _end_torn_line(self.path / "events.jsonl")
-        epochs = RunStore(run.path.parent).epochs(run.id)
-        self._accuracies: list[float] = [epoch["test_accuracy"] for epoch in epochs]
+        self._ends: list[dict[str, Any]] = []
+
+    def follow(self, history: Sequence[Mapping[str, Any]] | None) -> None:
+        """Make the events and the status agree with the checkpoint that the run continues from.
+
+        history: the rows of its `core.training.history.History`; None without a checkpoint. The
+        events may have fewer epochs after damage to the file, and more after a kill. Call it before
+        the first event.
+        """
+        file = self.path / "events.jsonl"
+        events = read_events(file)
+        followed = follow_history(events, history)
+        if followed == events:
+            _end_torn_line(file)
+        else:
+            write_atomically(file, to_lines(followed))
+        self._ends = epoch_ends(followed)
+        if self._ends or self.status.epoch:
+            self.update(epoch=len(self._ends), **self._accuracy_figures())
 
     def take(self, event: Event) -> None:
         """Write `event` to the files. Progress only changes the status, and not too often."""
@@ -39,6 +58,9 @@ class Record:
             return
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(event.to_dict()) + "\n")
+            if isinstance(event, EpochEnd | Finished):
+                file.flush()
+                os.fsync(file.fileno())
         self.log(str(event))
         if isinstance(event, Pruned):
             self.update(kept=event.kept, prunable=event.prunable)
@@ -62,16 +84,31 @@ class Record:
 
     def _take_epoch(self, event: EpochEnd) -> None:
         # After a kill an epoch may be trained again. Its new accuracy replaces the old ones.
-        self._accuracies[event.epoch - 1 :] = [event.test_accuracy]
+        self._ends[event.epoch - 1 :] = [event.to_dict()]
         self.update(
             epoch=event.epoch,
             done=0,
-            test_accuracy=event.test_accuracy,
             loss=event.train_loss,
-            best_accuracy=max(self._accuracies),
-            accuracies=_thin(self._accuracies),
             seconds_left=self._seconds_left(),
+            **self._accuracy_figures(),
         )
+
+    def _accuracy_figures(self) -> dict[str, Any]:
+        """Return the fields of the status that follow from the epochs so far."""
+        if not self._ends:
+            return {
+                "test_accuracy": None,
+                "best_accuracy": None,
+                "best_by": None,
+                "accuracies": [],
+            }
+        accuracies = [end["test_accuracy"] for end in self._ends]
+        return {
+            "test_accuracy": accuracies[-1],
+            "best_accuracy": best_epoch(self._ends)["test_accuracy"],
+            "best_by": chosen_by(self._ends[-1]),
+            "accuracies": _thin(accuracies),
+        }
 
     def _take_summary(self, event: Finished) -> None:
         summary = event.summary
@@ -81,6 +118,7 @@ class Record:
             prunable=summary.prunable,
             test_accuracy=summary.test_accuracy,
             best_accuracy=summary.best_accuracy,
+            best_by=summary.best_by,
         )
 
     def update(self, **changes: Any) -> None:
@@ -111,7 +149,7 @@ class Record:
         line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n"
         with (
             contextlib.suppress(OSError),
-            (self.path / "log.txt").open("a", encoding="utf-8") as file,
+            (self.path / "log.txt").open("a", encoding="utf-8", errors="replace") as file,
         ):
             file.write(line)
 

@@ -4,33 +4,31 @@ The worker of a run holds its `lock`. A run is alive if the lock is held. No pro
 a run that says "running" under a free lock was interrupted, whatever ended its worker.
 """
 
-import sys
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from core.accuracy import ChosenBy
 from core.config import Recipe
 from core.errors import UserError
 from core.events import Summary
 from core.files import write_atomically
-
-if sys.platform != "win32":
-    import fcntl
+from core.runs.lock import is_lock_held
 
 MODEL = "model.safetensors"
 """The weights of the result in float. Quantized weights are dequantized."""
 
 BEST = "best.safetensors"
-"""The weights after the epoch with the best test accuracy."""
+"""The weights after the best epoch, as `core.accuracy.best_epoch` chooses it."""
 
 PACKED = "packed.safetensors"
-"""The packed file of a quantized result."""
+"""The packed file of the result."""
 
 IMPORT_SOURCE = "source"
 """The file that an import reads."""
@@ -39,6 +37,9 @@ ACTIVE = ("starting", "queued", "running")
 
 STARTING_SECONDS = 30
 """A worker takes its lock within a second of its start. After this long it never will."""
+
+SILENT_SECONDS = 20
+"""A worker gives a sign of life every two seconds. After this long without one, a page says so."""
 
 State = Literal[
     "created", "starting", "queued", "running", "finished", "failed", "cancelled", "interrupted"
@@ -57,12 +58,37 @@ class RunConfig(BaseModel):
 
     id: str
     name: str
-    created: float
+    created: float = Field(ge=0, le=3e10)  # a calendar takes no later year than 2920
     parent: str | None = None
     model: str
     dataset: str
     density: float = 1.0
     recipe: Recipe
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_older_recipe(cls, values: Any) -> Any:
+        """Read a recipe of a time when all scoring was in training mode as what it meant then."""
+        if not isinstance(values, dict) or not isinstance(values.get("recipe"), dict):
+            return values
+        recipe = values["recipe"]
+        prune = recipe.get("prune")
+        if not isinstance(prune, dict) or "score_mode" in prune:
+            return values
+        prune_then = {**prune, "score_mode": "train"}
+        return {**values, "recipe": {**recipe, "prune": prune_then}}
+
+
+class WorkerProcess(BaseModel):
+    """The process that works on a run. started: time of its start, in seconds since the epoch.
+
+    Whether a run is alive is never concluded from it: only the lock says that.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started: float
 
 
 class Status(BaseModel):
@@ -70,9 +96,11 @@ class Status(BaseModel):
 
     message: why the run failed or was stopped. stage: the work of this moment, of which `done` of
     `total` units are finished. loss: training loss. epoch: number of finished epochs, of `epochs`.
+    best_accuracy: test accuracy of the best epoch. best_by: how that epoch is chosen.
     accuracies: test accuracies by epoch, thinned for a small picture. seconds_left: estimate.
     kept, prunable: numbers of weights, from the pruning or the summary. summary: None until the run
-    is finished. Times are in seconds since the epoch. A figure is None while it is unknown.
+    is finished. worker: the process that wrote this. Times are in seconds since the epoch. A figure
+    is None while it is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,6 +117,7 @@ class Status(BaseModel):
     epochs: int = 0
     test_accuracy: float | None = None
     best_accuracy: float | None = None
+    best_by: ChosenBy | None = None
     accuracies: list[float] = Field(default_factory=list)
     seconds_left: float | None = None
     queued_at: float = 0.0
@@ -97,6 +126,7 @@ class Status(BaseModel):
     kept: int | None = None
     prunable: int | None = None
     summary: Summary | None = None
+    worker: WorkerProcess | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -187,7 +217,20 @@ class Run:
     @property
     def has_model(self) -> bool:
         """Whether other recipes and pages can use the resulting network."""
-        return self.state == "finished" and (self.path / MODEL).exists()
+        return self.state == "finished" and (self.path / MODEL).is_file()
+
+    @property
+    def silent_seconds(self) -> float:
+        """The time since the worker's last sign of life; 0 if there is no worker.
+
+        A worker that works touches its lock every few seconds, whatever it is busy with.
+        """
+        if not self.alive:
+            return 0.0
+        last_sign = self.status.updated_at
+        with contextlib.suppress(OSError):
+            last_sign = max(last_sign, (self.path / "lock").stat().st_mtime)
+        return max(0.0, time.time() - last_sign)
 
 
 def write_status(path: Path, status: Status) -> None:
@@ -200,42 +243,25 @@ def read_status(path: Path) -> Status:
     """Read status.json. Return the status of a new run if the file is missing or damaged."""
     try:
         return Status.model_validate_json((path / "status.json").read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return Status()
 
 
 def read_run(path: Path) -> Run:
     """Read the run in a folder. Raises OSError or ValueError if its config.json cannot be read."""
     config = RunConfig.model_validate_json((path / "config.json").read_bytes())
-    status = read_status(path)
-    alive = status.state in ACTIVE and _is_lock_held(path)
-    if status.state in ACTIVE and not alive:
-        # The worker may have ended after the status was read and before the lock was checked.
-        # Read again the status that it wrote before it released the lock.
-        status = read_status(path)
-    return Run(path, config, status, alive)
+    return correct_by_lock(Run(path, config, read_status(path), alive=False))
 
 
-def _is_lock_held(path: Path) -> bool:
-    """Check whether a worker holds the lock of the run in the folder `path`.
-
-    The check takes a shared lock, so that two processes that check at the same time do not mistake
-    each other for a worker.
-    """
-    lock = path / "lock"
-    try:
-        if sys.platform == "win32":
-            # Windows has no shared locks. Another process that checks is done in a moment.
-            FileLock(lock).acquire(timeout=0.02, poll_interval=0.002).lock.release()
-        else:
-            with lock.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except (BlockingIOError, Timeout):
-        return True
-    except OSError:
-        # There is no lock yet, or the folder cannot be read. Either way it has no worker.
-        return False
+def correct_by_lock(run: Run) -> Run:
+    """Return the run with `alive` as its lock says at this moment."""
+    if run.status.state not in ACTIVE:
+        return run
+    if is_lock_held(run.path):
+        return replace(run, alive=True)
+    # The worker may have ended after the status was read and before the lock was checked.
+    # Read again the status that it wrote before it released the lock.
+    return replace(run, status=read_status(run.path), alive=False)
 
 
 def to_json(model: BaseModel) -> bytes:
@@ -249,7 +275,12 @@ def explain_unwritable(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(
-            f"The folder for runs, {root}, cannot be written ({error.strerror}): free some space,"
-            " or name another one with SECATEUR_RUNS or --runs-dir."
-        ) from error
+        raise unwritable(root, error) from error
+
+
+def unwritable(root: Path, error: OSError) -> UserError:
+    """Return the error that says that the folder for runs cannot be written, and why."""
+    return UserError(
+        f"The folder for runs, {root}, cannot be written ({error.strerror}): free some space,"
+        " or name another one with SECATEUR_RUNS or --runs-dir."
+    )

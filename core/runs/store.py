@@ -11,11 +11,10 @@ Browser, server and worker share nothing but these folders, which outlive them a
 
 import contextlib
 import hashlib
-import json
 import os
-import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,15 +24,25 @@ from pydantic import ValidationError
 
 from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
 from core.errors import UserError
-from core.files import sync_folder, write_atomically
-from core.runs.run import Run, RunConfig, Status, explain_unwritable, read_run, to_json
-
-_ID = re.compile(r"[0-9a-f]{10}")
+from core.files import Content, sync_folder, write_atomically
+from core.runs.event_lines import Events, epoch_ends, read_events
+from core.runs.listing import RUN_ID, list_runs
+from core.runs.lock import RunLock
+from core.runs.run import (
+    Run,
+    RunConfig,
+    Status,
+    explain_unwritable,
+    read_run,
+    to_json,
+    unwritable,
+)
+from core.runs.trash import delete_all, move_to_trash, tidy_runs, total_bytes
 
 # Inside RunStore the name `list` is its method, so these types have names of their own.
 _Runs = list[Run]
 _Ids = list[str]
-_Events = list[dict[str, Any]]
+_Events = Events
 
 
 class RunStore:
@@ -50,7 +59,7 @@ class RunStore:
         name: str = "",
         parent: str | None = None,
         token: str | None = None,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
     ) -> Run:
         """Make a run, or return the run that was made with the same `token`.
 
@@ -93,7 +102,7 @@ class RunStore:
             raise UserError(f"“{parent.name}” has no result to start from: it is {parent.state}.")
         return {"model": parent.model, "dataset": parent.dataset, "density": parent.density}
 
-    def _write_folder(self, config: RunConfig, files: Mapping[str, bytes]) -> None:
+    def _write_folder(self, config: RunConfig, files: Mapping[str, Content]) -> None:
         """Write the folder of a new run, unless another process has just written it."""
         draft = self.root / f".new-{secrets.token_hex(4)}"
         draft.mkdir(parents=True)
@@ -131,19 +140,7 @@ class RunStore:
 
     def scan(self) -> tuple[_Runs, _Ids]:
         """Read all runs, newest first, and list the ids of the folders that cannot be read."""
-        runs = []
-        damaged = []
-        for run_id in self._ids():
-            try:
-                runs.append(read_run(self.root / run_id))
-            except FileNotFoundError:
-                # A folder that is still there has no config.json. Another one was just deleted.
-                if (self.root / run_id).exists():
-                    damaged.append(run_id)
-            except (OSError, ValueError):
-                damaged.append(run_id)
-        runs.sort(key=lambda run: run.config.created, reverse=True)
-        return runs, damaged
+        return list_runs(self.root)
 
     def lineage(self, run_id: str) -> _Runs:
         """Read the run's ancestors, the first one first, and the run itself.
@@ -162,32 +159,24 @@ class RunStore:
     # -- read what a worker wrote --
 
     def events(self, run_id: str) -> _Events:
-        """Read all events in order. A line that a kill cut short is skipped."""
-        file = self._path(run_id) / "events.jsonl"
-        try:
-            text = file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        events = [_parse_event(line) for line in text.splitlines()]
-        return [event for event in events if event is not None]
+        """Read all events in order. A line that is cut short or damaged is skipped."""
+        return read_events(self._path(run_id) / "events.jsonl")
 
     def epochs(self, run_id: str) -> _Events:
         """Read the EpochEnd events in order of their epoch.
 
         Of an epoch that was trained again after a kill only the last event is returned.
         """
-        ends = [event for event in self.events(run_id) if event["event"] == "epochend"]
-        by_epoch = {event["epoch"]: event for event in ends}
-        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+        return epoch_ends(self.events(run_id))
 
     def log(self, run_id: str, characters: int = 100_000) -> str:
-        """Read the end of the log."""
+        """Read the end of the log, or nothing if it cannot be read."""
         try:
             with (self._path(run_id) / "log.txt").open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - characters))
                 return file.read().decode("utf-8", errors="replace")
-        except FileNotFoundError:
+        except OSError:
             return ""
 
     # -- change --
@@ -204,19 +193,37 @@ class RunStore:
         return self.get(run_id)
 
     def delete(self, run_id: str) -> None:
-        """Move the run to the trash. Raises UserError while a worker is at it."""
-        run = self.get(run_id)
-        if run.active:
-            raise UserError(f"“{run.name}” is {run.state}: cancel it before you delete it.")
-        with explain_unwritable(self.root):
-            self._trash.mkdir(exist_ok=True)
-            # The trash may hold an earlier run that was made with the same token.
-            shutil.rmtree(self._trash / run_id, ignore_errors=True)
-            run.path.rename(self._trash / run_id)
+        """Move the run to the trash. Raises UserError while a worker is at it, or about to be.
+
+        The run's lock decides between a delete and a start at the same time. Whoever comes second
+        finds the run started, or gone.
+        """
+        path = self.get(run_id).path
+        with RunLock(path) as lock:
+            if not self._take(lock, run_id) or self.get(run_id).active:
+                run = self.get(run_id)
+                raise UserError(f"“{run.name}” is {run.state}: cancel it before you delete it.")
+            if sys.platform == "win32":
+                lock.release()  # Windows moves no folder with an open file
+            with explain_unwritable(self.root):
+                move_to_trash(path, self._trash)
+
+    def _take(self, lock: RunLock, run_id: str) -> bool:
+        try:
+            return lock.take(timeout=1)
+        except FileNotFoundError:
+            self.get(run_id)  # says that it is not there
+            raise
+        except OSError as error:
+            raise unwritable(self.root, error) from error
 
     def trash(self) -> _Runs:
         """Read the deleted runs that can still be restored, newest first."""
         return RunStore(self._trash).list()
+
+    def trash_bytes(self) -> int:
+        """Return the size of the deleted runs in bytes."""
+        return total_bytes(self._trash)
 
     def restore(self, run_id: str) -> Run:
         """Bring a run back from the trash. Raises UserError if that is not possible."""
@@ -229,10 +236,16 @@ class RunStore:
 
     def empty_trash(self) -> int:
         """Delete the runs in the trash for good, and return the number of bytes that this freed."""
-        files = [file for file in self._trash.rglob("*") if file.is_file()]
-        freed = sum(file.stat().st_size for file in files)
-        shutil.rmtree(self._trash, ignore_errors=True)
+        freed = self.trash_bytes()
+        delete_all(self._trash)
         return freed
+
+    def tidy(self) -> None:
+        """Delete what nobody needs: old deleted runs, and drafts that a kill has left behind.
+
+        Does nothing if this process did it within the last hour.
+        """
+        tidy_runs(self.root, self._trash)
 
     # -- paths --
 
@@ -242,19 +255,12 @@ class RunStore:
 
     def _path(self, run_id: str) -> Path:
         """Return the folder of a run. Ids come from URLs, so anything but an id is refused."""
-        if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
+        if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
             text = str(run_id)[:40]
             raise UserError(
                 f"{text!r} is not a run's id: it takes ten digits or letters from a to f."
             )
         return self.root / run_id
-
-    def _ids(self) -> _Ids:
-        try:
-            return [entry.name for entry in os.scandir(self.root) if _ID.fullmatch(entry.name)]
-        except (FileNotFoundError, NotADirectoryError):
-            # If the root is a file, `create` says so.
-            return []
 
 
 def describe_recipe(recipe: Recipe) -> str:
@@ -283,14 +289,6 @@ def _clean_name(name: str) -> str:
     """Return one line of printable characters, at most 120 of them."""
     printable = "".join(c for c in name if c.isprintable() or c.isspace())
     return " ".join(printable.split())[:120]
-
-
-def _parse_event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
 
 
 def _first_reason(error: Exception) -> str:

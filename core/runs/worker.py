@@ -13,17 +13,19 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import FrameType
 
 from filelock import FileLock, Timeout
 
 from core.config import data_root
+from core.errors import UserError
 from core.events import EpochEnd, Event, Finished, Progress
 from core.runs.failures import explain_failure
+from core.runs.lock import RunLock
 from core.runs.record import Record
-from core.runs.run import Run, State, read_status
+from core.runs.run import Run, State, WorkerProcess, read_status
 from core.runs.store import RunStore
 
 EPOCH_SAVE_SECONDS: float = 5
@@ -35,6 +37,9 @@ BATCH_SAVE_SECONDS: float = 60
 SAVING_SHARE: float = 20
 """Saving that took a second is followed by 20 without. So it costs at most 5% of the time."""
 
+SIGN_SECONDS = 2.0
+"""The time between two signs of life."""
+
 
 class Stop(threading.Event):
     """Set by a signal. The run then ends at the next event, with a checkpoint.
@@ -43,8 +48,14 @@ class Stop(threading.Event):
     """
 
     def listen(self) -> "Stop":
-        """Set this event on Ctrl-C and SIGTERM. Call it in the main thread only."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Set this event on Ctrl-C, SIGTERM and SIGHUP. Call it in the main thread only.
+
+        A hang-up that is ignored, as under nohup, stays ignored.
+        """
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no hang-up
+            if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+                continue
             signal.signal(number, self._handle_signal)
         return self
 
@@ -65,22 +76,24 @@ class _Ended(Exception):
 def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, None, None]:
     """Work on `run` to its end, and yield every event once it is on disk.
 
-    Yields nothing if another worker is at it, or if it is over. The run ends as finished, failed,
-    cancelled or interrupted: an error becomes a state, a sentence, and a traceback in the log.
-    `data` is the folder of the data sets.
+    Yields nothing if another worker is at it, or if it is over or deleted. The run ends as
+    finished, failed, cancelled or interrupted: an error becomes a state, a sentence, and a
+    traceback in the log. `data` is the folder of the data sets.
     """
-    try:
-        # A process that checks whether the lock is free may hold it for a moment.
-        lock = FileLock(run.path / "lock").acquire(timeout=3)
-    except Timeout:
-        return
-    with lock:
+    with RunLock(run.path) as lock:
+        try:
+            # A process that checks whether the lock is free may hold it for a moment.
+            if not lock.take(timeout=3):
+                return
+        except FileNotFoundError:
+            return
         # The run may be over if this is its second worker.
         if read_status(run.path).state in ("finished", "cancelled"):
             return
         record = Record(run)
         try:
-            yield from _work(run, data, stop or Stop(), record)
+            with _signs_of_life(lock.path):
+                yield from _work(run, data, stop or Stop(), record)
         except _Ended as end:
             record.end(end.state, str(end))
         except (KeyboardInterrupt, GeneratorExit):
@@ -91,10 +104,38 @@ def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, Non
             record.end("failed", explain_failure(error, run))
 
 
+@contextlib.contextmanager
+def _signs_of_life(file: Path) -> Iterator[None]:
+    """Touch `file` every two seconds, whatever the process is busy with, until it is frozen."""
+    ended = threading.Event()
+
+    def touch() -> None:
+        while not ended.wait(SIGN_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(file)
+
+    thread = threading.Thread(target=touch, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _this_process() -> WorkerProcess:
+    import psutil
+
+    return WorkerProcess(pid=os.getpid(), started=psutil.Process().create_time())
+
+
 def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, None, None]:
+    # A launch gives the run its place in the queue. A run that is worked on without one has none.
+    was_launched = record.status.state == "starting" and record.status.queued_at > 0
     record.update(
         state="queued",
-        queued_at=time.time(),
+        queued_at=record.status.queued_at if was_launched else time.time(),
+        worker=_this_process(),
         message="",
         stage="Getting ready",
         done=0,
@@ -109,7 +150,9 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, 
     from core.runs import artefacts
     from core.runs.begin import begin_job
 
-    job = begin_job(run, data)
+    checkpoint = artefacts.load_checkpoint(run)
+    record.follow(checkpoint["history"] if checkpoint else None)
+    job = begin_job(run, data, checkpoint)
     with contextlib.closing(_Slot(run, str(job.device), record)) as slot:
         for event in slot.wait(stop):
             yield event
@@ -210,17 +253,18 @@ class _Slot:
             stop.wait(min(1.0, max(0.2, 10 * counting_seconds)))
 
     def _count_ahead(self) -> int:
-        """Count the runs that are alive and have waited longer for this device.
+        """Count the runs that are active and have waited longer for this device.
 
-        A run that does not know its device yet counts as well.
+        A run whose worker is only starting counts as well, and so does one that does not know its
+        device yet.
         """
         mine = (self.record.status.queued_at, self.run.id)
         ahead = 0
         for other in RunStore(self.run.path.parent).list():
-            if other.id == self.run.id or not other.alive:
+            if other.id == self.run.id or other.state not in ("starting", "queued"):
                 continue
             status = other.status
-            is_waiting = status.state == "queued" and status.device in ("", self.device)
+            is_waiting = status.device in ("", self.device)
             if is_waiting and (status.queued_at, other.id) < mine:
                 ahead += 1
         return ahead
@@ -234,9 +278,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     store = RunStore(options.folder.absolute().parent)
     run_id = options.folder.name
-    for _ in work(store.get(run_id), data_root(options.data_dir), Stop().listen()):
-        pass
-    return 0 if store.get(run_id).state == "finished" else 1
+    try:
+        for _ in work(store.get(run_id), data_root(options.data_dir), Stop().listen()):
+            pass
+        return 0 if store.get(run_id).state == "finished" else 1
+    except UserError as error:  # the run was deleted
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

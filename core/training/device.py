@@ -5,6 +5,7 @@ import sys
 
 import torch
 
+from core.config import Precision
 from core.errors import UserError
 
 
@@ -46,6 +47,20 @@ def _checked_gpu(device: torch.device, name: str) -> torch.device:
             " cuda:0."
         )
     return device
+
+
+def usual_precision(device: torch.device) -> Precision:
+    """Return the precision of training steps on this device where nothing else was chosen."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return "bfloat16"
+    return "float32"
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this machine's CPU multiplies matrices in bfloat16, rather than emulate that."""
+    # torch has no public name for these facts in all versions that are allowed.
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
 
 
 def prepare_process() -> None:

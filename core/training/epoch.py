@@ -16,6 +16,7 @@ from core.config import KMeansRecipe, TrainRecipe
 from core.data.batches import Augmentation, DeviceImages, epoch_plan
 from core.errors import UserError
 from core.events import EpochEnd, Progress
+from core.training.evaluate import Validation
 from core.training.history import History
 from core.training.schedule import lr_at
 from core.training.step import Stepper, momentum_buffers, restore_momentum_
@@ -127,11 +128,13 @@ class EpochLoop:
         test_accuracy: float,
         test_seconds: float,
         state: Mapping[str, Tensor],
+        validation: Validation | None = None,
     ) -> EpochEnd:
         """Record the current epoch in the history, and go on to the next one.
 
-        test_seconds: time that the test of the epoch took.
+        test_seconds: time that the test and the validation of the epoch took.
         state: the state dict that was tested.
+        validation: its figures on the images that were held back, None if there are none.
         """
         loss_sum, correct = self.stepper.read()
         end = EpochEnd(
@@ -145,6 +148,9 @@ class EpochLoop:
             images_per_second=self.images_done / self.seconds,
             train_seconds=self.seconds,
             seconds=self.seconds + test_seconds,
+            validation_loss=validation.loss if validation else None,
+            validation_accuracy=validation.accuracy if validation else None,
+            divergence=validation.divergence if validation else None,
         )
         self.history.add(end, self.images_done, state)
         self.epoch += 1

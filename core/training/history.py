@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.accuracy import ChosenBy, best_epoch, chosen_by
 from core.events import EpochEnd
 
 
@@ -14,22 +15,29 @@ class History:
     """The finished epochs of a training or tuning.
 
     rows: the fields of each epoch's EpochEnd, and `images`, the number of its training images.
-    best: a copy of the state dict after the epoch with the highest test accuracy, the first such
-    epoch if there are several; empty before the first epoch ends.
-    best_accuracy: the test accuracy of that epoch, -1 before the first epoch ends.
+    best: a copy of the state dict after the best epoch, as `core.accuracy.best_epoch` chooses it;
+    empty before the first epoch ends.
     """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
-        self.best_accuracy = -1.0
 
     def add(self, end: EpochEnd, images: int, state: Mapping[str, Tensor]) -> None:
         """Record an epoch of `images` training images, after which the network has this `state`."""
         self.rows.append(asdict(end) | {"images": images})
-        if end.test_accuracy > self.best_accuracy:
-            self.best_accuracy = end.test_accuracy
+        if best_epoch(self.rows) is self.rows[-1]:
             self.best = copied(state)
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """The test accuracy of the best epoch, None before the first epoch ends."""
+        return best_epoch(self.rows)["test_accuracy"] if self.rows else None
+
+    @property
+    def best_by(self) -> ChosenBy | None:
+        """How the best epoch is chosen, None before the first epoch ends."""
+        return chosen_by(self.rows[-1]) if self.rows else None
 
     @property
     def train_seconds(self) -> float:
@@ -45,13 +53,12 @@ class History:
 
     def checkpoint(self) -> dict[str, Any]:
         """Return all that `restore` needs."""
-        return {"history": self.rows, "best": self.best, "best_accuracy": self.best_accuracy}
+        return {"history": self.rows, "best": self.best}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue from what `checkpoint` returned."""
         self.rows = saved["history"]
         self.best = saved["best"]
-        self.best_accuracy = saved["best_accuracy"]
 
 
 def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ The forecasts use the same functions as the training, so that a forecast is abou
 is then trained.
 """
 
+import math
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -12,16 +13,21 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from core.compress.pruning.scoring_images import ScoringImages
 from core.config import KMeansRecipe, Prune, TrainRecipe
-from core.data import Dataset, subset
+from core.data import Dataset
 from core.data.batches import DeviceImages, epoch_plan
+from core.data.imageset import subset_rows
 from core.errors import UserError
 from core.events import Event, Progress
 from core.models import build, check_side
 from core.models.card import ModelCard
 from core.training.device import choose_device, prepare_process
+from core.training.held_back import Split, images_at, split_of_recipe
 
 _global_generator = threading.Lock()
+
+_SCORING_IMAGES_OF_A_CLASS = 10  # below about 10, accuracy falls; above, it is flat
 
 
 @contextmanager
@@ -49,13 +55,22 @@ def initial_network(recipe: TrainRecipe, dataset: Dataset, device: torch.device)
 
 
 def training_images(
-    recipe: TrainRecipe | KMeansRecipe, dataset: Dataset, device: torch.device
+    recipe: TrainRecipe | KMeansRecipe,
+    dataset: Dataset,
+    device: torch.device,
+    split: Split | None = None,
 ) -> DeviceImages:
-    """Return the images that the recipe trains on, on the device."""
-    images = dataset.train
-    if recipe.train_images and recipe.train_images < len(images.labels):
-        images = subset(images, recipe.train_images, recipe.seed)
-    return DeviceImages(images, dataset.mean, dataset.std, device, torch.channels_last)
+    """Return the images that the recipe trains on, on the device.
+
+    split: says which images are held back. If not given, the recipe says it. Raises UserError if a
+    recipe holds back too many.
+    """
+    if split is None:
+        split = split_of_recipe(recipe, dataset)
+    rows = split.training
+    if recipe.train_images:
+        rows = rows[subset_rows(dataset.train.labels[rows], recipe.train_images, recipe.seed)]
+    return images_at(rows, dataset, device)
 
 
 def test_images(dataset: Dataset, device: torch.device) -> DeviceImages:
@@ -83,19 +98,26 @@ def augments(recipe: TrainRecipe, dataset: Dataset) -> bool:
     return dataset.augment if recipe.augment is None else recipe.augment
 
 
-def scoring_batch(
-    recipe: TrainRecipe, dataset: Dataset, images: DeviceImages
-) -> tuple[Tensor, Tensor, int]:
-    """Return the images that the weights are scored on, their labels, and the size of a batch.
+def scoring_images(recipe: TrainRecipe, dataset: Dataset, images: DeviceImages) -> ScoringImages:
+    """Return the images that the weights are scored on, in the order of the first epoch.
 
-    They are the first images of the training, with the same augmentation.
+    They have the augmentation of that epoch too, if the recipe wants it.
     """
     prune = _prune_settings(recipe)
     batch_size = prune.batch_size or recipe.batch_size
-    count = min(len(images), batch_size * prune.batches)
-    order, augmentation = epoch_plan(len(images), recipe.seed, 0, augments(recipe, dataset))
-    batch, labels = images.batch(order[:count], augmentation)
-    return batch, labels, batch_size
+    batches = prune.batches or _enough_batches(batch_size, len(dataset.classes))
+    is_augmented = augments(recipe, dataset) and prune.augment
+    order, augmentation = epoch_plan(len(images), recipe.seed, 0, is_augmented)
+
+    def load(start: int, stop: int) -> tuple[Tensor, Tensor]:
+        return images.batch(order[start:stop], augmentation)
+
+    per_round = min(len(images), batch_size * batches)
+    return ScoringImages(load, len(images), per_round, batch_size)
+
+
+def _enough_batches(batch_size: int, classes: int) -> int:
+    return math.ceil(_SCORING_IMAGES_OF_A_CLASS * classes / batch_size)
 
 
 def build_and_score(
@@ -113,29 +135,27 @@ def build_and_score(
     model = initial_network(recipe, dataset, device)
     images = training_images(recipe, dataset, device)
     yield Progress("Scoring the weights", 0, 0)
-    batch, labels, batch_size = scoring_batch(recipe, dataset, images)
-    scores = yield from score_weights(recipe, model, batch, labels, batch_size)
+    scores = yield from score_weights(recipe, model, scoring_images(recipe, dataset, images))
     yield Progress("Sorting the scores", 0, 0)
     return model, scores
 
 
 def score_weights(
-    recipe: TrainRecipe, model: nn.Module, batch: Tensor, labels: Tensor, batch_size: int
+    recipe: TrainRecipe, model: nn.Module, images: ScoringImages
 ) -> Generator[Event, None, dict[str, Tensor]]:
     """Score all prunable weights as the recipe says; yields Progress after every pass."""
     from core.compress import snip
+    from core.compress.pruning.saliency import ScoringOptions
 
     prune = _prune_settings(recipe)
     rounds = snip.scoring_steps(
         prune.method,
         model,
-        batch,
-        labels,
+        images,
         density=prune.density,
         layerwise=prune.layerwise,
-        batch_size=batch_size,
         rounds=prune.rounds,
-        seed=recipe.seed,
+        options=ScoringOptions(prune.score_mode, recipe.seed),
     )
     # Dropout draws from the global generator. It is seeded during each pass and restored before
     # each yield, so that the preview and the training draw the same, whatever runs in between.

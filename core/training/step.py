@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.config import Precision
+from core.training.device import usual_precision
+
 # Steps before a capture. The optimizer, cuDNN and the allocator settle in the first ones.
 EAGER_STEPS = 11
 
@@ -13,10 +16,13 @@ EAGER_STEPS = 11
 class Stepper:
     """Takes optimizer steps, and sums the losses and correct predictions of an epoch.
 
-    No step waits for the device. On CUDA a step runs in bfloat16 autocast and, after `EAGER_STEPS`
-    ordinary steps, as one captured graph: at small batches eager code spends its time on launching
-    kernels. If capturing fails, `capture_error` gives the reason and training goes on eagerly. With
-    `capture=False` every step is eager.
+    No step waits for the device. On CUDA a step runs, after `EAGER_STEPS` ordinary steps, as one
+    captured graph: at small batches eager code spends its time on launching kernels. If capturing
+    fails, `capture_error` gives the reason and training goes on eagerly. With `capture=False` every
+    step is eager.
+
+    precision: bfloat16 runs the forward pass in autocast; the weights stay float32. None takes the
+    usual precision of the device.
     """
 
     def __init__(
@@ -25,6 +31,7 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         label_smoothing: float = 0.0,
         capture: bool = True,
+        precision: Precision | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -34,7 +41,7 @@ class Stepper:
         self.correct = torch.zeros((), device=device)
         self.capture_error: str | None = None
         self._device_type = device.type
-        self._bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.precision = precision or usual_precision(device)
         self._steps = 0
         self._graph: tuple[torch.cuda.CUDAGraph, Tensor, Tensor] | None = None
         self._stream: torch.cuda.Stream | None = None
@@ -74,7 +81,10 @@ class Stepper:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
-            self._device_type, torch.bfloat16, enabled=self._bfloat16, cache_enabled=False
+            self._device_type,
+            torch.bfloat16,
+            enabled=self.precision == "bfloat16",
+            cache_enabled=False,
         )
 
     def _capture(self, stream: torch.cuda.Stream, images: Tensor, labels: Tensor) -> None:

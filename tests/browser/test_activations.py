@@ -14,7 +14,36 @@ from tests.waiting import until
 
 pytestmark = browser.needs_chromium
 
-RELUS = 4  # of LeNet5, each with a picture for either model and one for the difference
+
+# Looks at every picture of the page in every frame that the browser draws, and counts the pictures
+# that show nothing, and the addresses that each one has had.
+WATCH_PICTURES = """
+() => {
+  const all = root => [...root.querySelectorAll("*")].flatMap(one => [
+    ...(one.shadowRoot ? all(one.shadowRoot) : []),
+    ...(one.localName === "img" ? [one] : []),
+  ])
+  window.watched = { samples: 0, empty: 0, missing: 0, sources: {} }
+  let most = 0
+  const look = () => {
+    const images = all(document).filter(image => /dead$|^Channel|kernel/.test(image.alt))
+    most = Math.max(most, images.length)
+    if (images.length < most) window.watched.missing += 1
+    for (const image of images) {
+      window.watched.samples += 1
+      if (!image.src || !image.complete || !image.naturalWidth) window.watched.empty += 1
+      const name = image.alt.split(":")[0]
+      const sources = (window.watched.sources[name] ??= [])
+      if (!sources.includes(image.src.length + image.src.slice(-400))) {
+        sources.push(image.src.length + image.src.slice(-400))
+      }
+    }
+    requestAnimationFrame(look)
+  }
+  look()
+}
+"""
+UPDATES = 8  # of the pictures of a training, until the watch ends
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +82,51 @@ def photograph(tmp_path_factory):
 
 
 def pictures(page):
-    return page.locator("[data-testid=stImage] img[alt$=' dead']")
+    return page.locator("img[alt$=' dead']")
 
 
-def test_an_uploaded_photograph_shows_all_relus_of_both_models(tab, address, trained, photograph):
+def test_an_uploaded_photograph_is_shown_in_both_models_and_kept(tab, address, trained, photograph):
     parent, child = trained
     page = tab(f"{address}/activations?a={parent.id}&b={child.id}&picture=Upload")
     page.locator("input[type=file]").set_input_files(photograph)
-    expect(page.locator(".st-key-prepared")).to_contain_text("china")
+    expect(page.locator(".st-key-kept")).to_contain_text("china")
     expect(page.locator(".st-key-prepared")).to_contain_text("640")
-    expect(pictures(page)).to_have_count(3 * RELUS)
-    assert all(
-        width > 0
-        for width in pictures(page).evaluate_all("found => found.map(one => one.naturalWidth)")
-    )
+    expect(page.get_by_text("trained on handwritten digits")).to_be_visible()
+    expect(pictures(page)).to_have_count(2)
+    page.get_by_test_id("stTopNav").get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    page.get_by_test_id("stTopNav").get_by_role("link", name="Activations", exact=True).click()
+    expect(page.locator(".st-key-kept")).to_contain_text("china")
+    expect(pictures(page)).to_have_count(2)
     expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_channel_is_chosen_by_a_click_and_by_the_arrow_keys(tab, address, trained):
+    parent, child = trained
+    page = tab(f"{address}/activations?a={parent.id}&b={child.id}&layer=features.4")
+    expect(pictures(page)).to_have_count(2)
+    mosaic = page.locator(".frame", has=pictures(page)).first
+    box = mosaic.bounding_box()
+    mosaic.click(position={"x": box["width"] - 5, "y": 5})  # the last tile of the first row
+    number = page.locator(".st-key-channel input")
+    expect(number).not_to_have_value("0")
+    channel = int(number.input_value())
+    expect(page.locator("img[alt^='Channel']").first).to_have_attribute(
+        "alt", f"Channel {channel}, A"
+    )
+    mosaic.press("ArrowLeft")
+    expect(number).to_have_value(str(channel - 1))
+
+
+def test_three_models_fit_two_screens(tab, address, trained, runs, digits):
+    parent, child = trained
+    other = runs.create(KMeansRecipe(clusters=8, device="cpu"), "Finer", parent=parent.id)
+    _finish(runs, other, digits)
+    page = tab(f"{address}/activations?a={parent.id}&b={child.id}&c={other.id}")
+    expect(pictures(page)).to_have_count(3)
+    expect(page.locator("img[alt^='The kernel']")).to_have_count(3)
+    height = page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
+    assert height < 2000
 
 
 def test_a_training_is_watched_live(tab, address, runs, digits):
@@ -82,12 +141,18 @@ def test_a_training_is_watched_live(tab, address, runs, digits):
     )
     run = launch.start(runs.create(recipe, "Watched"), digits)
     try:
-        page = tab(f"{address}/activations?of=Training&training={run.id}")
-        expect(pictures(page)).to_have_count(RELUS)
-        answer = page.get_by_text(re.compile(r"Watched, epoch \d+"))
-        first = answer.first.text_content()
-        expect(answer.first).not_to_have_text(first)  # nobody touched it
-        expect(pictures(page)).to_have_count(RELUS)
+        page = tab(f"{address}/activations?of=Training&training={run.id}&layer=features.1")
+        expect(pictures(page)).to_have_count(1)
+        expect(page.locator("img[alt^='The kernel']")).to_have_count(1)
+        page.evaluate(WATCH_PICTURES)
+        page.wait_for_function(
+            "count => Object.values(window.watched.sources).some(one => one.length > count)",
+            arg=UPDATES,
+        )  # nobody touched it
+        watched = page.evaluate("window.watched")
+        assert watched["samples"] > UPDATES
+        assert (watched["empty"], watched["missing"]) == (0, 0)
+        expect(page.get_by_text(re.compile(r"Watched, epoch \d+")).first).to_be_visible()
     finally:
         launch.cancel(run)
         until(lambda: not runs.get(run.id).active)

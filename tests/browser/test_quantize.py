@@ -80,7 +80,7 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
     assert imported.status.test_accuracy == pytest.approx(accuracy, abs=0.005)
     expect(page.locator(".st-key-figures")).to_contain_text(f"{imported.status.test_accuracy:.2%}")
 
-    page.get_by_role("link", name="Quantize", exact=True).last.click()
+    page.locator(".st-key-next_step").get_by_role("button").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Quantize")
     shared = quantize(page, runs, lambda: number(page, "Epochs of tuning", 1))
     assert (shared.recipe.kind, shared.recipe.clusters, shared.recipe.epochs) == ("kmeans", 5, 1)

@@ -137,6 +137,7 @@ def test_an_unknown_run_is_a_sentence(tab, address):
 def test_delete_and_undo(tab, address, runs):
     run = sample_run(runs, name="Thrown away too early")
     page = tab(f"{address}/runs?run={run.id}")
+    page.get_by_role("button", name="More", exact=True).click()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("button", name="Undo")).to_be_hidden()
@@ -156,6 +157,7 @@ def test_a_narrow_screen_shows_everything_within_its_width(chromium, address, ru
 def test_duplicate_and_launch_from_the_train_page(tab, address, runs):
     source = sample_run(runs, name="The one before", recipe=ENDLESS)
     page = tab(f"{address}/runs?run={source.id}")
+    page.get_by_role("button", name="More", exact=True).click()
     page.get_by_role("button", name="Duplicate with changes").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Train")
     page.get_by_role("button", name="Start training").dblclick()

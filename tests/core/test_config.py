@@ -55,7 +55,8 @@ def test_a_recipe_is_frozen():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"prune": {"density": 5}}, "--retrain must be in (0, 1], got 5"),
+        ({"prune": {"density": 50}}, "--retrain must be in (0, 1], got 50: did you mean 0.5?"),
+        ({"prune": {"density": 500}}, "--retrain must be in (0, 1], got 500"),
         ({"prune": {"density": 0}}, "--retrain must be in (0, 1], got 0"),
         ({"prune": {"density": -0.5}}, "--retrain must be in (0, 1], got -0.5"),
         ({"lr": 0}, "lr must be in (0, 100], got 0"),

@@ -93,7 +93,7 @@ def test_the_input_comes_first_and_then_the_activations_of_the_first_image(lenet
         dead = np.logical_not(maps.reshape(len(maps), -1).any(1))
         mosaic = make_mosaic(maps, ColourScale.sequential(maps), marked=dead)
         assert (picture(drawn) == with_grey_gaps(mosaic)).all()
-        assert title(drawn).endswith(f": {len(maps)} channels, {dead.sum()} dead")
+        assert title(drawn).endswith(f": ReLU, {len(maps)} channels, {dead.sum()} dead")
     assert len(VisualizeNetwork().display_activations(lenet, batch, layers=["features.1"])) == 2
     with pytest.raises(UserError, match=r"got float32 \(3, 32, 32\)"):
         VisualizeNetwork().display_activations(lenet, batch[0])
@@ -125,10 +125,22 @@ def test_an_input_without_contrast_can_be_drawn(value):
     assert numbers(first) == ["0", "1"]
 
 
-def test_a_network_without_relu_shows_its_other_activations():
-    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.GELU())
-    _, drawn = VisualizeNetwork().display_activations(model, torch.randn(1, 3, 4, 4))
-    assert title(drawn) == "1: 2 channels, 0 dead"
+def test_smooth_activations_stand_beside_the_relus():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.GELU(), nn.ReLU())
+    _, *drawn = VisualizeNetwork().display_activations(model, torch.randn(1, 3, 4, 4))
+    assert [title(one).partition(",")[0] for one in drawn] == ["1: GELU", "2: ReLU"]
+
+
+def test_all_activations_of_mobilenet_v3_have_a_figure():
+    model = models.build("mobilenet_v3_small", 10)
+    figures = VisualizeNetwork(channels=4).display_activations(model, torch.randn(1, 3, 32, 32))
+    assert len(figures) == 1 + 33
+
+
+def test_a_convolution_without_a_figure_is_named():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Conv1d(2, 2, 1))
+    with pytest.warns(UserWarning, match=r"no Conv2d: 1 \(Conv1d\)"):
+        assert len(VisualizeNetwork().display_kernel(model)) == 1
 
 
 def test_the_scatter_plot_of_a_float_and_a_quantized_network():

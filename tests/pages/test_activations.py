@@ -1,6 +1,7 @@
 """The activations page: its networks, its picture, and what it draws."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from pages.parts.activations.sources import density, training
 from tests.sample_runs import RECIPE, sample_run
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
-RELUS = {"LeNet5": 4, "ResNet20": 19}
+LAYERS = {"LeNet5": 4, "ResNet20": 19}
 
 
 @pytest.fixture
@@ -78,14 +79,19 @@ def texts(app):
 
 
 def pictures(app):
-    """The alternative texts of the pictures that show layers."""
-    return [text for text, _ in images(app) if " zeros" in text or "cosine" in text]
+    """The alternative texts of the pictures of the chosen layer: of networks and differences."""
+    components = app.get("bidi_component")
+    alts = [json.loads(component.proto.json or "{}").get("alt", "") for component in components]
+    return [alt for alt in alts if " zeros" in alt or "cosine" in alt]
 
 
-def images(app):
-    return [
-        (image.alt, image.caption) for element in app.get("image") for image in element.proto.imgs
-    ]
+def captions(app):
+    return " ".join(element.value for element in app.get("caption"))
+
+
+def layers(app):
+    """The lines of the list of layers, from the top."""
+    return app.dataframe(key="activation_layers").value
 
 
 def choose(app, key, value):
@@ -106,8 +112,13 @@ def test_one_model_and_a_sample(app, trained):
     trained()
     opened(app)
     assert len(app.selectbox) == 2  # the model and the class
-    assert len(pictures(app)) == RELUS["LeNet5"]
-    assert any("32\u00a0×\u00a032" in caption for _, caption in images(app))
+    assert list(layers(app)["Layer"]) == [
+        "features.1",
+        "features.4",
+        "classifier.1",
+        "classifier.3",
+    ]
+    assert len(pictures(app)) == 1
     assert "Normalised as in training" in texts(app)
     assert "LeNet5 0 says " in texts(app)
 
@@ -119,59 +130,80 @@ def test_a_compressed_model_stands_beside_its_parent_at_first(app, trained, stor
     write_status(child.path, parent.status)
     opened(app)
     assert [app.selectbox(key=key).value for key in "ab"] == [parent.id, child.id]
-    assert len(pictures(app)) == 3 * RELUS["LeNet5"]
+    assert len(pictures(app)) == 2
+    app.toggle(key="differences").set_value(True).run()
+    assert len(pictures(app)) == 3
     assert "cosine 1.000, 0 newly dead" in pictures(app)[2]
 
 
 def test_three_models_have_two_differences(app, trained):
     first, second, third = (trained(seed=seed) for seed in range(3))
-    opened(app, a=first.id, b=second.id, c=third.id)
-    assert len(pictures(app)) == 5 * RELUS["LeNet5"]
+    opened(app, a=first.id, b=second.id, c=third.id, differences="true")
+    assert len(pictures(app)) == 5
+
+
+def test_the_layers_of_a_comparison_are_sorted_by_damage(app, trained):
+    first, second = trained(seed=0), trained(seed=1)
+    opened(app, a=first.id, b=second.id)
+    damage = list(layers(app)["Damage"])
+    assert damage == sorted(damage, reverse=True)
+    assert len(damage) == LAYERS["LeNet5"]
+    most_damaged = layers(app)["Layer"][0]
+    assert all(picture.startswith(f"{most_damaged} ") for picture in pictures(app))
 
 
 def test_models_that_differ_have_a_sentence_and_no_difference(app, trained):
     opened(app, a=trained("LeNet5").id, b=trained("ResNet20").id)
-    assert "do not have the same ReLUs" in texts(app)
-    assert len(pictures(app)) == RELUS["LeNet5"] + RELUS["ResNet20"]
-    assert not any("cosine" in text for text in pictures(app))
-    for view in ("One layer", "Table"):
-        choose(app, "view", view)
+    assert "do not have the same layers" in texts(app)
+    assert len(layers(app)) == LAYERS["ResNet20"]
+    assert len(pictures(app)) == 2
+    assert not any(toggle.key == "differences" for toggle in app.toggle)
+    choose(app, "view", "Table")
+
+
+def test_a_layer_that_only_one_network_has(app, trained):
+    opened(app, a=trained("LeNet5").id, b=trained("ResNet20").id, layer="layer3.2.relu:2")
+    assert len(pictures(app)) == 1
+    assert "No more activations." in texts(app)
 
 
 def test_a_layer_in_full_with_its_channel(app, trained):
     first, second = trained(seed=0), trained(seed=1)
-    choose(opened(app, a=first.id, b=second.id), "view", "One layer")
-    assert len(app.selectbox(key="layer").options) == RELUS["LeNet5"]
+    opened(app, a=first.id, b=second.id, layer="features.4")
     choose(app, "order", "Difference")
-    app.selectbox(key="layer").set_value(1).run()
     app.number_input(key="channel").set_value(7).run()
     assert not app.exception
-    numbers, channels = (frame.value for frame in app.dataframe)
-    assert numbers["Channel"].tolist() == [7]
-    assert channels["Channel"].tolist() == list(range(16))
-    assert any("features.3.weight[7]" in caption for _, caption in images(app))
-    app.selectbox(key="layer").set_value(0).run()  # of six channels only
+    figures = app.dataframe[1].value
+    assert figures["Network"].tolist() == ["A", "B"]
+    assert set(figures["Dead"]) <= {"yes", "no"}
+    assert "channel 7" in captions(app)
+    assert "features.3.weight[7]" in captions(app)
+    app.session_state["activation_layer"] = 0  # of six channels only
+    app.run()
     assert not app.exception
     assert app.number_input(key="channel").value < 6
 
 
-def test_closer_opens_a_layer(app, trained):
-    trained()
-    opened(app).button(key="closer-2").click().run()
-    assert not app.exception
-    assert app.segmented_control(key="view").value == "One layer"
-    assert app.selectbox(key="layer").value == 2
+def test_a_network_with_smooth_activations_shows_all_of_them(app, trained):
+    trained("mobilenet_v3_small")
+    opened(app)
+    assert len(layers(app)) == 33
+    assert set(layers(app)["Kind"]) == {"ReLU", "Hardswish"}
+    assert "33 activations" in texts(app)
+    left_out = "features.1.block.1.scale_activation and 8 more (Hardsigmoid, a gate"
+    assert left_out in texts(app).replace("\\", "")
 
 
 def test_the_table_of_all_layers(app, trained):
     trained()
     choose(opened(app), "view", "Table")
-    (table,) = (frame.value for frame in app.dataframe)
-    assert len(table) == RELUS["LeNet5"]
+    table = app.dataframe[1].value
+    assert len(table) == LAYERS["LeNet5"]
     assert {"Dead", "Dead in batch", "Zeros", "Mean", "Max"} <= set(table.columns)
     assert (table["Dead in batch"] <= table["Dead"]).all()
     app.toggle(key="batch").set_value(False).run()
-    assert "Dead in batch" not in app.dataframe[0].value
+    assert "Dead in batch" not in app.dataframe[1].value
+    assert len(app.dataframe[2].value) == 6
 
 
 def test_the_picture_is_a_test_image_of_the_class_asked_for(app, trained, digits):
@@ -186,6 +218,13 @@ def test_the_picture_is_a_test_image_of_the_class_asked_for(app, trained, digits
     assert not app.exception
 
 
+@pytest.mark.parametrize("name", ["of", "order", "view", "layer", "picture", "differences"])
+def test_an_address_that_names_nothing_is_no_error(app, trained, name):
+    trained()
+    opened(app, **{name: ""})
+    assert len(pictures(app)) == 1
+
+
 def test_the_address_names_the_picture(app, trained):
     trained()
     assert opened(app, sample="12").number_input(key="sample").value == 12
@@ -197,6 +236,12 @@ def upload(app, content, name="photo.png"):
     ).run()
     assert not app.exception
     return app
+
+
+def images(app):
+    return [
+        (image.alt, image.caption) for element in app.get("image") for image in element.proto.imgs
+    ]
 
 
 def photograph(mode="RGB", size=(60, 40), kind="PNG"):
@@ -213,8 +258,30 @@ def photograph(mode="RGB", size=(60, 40), kind="PNG"):
 def test_an_uploaded_picture(app, trained, mode, kind):
     trained()
     upload(opened(app), photograph(mode, kind=kind))
-    assert len(pictures(app)) == RELUS["LeNet5"]
+    assert len(pictures(app)) == 1
     assert not app.error
+    assert "32\u00a0×\u00a032" in " ".join(caption for _, caption in images(app))
+
+
+def test_an_uploaded_picture_is_kept_on_all_pages_until_it_is_removed(app, trained):
+    trained()
+    upload(opened(app), photograph())
+    app.switch_page("pages/home.py").run()
+    app.switch_page("pages/activations.py").run()
+    assert not app.exception
+    assert app.segmented_control(key="picture").value == "Upload"
+    assert "photo.png" in texts(app).replace("\\", "")
+    assert len(pictures(app)) == 1
+    app.button(key="remove").click().run()
+    assert not pictures(app)
+    assert len(app.get("file_uploader")) == 1
+
+
+def test_a_network_of_digits_has_doubts_about_a_photograph(app, trained):
+    trained()
+    assert "handwritten digits" not in texts(opened(app))
+    upload(app, photograph())
+    assert "This network was trained on handwritten digits" in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -242,8 +309,7 @@ def test_a_data_set_that_is_not_here_asks_for_an_upload(app, trained):
     opened(app)
     assert "CIFAR100 is not on this machine yet" in texts(app)
     upload(app, photograph())
-    choose(app, "view", "Table")
-    assert len(app.dataframe[0].value) == RELUS["LeNet5"]
+    assert len(layers(app)) == LAYERS["LeNet5"]
 
 
 def test_a_damaged_model_is_told_in_a_sentence(app, trained):
@@ -261,7 +327,7 @@ def test_a_slider_goes_back_through_the_epochs(app, trained):
     slider.set_value(2).run()
     assert not app.exception
     assert f"{run.name}, epoch 2 says" in texts(app).replace("\\", "")
-    assert len(pictures(app)) == RELUS["LeNet5"]
+    assert len(layers(app)) == LAYERS["LeNet5"]
 
 
 def test_the_last_epoch_is_the_result_where_it_was_thinned_away(app, trained):
@@ -310,10 +376,11 @@ def test_an_epoch_that_is_thinned_away_meanwhile_is_told(app, trained, monkeypat
 
 def test_a_fresh_network_at_any_density(app):
     opened(app, of="Density")
-    assert len(pictures(app)) == 3 * RELUS["LeNet5"]
+    assert "not trained yet" in texts(app)
+    assert len(pictures(app)) == 2
     app.select_slider(key="at").set_value(1.0).run()
     assert not app.exception
-    assert len(pictures(app)) == RELUS["LeNet5"]
+    assert len(pictures(app)) == 1
 
 
 def test_a_heavy_network_is_scored_on_demand(app):

@@ -11,7 +11,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from core import models
-from core.data import normalisation
+from core.events import result_of
+from core.forecast.normalisation import rank_normalisations
 from core.models.card import ModelCard
 from core.models.saved import model_bytes
 from core.runs import launch
@@ -86,8 +87,9 @@ def test_an_upload_becomes_a_run(dialog, store, digits, opened):
     upload(dialog, content)
     assert "**LeNet5** for 10 classes" in dialog.success[0].value
     assert dialog.selectbox(key="net_dataset").options == ["Digits"]
-    own = normalisation.normalisation_of("Digits", digits)
-    assert figures(dialog) == (own.mean, own.std)
+    best = likeliest(digits)
+    assert dialog.selectbox(key="net_usual").value == best.name
+    assert figures(dialog) == (best.normalisation.mean, best.normalisation.std)
     dialog.button(key="net_go").click().run()
     assert not dialog.exception
     (run,) = store.list()
@@ -102,7 +104,33 @@ def test_an_upload_becomes_a_run(dialog, store, digits, opened):
         recipe.mean,
         recipe.std,
         recipe.by_order,
-    ) == ("net.pth", "LeNet5", "Digits", own.mean, own.std, False)
+    ) == (
+        "net.pth",
+        "LeNet5",
+        "Digits",
+        best.normalisation.mean,
+        best.normalisation.std,
+        False,
+    )
+
+
+def likeliest(digits):
+    """The normalisation that comes first for the network of `state`."""
+    model = models.build("LeNet5", 10).eval()
+    model.load_state_dict(state())
+    return result_of(rank_normalisations(model, "Digits", digits))[0]
+
+
+def test_another_file_is_tried_anew(dialog):
+    upload(dialog, written(state()))
+    first = dialog.selectbox(key="net_usual")
+    assert all("%" in label for label in first.options)
+    first.set_value("None: from 0 to 255").run()
+    assert figures(dialog)[0] == (0.0, 0.0, 0.0)
+    other = {name: -tensor for name, tensor in state().items()}
+    upload(dialog, written(other), "other.pth")
+    box = dialog.selectbox(key="net_usual")
+    assert box.options[0].startswith(box.value)
 
 
 def test_two_clicks_make_one_run(dialog, store):

@@ -16,6 +16,7 @@ from core.models.saved import model_bytes
 from core.runs.run import MODEL, write_status
 from pages.parts.kernels.cached import KernelOptions, StoredWeight, kernel_figure, layer_rows
 from pages.parts.shared.cache import model_key
+from tests.written_address import written_address
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +29,12 @@ def saved(store, name, network="LeNet5", change=lambda weight: weight, parent=No
         for weight in prunable_weights(model).values():
             weight.copy_(change(weight))
     card = ModelCard(
-        model=network, dataset="Digits", classes=tuple("0123456789"), mean=(0,), std=(1,), side=32
+        model=network,
+        dataset="Digits",
+        classes=tuple("0123456789"),
+        mean=(0,) * 3,
+        std=(1,) * 3,
+        side=32,
     )
     recipe = KMeansRecipe() if parent else TrainRecipe(model=network, dataset="Digits")
     run = store.create(recipe, name, parent=parent)
@@ -80,7 +86,7 @@ def test_a_model_opens_at_its_first_layer(store):
     run = saved(store, "Dense")
     app = opened()
     assert [box.value for box in app.selectbox] == [run.id, "none", "features.0.weight"]
-    assert app.query_params["layer"] == "features.0.weight"
+    assert written_address(app) == {}
     (picture,) = pictures(app)
     assert "features.0.weight of Dense: 6 kernels (mean weight) of shape 6 × 3 × 5 × 5" in picture
     assert table(app)["Weights"] == ["450"]
@@ -218,10 +224,8 @@ def test_the_page_of_the_activations_is_not_told_what_was_chosen_here(store):
     app = opened(layer="features.3.weight", look="channel", channel="2")
     app.switch_page("pages/activations.py").run()
     assert not app.exception
-    assert app.segmented_control(key="view").value == "All layers"
-    app.segmented_control(key="view").set_value("One layer").run()
-    assert not app.exception
-    assert app.selectbox(key="layer").value == 0
+    assert app.segmented_control(key="view").value == "One layer"
+    assert app.session_state["activation_layer"] is None
     app.switch_page("pages/kernels.py").run()
     assert not app.exception
-    assert app.query_params["layer"] == "features.3.weight"
+    assert written_address(app)["layer"] == "features.3.weight"

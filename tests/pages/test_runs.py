@@ -1,5 +1,8 @@
 """The page of all runs, and of one."""
 
+import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from core.config import ImportRecipe, KMeansRecipe
 from core.runs import launch
 from core.runs.run import BEST, write_status
 from pages.parts.shared.words import plain
-from tests.sample_runs import RECIPE, sample_run
+from tests.sample_runs import RECIPE, sample_run, summary_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +51,23 @@ def test_the_table_tells_what_each_run_is(store):
     assert [list(status) for status in table["status"]] == [["✓ finished"], ["✕ failed"]]
     assert table["density"].tolist() == [1.0, 0.1]
     assert table["epoch"].tolist() == ["4 / 4", "2 / 4"]
-    assert table["test"].tolist() == pytest.approx([0.9, 0.7])
+    assert table["test"].tolist() == pytest.approx([90, 70])
     assert list(table["curve"][1]) == pytest.approx([0.6, 0.7])
+
+
+def test_a_training_that_goes_on_links_to_its_live_activations(store):
+    run = sample_run(store, "failed", done=2)
+    assert "Watch its activations" not in links(opened(run.id))
+    write_status(run.path, run.status.model_copy(update={"state": "running"}))
+    with FileLock(run.path / "lock"):
+        app = opened(run.id)
+    (link,) = [link.proto for link in app.get("page_link") if "Watch" in link.proto.label]
+    assert link.page == "activations"
+    assert f"training={run.id}" in link.query_string
+
+
+def links(app):
+    return [link.proto.label for link in app.get("page_link")]
 
 
 def test_damaged_runs_are_named(store):
@@ -88,6 +106,64 @@ def test_a_finished_run_says_what_was_achieved_and_what_to_try(store):
         "Epoch": "4 / 4",
     }
     assert "finished" in texts(app)
+
+
+def with_accuracy(store, accuracy, recipe=RECIPE):
+    """A finished run that was tested on 10,000 images of ten classes."""
+    run = sample_run(store, recipe=recipe)
+    figures = {"test_accuracy": accuracy, "test_images": 10_000, "classes": 10}
+    summary = summary_of(run, kept=120, **figures)
+    changes = {"test_accuracy": accuracy, "summary": summary}
+    write_status(run.path, run.status.model_copy(update=changes))
+    return store.get(run.id)
+
+
+def test_a_network_that_only_guesses_is_amber_and_says_what_to_try(store):
+    run = with_accuracy(store, 0.1)
+    app = opened(run.id)
+    assert not app.success
+    said = app.warning[0].value
+    assert "**10.00%** (9.4 to 10.6)" in said
+    assert "no better than guessing (10% for 10 classes)" in said
+    assert "keep more weights" in said
+    assert "SynFlow" in said
+    assert "orange-badge[:material/casino: guessing]" in texts(app)
+    assert opened().dataframe[0].value["status"][0] == ["≈ guessing"]
+
+
+def test_the_advice_follows_the_result(store):
+    """A fifth of the weights of a network at 23% is no advice."""
+    said = opened(with_accuracy(store, 0.23).id).success[0].value
+    assert "keep only a fifth" not in said
+    assert "That is little" in said
+    assert "keep more weights" in said
+
+
+def test_accuracies_have_their_interval_in_the_tooltip(store):
+    app = opened(with_accuracy(store, 0.6561).id)
+    help_of = {metric.label: metric.help for metric in app.metric}
+    interval = "95% interval: 64.7 to 66.5% (Wilson, 10,000 test images)."
+    assert help_of["Test accuracy"] == interval
+    assert "95% interval" in help_of["Best"]
+
+
+@pytest.mark.parametrize(
+    ("best_by", "words"),
+    [
+        (None, "on the test set: optimistic"),
+        ("test", "on the test set: optimistic"),
+        ("validation", "by validation"),
+        ("divergence", "by divergence"),
+    ],
+)
+def test_the_best_epoch_says_how_it_was_chosen(store, best_by, words):
+    run = sample_run(store, test_accuracy=0.8, best_accuracy=0.9, best_by=best_by)
+    (run.path / BEST).write_bytes(b"best")
+    app = opened(run.id)
+    best = next(metric for metric in app.metric if metric.label == "Best")
+    assert best.delta == words
+    (button,) = [button for button in app.get("download_button") if "Best" in button.label]
+    assert f"best {words}" in button.help
 
 
 def test_a_file_name_is_not_taken_for_markdown(store):
@@ -213,6 +289,20 @@ def test_delete_undo_restore_and_empty(store):
     assert not store.trash()
 
 
+def test_the_accuracy_is_beside_the_name_where_a_phone_shows_it(store):
+    sample_run(store)
+    assert list(opened().dataframe[0].value.columns)[:2] == ["name", "test"]
+
+
+def test_there_is_one_main_step_and_deleting_is_last_in_the_menu(store):
+    app = opened(sample_run(store).id)
+    main = [button.key for button in app.button if button.proto.type == "primary"]
+    assert main == ["next_step"]
+    (menu,) = [block for block in app.get("popover") if block.proto.popover.label == "More"]
+    assert [button.key for button in menu.get("button")][-1] == "delete"
+    assert not menu.get("download_button")
+
+
 def test_the_weights_can_be_taken(store):
     run = sample_run(store)
     (button,) = opened(run.id).get("download_button")
@@ -233,3 +323,60 @@ def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):
 def test_every_state_is_drawn(state, store):
     app = opened(sample_run(store, state, done=4 if state == "finished" else 0).id)
     assert state in texts(app)
+
+
+def test_a_silent_worker_can_be_stopped_by_force(store, monkeypatch):
+    stopped = []
+    monkeypatch.setattr(launch, "force_stop", lambda run: stopped.append(run.id))
+    run = sample_run(store, "running", done=2)
+    with FileLock(run.path / "lock"):  # its worker
+        assert "force_stop" not in [button.key for button in opened(run.id).button]
+        status = json.loads((run.path / "status.json").read_text())
+        long_ago = {"updated_at": time.time() - 75}
+        (run.path / "status.json").write_text(json.dumps(status | long_ago))
+        os.utime(run.path / "lock", (time.time() - 75,) * 2)
+        app = opened(run.id)
+        assert app.warning[0].value.startswith("No news for 1 min 1")
+        assert app.button(key="cancel")
+        app.button(key="force_stop").click().run()
+        assert stopped == [run.id]
+
+
+def test_a_worker_that_cannot_be_stopped_by_force_says_why(store):
+    run = sample_run(store, "running", done=2)
+    with FileLock(run.path / "lock"):
+        status = json.loads((run.path / "status.json").read_text())
+        (run.path / "status.json").write_text(json.dumps(status | {"updated_at": 1.0}))
+        os.utime(run.path / "lock", (1.0, 1.0))
+        app = opened(run.id)
+        app.button(key="force_stop").click().run()
+        assert "is not known, or runs on another machine" in app.error[0].value
+
+
+def test_the_trash_says_how_large_it_is_and_how_long_it_stays(store):
+    sample_run(store)
+    run = sample_run(store)
+    (run.path / "model.safetensors").write_bytes(b"x" * 2_000_000)
+    store.delete(run.id)
+    app = opened()
+    (trash,) = [item for item in app.expander if item.label.startswith("Trash")]
+    assert trash.label == "Trash (1, 2 MB)"
+    assert "stay here for 30 days" in texts(app)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"event": ["quantized"]}', '{"event": "pruned", "layers": 7}', "7", "[]"]
+)
+def test_an_odd_event_does_not_break_the_page(store, line):
+    run = sample_run(store)
+    with (run.path / "events.jsonl").open("a") as file:
+        print(line, file=file)
+    assert opened(run.id).success
+
+
+def test_a_folder_in_the_place_of_the_events_does_not_break_the_page(store):
+    run = sample_run(store)
+    for name in ("events.jsonl", "log.txt"):
+        (run.path / name).unlink()
+        (run.path / name).mkdir()
+    assert opened(run.id).success

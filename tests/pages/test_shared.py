@@ -81,12 +81,14 @@ def number_fields():
     import streamlit as st
 
     from core.config import KMeansRecipe, TrainRecipe
+    from pages.parts.shared.address import open_page
     from pages.parts.shared.fields import number_field
 
+    open_page("numbers")
     number_field(st.container(), TrainRecipe, "seed")
     number_field(st.container(), TrainRecipe, "lr", 0.01, label="Learning rate")
     number_field(st.container(), TrainRecipe, "train_images", 1000)
-    number_field(st.container(), KMeansRecipe, "epochs", key="tuning", bind=False, value=3)
+    number_field(st.container(), KMeansRecipe, "epochs", key="tuning", value=3)
 
 
 def test_a_number_field_has_the_default_and_the_bounds_of_its_recipe():

@@ -25,6 +25,7 @@ from pages.parts.train import preview
 from pages.parts.train.form import DENSE
 from pages.parts.train.pruning import METHOD_NAMES
 from tests.sample_runs import sample_run
+from tests.written_address import written_address
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 
@@ -56,9 +57,14 @@ def shown(app):
     return app.code[0].value
 
 
+def plain_texts(app):
+    kinds = ("error", "warning", "info", "caption")
+    return " ".join(item.value for kind in kinds for item in app.get(kind))
+
+
 def test_it_opens_on_what_works_at_once(app):
     opened(app)
-    assert shown(app) == train_command(TrainRecipe(model="LeNet5", dataset="Digits"))
+    assert shown(app) == train_command(START)
     assert not app.error
     assert not app.button(key="launch").disabled
 
@@ -66,6 +72,7 @@ def test_it_opens_on_what_works_at_once(app):
 def test_the_first_paint_needs_no_torch(digits):
     code = (
         "import sys; from streamlit.testing.v1 import AppTest; "
+        "from pages.parts.shared import warm_up; warm_up.MODULES = (); "
         f"app = AppTest.from_file({str(ENTRY)!r}, default_timeout=60); app.run(); "
         "app.switch_page('pages/train.py').run(); assert not app.exception and app.code; "
         "assert not {'torch', 'altair'} & set(sys.modules)"
@@ -97,7 +104,7 @@ RECIPES = [
     TrainRecipe(
         model="LeNet5",
         dataset="Digits",
-        prune=Prune(batch_size=64, batches=3),
+        prune=Prune(batch_size=64, batches=3, score_mode="train", augment=False),
         batch_size=16,
         lr=0.025,
         momentum=0.0,
@@ -146,10 +153,29 @@ def test_a_picture_in_the_address_is_shown_as_text(app, name):
     assert r"\!\[x\]" in message
 
 
+def test_each_data_set_starts_with_its_number_of_validation_images(app):
+    opened(app)
+    assert app.number_input(key="validation").value == 143
+    app.selectbox(key="dataset").set_value("CIFAR10").run()
+    assert app.number_input(key="validation").value == 5000
+    app.number_input(key="validation").set_value(0).run()
+    assert "--validation" not in shown(app)
+    app.button(key="preset-Original").click().run()
+    assert shown(app) == train_command(TrainRecipe())
+    app.button(key="preset-Laptop").click().run()
+    assert "--validation 5000" in shown(app)
+
+
+def test_too_many_validation_images_are_refused(app):
+    opened(app, validation="1436")
+    assert "validation must be in" in plain_texts(app)
+    assert app.button(key="launch").disabled
+
+
 def test_the_address_chooses(app):
     opened(app, model="VGG16", method="magnitude", density="0.2")
     assert shown(app) == train_command(
-        TrainRecipe(model="VGG16", dataset="Digits", prune=Prune(method="magnitude", density=0.2))
+        START.model_copy(update={"model": "VGG16", "prune": Prune(method="magnitude", density=0.2)})
     )
 
 
@@ -164,7 +190,14 @@ def test_an_address_of_nothing_falls_back(app, name, value):
 
 def test_the_choice_is_in_the_address(app):
     opened(app).selectbox(key="model").select("ResNet20").run()
-    assert app.query_params["model"] in ("ResNet20", ["ResNet20"])
+    assert written_address(app) == {"model": "ResNet20"}
+
+
+@pytest.mark.parametrize(("typed", "density"), [(50.0, 0.5), (1.01, 1.0), (0.02, 0.02)])
+def test_a_density_in_percent_is_understood(app, typed, density):
+    opened(app).number_input(key="density").set_value(typed).run()
+    assert app.number_input(key="density").value == density
+    assert not app.error
 
 
 def test_slider_and_exact_density_agree(app):
@@ -222,10 +255,10 @@ def figures(app):
 def test_the_preview_follows_the_slider(app):
     opened(app).button(key="preview").click().run()
     assert not app.exception
-    assert figures(app)["Weights kept"] == ("3,088", "5.00% of 61.8k")
+    assert figures(app)["Weights kept"] == ("3,088", "5% of 61.8k")
     assert "images/s" in figures(app)["Training, about"][1]
     app.select_slider(key="step_of_density").set_value(0.5).run()
-    assert figures(app)["Weights kept"] == ("30,885", "50.00% of 61.8k")
+    assert figures(app)["Weights kept"] == ("30,885", "50% of 61.8k")
     assert app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
 
 
@@ -252,9 +285,27 @@ def test_dead_layers_are_named(app):
     assert "classifier.0.weight" in app.warning[0].value
 
 
+def test_weights_that_are_cut_off_are_warned_of(app):
+    opened(app, density="0.5").button(key="preview").click().run()
+    share = figures(app)["Can still matter"][0]
+    assert float(share.rstrip("%")) > 95
+    assert not app.warning
+    app.number_input(key="density").set_value(0.001).run()
+    assert not app.exception
+    share = figures(app)["Can still matter"][0]
+    assert float(share.rstrip("%")) < 95
+    assert f"Only {share} of the kept weights" in app.warning[-1].value
+
+
+def test_the_mode_of_scoring_changes_the_preview(app):
+    opened(app, scoremode="train").button(key="preview").click().run()
+    assert not app.exception
+    assert "--scoremode train" in shown(app)
+
+
 def test_a_dense_network_has_a_time_but_no_chart(app):
     opened(app, method="dense", seed="5").button(key="preview").click().run()
-    assert figures(app)["Weights kept"] == ("61,770", "100.00% of 61.8k")
+    assert figures(app)["Weights kept"] == ("61,770", "100% of 61.8k")
     assert "Training, about" in figures(app)
 
 
@@ -397,7 +448,11 @@ def test_what_was_imported_is_chosen(app, pets, tmp_path, monkeypatch):
     monkeypatch.setenv("SECATEUR_DATA", str(tmp_path / "data"))
     list(data.import_folder(pets, tmp_path / "data", "pets"))
     app.session_state["imported"] = "Folder/pets"
-    assert "--dataset Folder/pets" in shown(opened(app))
+    opened(app)
+    assert "must be at most 4, the number of training images" in app.error[0].value
+    assert app.button(key="launch").disabled
+    app.number_input(key="batch_size").set_value(2).run()
+    assert "--dataset Folder/pets" in shown(app)
 
 
 def test_a_folder_that_is_no_data_set_says_why(dialog, tmp_path):

@@ -1,5 +1,6 @@
 """The weights page: its choices, pictures, table and sentences."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from streamlit.testing.v1 import AppTest
 
 from core.compress import affine, codec, kmeans
 from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
+from core.events import Quantized
+from core.jobs.quantize import layer_figures
 from core.models import build, saved
 from core.models.card import ModelCard
 from core.runs.run import MODEL, PACKED, write_status
 from pages.parts.shared.words import plain
 from pages.parts.weights import table
+from tests.written_address import written_address
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 CLASSES = tuple("0123456789")
@@ -47,6 +51,7 @@ def finished(store):
                     mean=(0.5,) * 3,
                     std=(0.25,) * 3,
                     side=32,
+                    recipes=(recipe.model_dump(mode="json"),),
                 ),
             )
         )
@@ -91,8 +96,7 @@ def opened(**address):
 
 
 def address(app, name):
-    value = app.query_params[name]
-    return value[0] if isinstance(value, list) else value
+    return written_address(app).get(name)
 
 
 def figures(app):
@@ -116,9 +120,7 @@ def test_no_model_yet():
 
 def test_one_model_is_shown_alone(dense):
     app = opened()
-    assert address(app, "a") == dense.id
-    assert address(app, "b") == "none"
-    assert address(app, "layer") == "all"
+    assert written_address(app) == {}
     assert figures(app)["Weights"] == ("61,770", "")
     assert "only one model" in texts(app)
     assert len(charts(app)) == 1
@@ -131,8 +133,8 @@ def test_one_model_is_shown_alone(dense):
 
 def test_the_newest_is_shown_beside_what_it_was_made_of(dense, shared):
     app = opened()
-    assert (address(app, "a"), address(app, "b")) == (dense.id, shared.id)
-    assert figures(app)["Different values"][0] == "25"  # five in each of five layers
+    assert (app.selectbox(key="a").value, app.selectbox(key="b").value) == (dense.id, shared.id)
+    assert figures(app)["Levels"][0] == "25"  # five in each of five layers
     assert figures(app)["SNR of B"][0].endswith("dB")
     assert len(charts(app)) == 2
     assert "25 different values" in texts(app)
@@ -141,8 +143,8 @@ def test_the_newest_is_shown_beside_what_it_was_made_of(dense, shared):
 def test_a_layer_by_the_address_has_its_levels(dense, shared, lenet):
     app = opened(a=dense.id, b=shared.id, layer="classifier.4.weight")
     assert figures(app)["Weights"] == ("840", "A: 840")
-    assert figures(app)["Different values"][0] == "5"
-    assert "5 centroids" in texts(app)
+    assert figures(app)["Levels"][0] == "5"
+    assert "5: centroids" in texts(app)
     assert "not quantized here" in texts(app)
     main, error, levels = charts(app)
     assert "B: 5 clusters has 840 weights" in main
@@ -155,8 +157,8 @@ def test_the_table_has_the_figures_of_both(dense, shared, lenet):
     weight = lenet.classifier[4].weight.detach().numpy()
     row = rows.loc["classifier.4.weight"]
     assert row["shape"] == "10 × 84"
-    assert row["unique A"] == len(np.unique(weight))
-    assert row["unique B"] == 5
+    assert row["levels A"] == str(len(np.unique(weight)))
+    assert row["levels B"] == "5"
     assert (row["low A"], row["high A"]) == (weight.min(), weight.max())
     assert row["bits A"] == 32
     assert 0 < row["bits B"] < math.log2(5) + 5 * 32 / 840
@@ -191,12 +193,24 @@ def test_a_click_on_a_row_chooses_its_layer(monkeypatch):
     assert state["weights_layer"] == "one"
 
 
+def test_another_page_keeps_what_was_chosen_and_has_its_own_defaults(dense, shared):
+    app = opened()
+    assert (app.selectbox(key="a").value, app.selectbox(key="b").value) == (dense.id, shared.id)
+    app.switch_page("pages/kernels.py").run()
+    assert (app.selectbox(key="a").value, app.selectbox(key="b").value) == (shared.id, dense.id)
+    assert written_address(app) == {}
+    app.selectbox(key="b").set_value("none").run()
+    assert written_address(app) == {"b": "none"}
+    app.switch_page("pages/weights.py").run()
+    assert app.selectbox(key="b").value == "none"
+
+
 def test_swapping(dense, shared):
     app = opened(a=dense.id, b=shared.id)
     app.button(key="swap").click().run()
     assert not app.exception
     assert (address(app, "a"), address(app, "b")) == (shared.id, dense.id)
-    assert figures(app)["Different values"][1] == "A: 25"
+    assert figures(app)["Levels"][1] == "A: 25"
 
 
 @pytest.mark.parametrize("key", ["a", "b", "layer"])
@@ -232,8 +246,36 @@ def test_levels_by_channel_and_a_pruned_layer(finished, lenet, dense):
     state = lenet.state_dict()
     rounded = finished(AffineRecipe(bits=3), state | affine.quantize_model(lenet, 3, 0), dense)
     app = opened(a=dense.id, b=rounded.id, layer="features.0.weight")
-    assert "8 integer levels" in texts(app)
+    assert "8: integer levels" in texts(app)
     assert float(figures(app)["Zeros"][0].rstrip("%")) >= 50
+
+
+def test_a_layer_has_the_same_figures_on_the_page_of_its_run(finished, lenet, dense):
+    """The levels, in the same words, and the signal-to-noise ratio in decibels."""
+    name = "classifier.4.weight"
+    weight = lenet.state_dict()[name]
+    weight[weight.abs() < weight.abs().median()] = 0
+    before = finished(TrainRecipe(model="LeNet5", dataset="Digits"), lenet.state_dict())
+    item = kmeans.share_weights(weight, 5)
+    run = finished(KMeansRecipe(clusters=5, epochs=1), lenet.state_dict() | {name: item}, before)
+    other = kmeans.share_weights(weight, 4)  # as it was before tuning
+    events = [
+        Quantized({name: layer_figures(weight, other)}),
+        Quantized({name: layer_figures(weight, item)}, tuned=True),
+    ]
+    lines = [json.dumps(event.to_dict()) + "\n" for event in events]
+    (run.path / "events.jsonl").write_text("".join(lines))
+    app = opened(a=before.id, b=run.id, layer=name)
+    rows = app.dataframe[0].value.set_index("layer")
+    assert figures(app)["Levels"][0] == rows.loc[name]["levels B"] == "5 + zero"
+    assert "5 + zero: centroids" in texts(app)
+    ratio = rows.loc[name]["snr"]
+    app.switch_page("pages/runs.py")
+    app.query_params["run"] = run.id
+    app.run()
+    rows = app.dataframe[0].value.set_index("layer")
+    assert rows.loc[name]["levels"] == "5 + zero"
+    assert rows.loc[name]["snr"] == pytest.approx(ratio)
 
 
 def test_a_layer_that_diverged_leaves_the_others(finished, lenet):

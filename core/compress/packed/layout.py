@@ -4,7 +4,10 @@ All tensors lie one after the other in these few arrays, in the order of the man
 `core.compress.packed.writer` fills the arrays and `core.compress.packed.reader` reads them.
 """
 
-from typing import Annotated, Literal
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -12,21 +15,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.compress.quantization.qparams import integer_range
 
-ARRAY_TYPES: dict[str, type[np.uint8 | np.uint32 | np.float32]] = {
-    "masks": np.uint32,
-    "indices": np.uint32,
-    "tables": np.uint8,
-    "codebooks": np.float32,
-    "zero_points": np.uint8,
-    "rest": np.uint8,
-}
-"""The arrays by name, with their types.
-
-masks, indices: entropy-coded streams. tables: codes of how often each symbol of a stream occurs.
-codebooks: centroids and scales. rest: the bytes of all numbers that are not entropy-coded.
-"""
-
 STREAMS = ("masks", "indices")
+"""The arrays of entropy-coded words, as uint32."""
+
+ARRAY_TYPES: dict[str, "np.dtype[Any]"] = {
+    "tables": np.dtype("u1"),
+    "codebooks": np.dtype("<f4"),
+    "zero_points": np.dtype("u1"),
+    "rest1": np.dtype("u1"),
+    "rest2": np.dtype("<u2"),
+    "rest4": np.dtype("<u4"),
+    "rest8": np.dtype("<u8"),
+}
+"""The other arrays, with their types.
+
+tables: codes of how often each symbol of a message occurs. codebooks: centroids and scales. rest1
+to rest8: numbers that are not entropy-coded, by their size in bytes.
+"""
 
 DtypeName = Literal[
     "float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"
@@ -55,8 +60,13 @@ class ManifestEntry(BaseModel):
     kind: "raw" for plain numbers; "sparse" for a mask and the numbers that are not zero; "codebook"
     for a `Codebook`, with a mask if it has pinned zeros; "affine" for an `Affine`.
     dtype, stored: of plain numbers, the type in the state dict and the type in the file.
-    clusters, masked: of a codebook, the number of centroids and whether there is a mask.
+    kept: how many numbers of a sparse tensor are in the file.
+    clusters: of a codebook, the number of centroids.
+    masked: of a codebook or affine values, whether there is a mask, which is False at zeros.
     bits, axis, symmetric: of affine values, as in `Affine`.
+    mask_in_contexts: whether the mask is coded in contexts instead of by its frequencies alone.
+    unit: of indices or integers that are coded in contexts, the code of the unit in which
+    `core.compress.packed.levels` measures them; None if they are coded by their frequencies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -71,6 +81,24 @@ class ManifestEntry(BaseModel):
     bits: int = Field(default=8, ge=2, le=8)
     axis: Literal[0] | None = None
     symmetric: bool = False
+    kept: _Size = 0
+    mask_in_contexts: bool = False
+    unit: Annotated[int, Field(ge=-1200, le=1000)] | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the file holds a mask of the tensor."""
+        return self.kind == "sparse" or self.masked
+
+    @property
+    def scale_shape(self) -> list[int]:
+        """The shape of the scales of affine values."""
+        return self.shape[:1] if self.axis == 0 else []
 
     @property
     def lowest(self) -> int:
@@ -83,3 +111,35 @@ class ManifestEntry(BaseModel):
         """The number of different integers that affine values may have."""
         lowest, highest = integer_range(self.bits, self.symmetric)
         return highest - lowest + 1
+
+    @property
+    def table_size(self) -> int:
+        """The number of symbols of its indices that the tables tell; 0 if contexts tell them."""
+        if self.unit is not None:
+            return 0
+        if self.kind == "affine":
+            return self.levels
+        has_indices = self.kind == "codebook" and self.clusters > 1
+        return self.clusters if has_indices else 0
+
+    def array_lengths(self) -> dict[str, int]:
+        """How many numbers of each array of `ARRAY_TYPES` belong to the tensor."""
+        lengths = {"tables": self.table_size + 2 * self.has_mask}
+        if self.kind == "codebook":
+            lengths["codebooks"] = self.clusters
+        elif self.kind == "affine":
+            scales = math.prod(self.scale_shape)
+            lengths["codebooks"] = scales
+            lengths["zero_points"] = 0 if self.symmetric else scales
+        else:
+            numbers = self.kept if self.kind == "sparse" else self.size
+            lengths[f"rest{DTYPES[self.stored].itemsize}"] = numbers
+        return lengths
+
+
+def array_lengths(entries: Iterable[ManifestEntry]) -> dict[str, int]:
+    """The length of each array of `ARRAY_TYPES`, as the manifest tells it."""
+    lengths: Counter[str] = Counter(dict.fromkeys(ARRAY_TYPES, 0))
+    for entry in entries:
+        lengths.update(entry.array_lengths())
+    return dict(lengths)

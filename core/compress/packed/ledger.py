@@ -1,4 +1,4 @@
-"""The ledger of a packed file: where its bytes go. Needs only the file's header, and no torch."""
+"""The ledger of a packed file: where its bytes go. Needs only the file's start, and no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.compress.packed.container import TENSOR, read_part_lengths
 from core.compress.packed.entropy import entropy
 from core.errors import UserError
 from core.models.tensor_file import read_header
 
-_ARRAYS_OF_PART = {
-    "masks": ["masks"],
-    "indices": ["indices"],
-    "tables": ["tables"],
-    "codebooks": ["codebooks", "zero_points"],
-    "rest": ["rest"],
-}
-"""The arrays of the file whose bytes each part of the ledger adds up."""
+_PARTS = ("masks", "indices", "tables", "codebooks", "rest")
+"""The parts of the ledger but the header, which is what is left of the file."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +24,11 @@ class Ledger:
     masks, indices: the entropy-coded streams.
     tables: how often each symbol occurs.
     codebooks: centroids, scales and zero points.
-    rest: the numbers that are not entropy-coded.
+    rest: the other numbers, such as biases and float weights.
     header: names, shapes and the card.
     total: the file's size on disk, which is the sum of the six parts before.
-    bound: the entropy of masks and indices. No code that knows only the frequencies of the symbols
-    in a layer takes fewer bytes.
+    bound: the entropy of masks and indices by the frequencies of the symbols in each layer.
+    Contexts take fewer bytes, because they know more than the frequencies.
     """
 
     float_bytes: int
@@ -53,27 +48,29 @@ class Ledger:
 
 
 def packed_parts(path: Path) -> dict[str, int]:
-    """The bytes of the six parts of a packed file, by their names in `Ledger`, from its header.
+    """The bytes of the six parts of a packed file, by their names in `Ledger`, from its start.
 
     Raises UserError for a file that cannot be read or that is no packed file.
     """
     try:
         header = read_header(path)
-        array_bytes = {name: tensor.nbytes for name, tensor in header.tensors.items()}
-        return sum_parts(array_bytes, path.stat().st_size)
+        if TENSOR in header.tensors:
+            part_bytes = read_part_lengths(path)
+        else:  # the first format, whose parts are tensors of their own
+            part_bytes = {name: tensor.nbytes for name, tensor in header.tensors.items()}
+        return sum_parts(part_bytes, path.stat().st_size)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} is no packed file, or it is damaged ({error}).") from error
 
 
-def sum_parts(array_bytes: Mapping[str, int], file_bytes: int) -> dict[str, int]:
-    """The bytes of the six parts, from those of the file's arrays and of the whole file.
+def sum_parts(part_bytes: Mapping[str, int], file_bytes: int) -> dict[str, int]:
+    """The bytes of the six parts of the ledger, from those of the file's parts and of the file.
 
-    Raises KeyError if an array is missing.
+    Raises KeyError if a part is missing.
     """
-    parts = {
-        part: sum(array_bytes[array] for array in arrays)
-        for part, arrays in _ARRAYS_OF_PART.items()
-    }
+    parts = {name: part_bytes[name] for name in _PARTS}
+    # In the first format, the zero points were a part of their own.
+    parts["codebooks"] += part_bytes.get("zero_points", 0)
     return parts | {"header": file_bytes - sum(parts.values())}
 
 

@@ -13,22 +13,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from core.compress.pruning.scoring_images import ScoringBatch
 from core.compress.pruning.selection import Scores
+from core.config import ScoreMode
 from core.errors import UserError
 from core.models.state import preserve_state
 
 
-@dataclass(frozen=True, eq=False)
-class ScoringBatch:
-    """Images (N, C, H, W), normalised; labels (N,); and the batch's share of all scoring images."""
+@dataclass(frozen=True)
+class ScoringOptions:
+    """What some methods depend on besides the network and the images.
 
-    images: Tensor
-    labels: Tensor
-    share: float
+    mode: the mode of the network while it is scored. seed: that of random scores.
+    """
+
+    mode: ScoreMode = "eval"
+    seed: int = 0
 
 
-Saliency = Callable[[nn.Module, dict[str, Tensor], ScoringBatch, int], Scores]
-"""Scores a network's weights on one batch, from (model, weights, batch, seed).
+Saliency = Callable[[nn.Module, dict[str, Tensor], ScoringBatch, ScoringOptions], Scores]
+"""Scores a network's weights on one batch, from (model, weights, batch, options).
 
 The scores are signed and in new memory, because the caller adds them up in place. The model is left
 unchanged.
@@ -36,13 +40,13 @@ unchanged.
 
 
 def connection_sensitivity(
-    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, seed: int
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
 ) -> Scores:
     """Score each weight by w * dL/dw, L being the batch's part of the mean loss (SNIP)."""
     leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     constants = {name: parameter.detach() for name, parameter in model.named_parameters()}
     with preserve_state(model), _float_gradients(batch.images.device):
-        model.train()
+        model.train(options.mode == "train")
         logits = _logits(model, constants | leaves, batch.images.detach())
         loss = F.cross_entropy(logits, batch.labels) * batch.share
         scores = _weight_times_gradient(loss, leaves)
@@ -50,7 +54,7 @@ def connection_sensitivity(
 
 
 def synaptic_flow(
-    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, seed: int
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
 ) -> Scores:
     """Score each weight by w * dR/dw in the network of absolute values (SynFlow).
 
@@ -74,17 +78,17 @@ def synaptic_flow(
 
 
 def magnitude(
-    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, seed: int
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
 ) -> Scores:
     """Score each weight by its absolute value."""
     return {name: weight.abs() for name, weight in weights.items()}
 
 
 def random_scores(
-    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, seed: int
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
 ) -> Scores:
     """Draw scores on the CPU, so that a seed gives the same scores on every device."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(options.seed)
     return {
         name: torch.rand(weight.shape, generator=generator).to(weight.device)
         for name, weight in weights.items()
@@ -115,8 +119,8 @@ def _logits(model: nn.Module, parameters: dict[str, Tensor], images: Tensor) -> 
         if len(images) > 1:
             raise
         raise UserError(
-            "The scoring batch must have at least 2 images, got 1, "
-            "of which BatchNorm has no statistics."
+            "The scoring batch must have at least 2 images, got 1, of which BatchNorm has no"
+            " statistics. In evaluation mode it needs none."
         ) from error
     return logits
 

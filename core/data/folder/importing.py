@@ -114,9 +114,9 @@ def _write_squares(
                 reported_at = time.monotonic()
                 yield Progress("Reading images", done, len(files), "images")
     if not images.labels:
+        reason = images.skipped[0].rstrip(".")
         raise UserError(
-            f"None of the {len(files):,} files could be read as a picture; the first:"
-            f" {images.skipped[0]}"
+            f"None of the {len(files):,} files could be read as a picture; the first: {reason}."
         )
     return images
 

@@ -1,6 +1,7 @@
 """Compares the activations of several networks on one image, call by call.
 
-Networks with the same ReLUs share one channel order and one colour scale, and can be subtracted.
+Networks with the same activation functions share one channel order and one colour scale, and can be
+subtracted.
 """
 
 from dataclasses import dataclass

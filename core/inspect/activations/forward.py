@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.data.batches import normalise
 from core.inspect.activations.captured import CapturedActivations
-from core.inspect.activations.hooks import observe_activations
+from core.inspect.activations.hooks import ActivationCall, observe_activations
 from core.inspect.activations.statistics import (
     ChannelStatistics,
     channel_statistics,
@@ -29,7 +29,7 @@ _one_at_a_time = threading.Lock()
 class ForwardPass:
     """The activations of one network on one image, on the CPU.
 
-    captured: the logits and the output of every ReLU call.
+    captured: the logits and the output of every activation function.
     source_weights: for each call, the names of the weights whose output channels are its channels.
     """
 
@@ -64,21 +64,26 @@ def run_forward(model: nn.Module, image: np.ndarray, card: ModelCard) -> Forward
     """Run the model on one uint8 image (3, side, side). The model is left unchanged."""
     activations: dict[str, Tensor] = {}
     axes: dict[str, int] = {}
+    kinds: dict[str, str] = {}
     source_weights: dict[str, tuple[str, ...]] = {}
-    used: list[tuple[str, int]] = []  # weights used since the last ReLU, with their output channels
+    # The weights that were used since the last activation, with their output channels.
+    used: list[tuple[str, int]] = []
 
-    def keep(key: str, output: Tensor, axis: int) -> None:
-        activations[key] = output.to("cpu", copy=True)
-        axes[key] = axis
-        width = output.shape[axis]
-        source_weights[key] = tuple(name for name, channels in used if channels == width)
+    def keep(call: ActivationCall, output: Tensor) -> None:
+        activations[call.key] = output.to("cpu", copy=True)
+        axes[call.key] = call.axis
+        kinds[call.key] = call.kind
+        width = output.shape[call.axis]
+        source_weights[call.key] = tuple(name for name, channels in used if channels == width)
         used.clear()
 
     batch = normalise(image[None], card.mean, card.std)
     with _one_at_a_time, _recorded_weights(model, used):
-        logits = observe_activations(model, batch, keep)
+        seen = observe_activations(model, batch, keep)
     shapes = {key: output.shape for key, output in activations.items()}
-    captured = CapturedActivations(logits.cpu(), activations, shapes, axes)
+    captured = CapturedActivations(
+        seen.logits.cpu(), activations, shapes, axes, kinds, seen.left_out
+    )
     return ForwardPass(captured, source_weights)
 
 
@@ -105,7 +110,7 @@ def _recorded_weights(model: nn.Module, used: list[tuple[str, int]]) -> Iterator
 def running_statistics(
     model: nn.Module, images: np.ndarray, card: ModelCard, batch_size: int = 16
 ) -> Iterator[dict[str, ChannelStatistics]]:
-    """Yield the statistics of every ReLU over all images so far, after each batch.
+    """Yield the statistics of every activation function over all images so far, after each batch.
 
     images: uint8 (N, 3, side, side).
     """

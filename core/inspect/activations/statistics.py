@@ -1,6 +1,6 @@
 """Measures each channel of activations (mean, maximum, zeros), and compares two networks by it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.inspect.activations.captured import CapturedActivations
-from core.inspect.activations.hooks import RELUS, check_layers, observe_activations
+from core.inspect.activations.hooks import ActivationCall, check_layers, observe_activations
+from core.inspect.activations.kinds import ACTIVATIONS, ActivationKinds
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def measure_channels(
     model: nn.Module,
     images: Tensor,
     layers: Iterable[str] | None = None,
-    kinds: Mapping[str, type[nn.Module]] = RELUS,
+    kinds: ActivationKinds = ACTIVATIONS,
 ) -> dict[str, ChannelStatistics]:
     """Measure every call on a batch of images, by its key in the order of the calls.
 
@@ -74,10 +75,10 @@ def measure_channels(
     statistics: dict[str, ChannelStatistics] = {}
     keys: list[str] = []
 
-    def measure(key: str, output: Tensor, axis: int) -> None:
-        keys.append(key)
-        if wanted is None or key in wanted:
-            statistics[key] = channel_statistics(output, axis)
+    def measure(call: ActivationCall, output: Tensor) -> None:
+        keys.append(call.key)
+        if wanted is None or call.key in wanted:
+            statistics[call.key] = channel_statistics(output, call.axis)
 
     observe_activations(model, images, measure, kinds)
     check_layers(wanted, keys)

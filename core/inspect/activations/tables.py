@@ -52,7 +52,11 @@ def layer_table(
             for letter, channels, change in _channel_measures(comparison, calls, batches)
         }
         keys = dict.fromkeys(key for key in calls if key is not None)
-        row = {"Layer": " | ".join(keys), "Channels": describe_size(comparison, calls)}
+        row = {
+            "Layer": " | ".join(keys),
+            "Kind": describe_kinds(comparison, calls),
+            "Channels": describe_size(comparison, calls),
+        }
         table.append(row | _columns(measures))
     return table
 
@@ -76,6 +80,32 @@ def channel_table(
                 row[name] = values[channel]
         table.append(row)
     return table
+
+
+def channel_figures(
+    comparison: "ActivationComparison",
+    calls: "MatchedCalls",
+    batches: "Sequence[BatchStatistics]",
+    channel: int,
+) -> list[dict[str, Any]]:
+    """Return the measures of one channel: a row for each network that has the channel."""
+    table = []
+    for letter, channels, _ in _channel_measures(comparison, calls, batches):
+        if channel < len(channels["Mean"]):
+            row: dict[str, Any] = {"Network": letter} if letter else {}
+            row |= {name: channels[name][channel].item() for name in _MEASURES if name in channels}
+            table.append(row)
+    return table
+
+
+def describe_kinds(comparison: "ActivationComparison", calls: "MatchedCalls") -> str:
+    """Name the activation functions of the calls, such as "ReLU" or "ReLU | Hardswish"."""
+    kinds = [
+        forward_pass.captured.kinds[key]
+        for key, forward_pass in zip(calls, comparison.passes, strict=True)
+        if key is not None
+    ]
+    return " | ".join(dict.fromkeys(kinds))
 
 
 def describe_size(comparison: "ActivationComparison", calls: "MatchedCalls", unit: str = "") -> str:

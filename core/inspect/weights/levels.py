@@ -44,6 +44,11 @@ class LayerLevels:
     extra_zeros: int
     bits_per_weight: float
 
+    @property
+    def used(self) -> int:
+        """The number of levels that have weights."""
+        return int(np.count_nonzero(self.counts))
+
 
 def packed_levels(path: Path) -> dict[str, LayerLevels]:
     """Return the levels of every layer that the packed file at `path` stores quantized."""

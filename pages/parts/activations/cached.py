@@ -1,7 +1,5 @@
-"""Caches on the activations page: forward passes, comparisons, pictures, and batch statistics."""
+"""Caches on the activations page: forward passes, comparisons, and batch statistics."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,27 +9,17 @@ from core import data
 from core.data.picture import to_square
 from pages.parts.activations.sources.network import InspectedNetwork
 from pages.parts.shared.picture import Picture
-from pages.parts.shared.words import span
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from core.inspect.activations.comparison import (
-        ActivationComparison,
-        ChannelOrder,
-        MatchedCalls,
-    )
+    from core.inspect.activations.comparison import ActivationComparison
     from core.inspect.activations.forward import ForwardPass
     from core.inspect.activations.statistics import ChannelStatistics
-    from core.inspect.mosaic import Mosaic
 
 BATCH_IMAGES = 128  # test images in which a channel must be 0 to count as dead in the batch
 _IMAGES_AT_ONCE = 16
 _KEPT_BATCHES = 6
-
-# A picture as a PNG, and the range of its colour scale in words.
-ScaledImage = tuple[bytes, str]
-
 
 # -- one picture --
 
@@ -41,27 +29,6 @@ def compare_activations(
 ) -> "ActivationComparison":
     """Return the forward passes of the picture through the networks."""
     return _compare_activations(_comparison_key(networks, picture), networks, picture)
-
-
-def channel_images(
-    networks: list[InspectedNetwork],
-    picture: Picture,
-    order: "ChannelOrder",
-    width: int,
-    aspect: float,
-) -> list[list[ScaledImage | None]]:
-    """Return a list for every row of ReLUs: an image of each network, then of each difference.
-
-    width: Pixels of an image. aspect: Its width divided by its height. An image is None if the
-    network has no more ReLUs.
-    """
-    key = _comparison_key(networks, picture)
-    return _channel_images(key, order, width, aspect, networks, picture)
-
-
-def scaled_image(mosaic: "Mosaic") -> ScaledImage:
-    """Return the mosaic as a PNG, and the range of its colour scale in words."""
-    return mosaic.png(), span(mosaic.scale.low, mosaic.scale.high)
 
 
 def _comparison_key(networks: list[InspectedNetwork], picture: Picture) -> str:
@@ -88,44 +55,13 @@ def _forward_pass(
     return run_forward(_network.network(), square, _network.card)
 
 
-@st.cache_data(max_entries=6, show_spinner=False)
-def _channel_images(
-    key: str,
-    order: "ChannelOrder",
-    width: int,
-    aspect: float,
-    _networks: list[InspectedNetwork],
-    _picture: Picture,
-) -> list[list[ScaledImage | None]]:
-    comparison = compare_activations(_networks, _picture)
-
-    def images_of_row(row: "MatchedCalls") -> list[ScaledImage | None]:
-        mosaics = [
-            *comparison.channel_mosaics(row, order, width, aspect),
-            *comparison.difference_mosaics(row, order, width, aspect),
-        ]
-        return [scaled_image(mosaic) if mosaic else None for mosaic in mosaics]
-
-    return list(_thread_pool().map(images_of_row, comparison.rows))
-
-
-@st.cache_resource(show_spinner=False)
-def _thread_pool() -> ThreadPoolExecutor:
-    """One pool of threads for all sessions.
-
-    Threads help, because numpy and the PNG encoder release the interpreter's lock. New threads for
-    every picture would fragment the memory.
-    """
-    return ThreadPoolExecutor(os.cpu_count())
-
-
 # -- a batch of test images --
 
 
 def batch_statistics(
     network: InspectedNetwork, root: Path
 ) -> "dict[str, ChannelStatistics] | None":
-    """Return the statistics of every ReLU over test images of the network's data set.
+    """Return the statistics of every activation over test images of the network's data set.
 
     Draws the progress if they are not in the cache. Returns None if the images are not here.
     """

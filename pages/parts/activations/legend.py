@@ -7,6 +7,8 @@ import streamlit as st
 
 from core.inspect.colour_scale import ColourScale
 from core.inspect.mosaic import make_mosaic
+from pages.parts.shared.address import keep_choice_in_address
+from pages.parts.shared.theme import is_dark
 
 if TYPE_CHECKING:
     from core.inspect.activations.comparison import ActivationComparison, ChannelOrder
@@ -23,42 +25,50 @@ def choose_channel_order(comparison: "ActivationComparison") -> "ChannelOrder":
     options = list(_ORDERS)
     if not comparison.changes:
         options.remove("Difference")
-    if st.session_state.get("order") not in (None, *options):
-        st.session_state["order"] = "Channel"
-    name = st.segmented_control(
+    keep_choice_in_address("order", options, "Channel", what="order")
+    name: str | None = st.segmented_control(
         "Sort channels by",
         options,
         default="Channel",
         key="order",
         required=True,
-        bind="query-params",
+        persist_state="session",
         help=(
             "Channel: the network's own order. Strength: the channel with the highest mean in A is"
             " first. Difference: the channel with the largest mean difference from A is first."
         ),
     )
-    return _ORDERS[name]
+    return _ORDERS.get(name or "Channel", "channel")  # the address may name nothing
 
 
-def draw_legend(comparison: "ActivationComparison") -> None:
-    """Draw what the colours and the frames mean."""
+def draw_legend(comparison: "ActivationComparison", differences: bool) -> None:
+    """Draw what the colours and the frames mean. `differences`: whether they are drawn."""
     with st.container(horizontal=True, vertical_alignment="center", key="legend"):
         st.image(_colour_ramp("viridis"), width=90, alt="A scale from violet to yellow")
-        st.caption("0 to the layer's maximum", width="content")
-        if comparison.changes:
-            st.image(_colour_ramp("RdBu_r"), width=90, alt="A scale from blue over white to red")
+        st.caption(_scale_in_words(comparison), width="content")
+        if differences:
+            ramp = _colour_ramp("RdBu_r", is_dark())
+            st.image(ramp, width=90, alt="A scale from blue over the background's colour to red")
             st.caption("less than A, the same, more", width="content")
         st.image(_dead_tile(), width=16, alt="A dark square in a magenta frame")
         dead = "dead: 0 everywhere in this picture"
-        if comparison.changes:
+        if differences:
             dead += ", in a difference: newly dead"
         st.caption(dead, width="content")
 
 
+def _scale_in_words(comparison: "ActivationComparison") -> str:
+    highest = "the layer's maximum"
+    if len(comparison.passes) > 1 and comparison.same_layers:
+        highest += " in all networks"
+    return f"0, or the lowest negative value, to {highest}"
+
+
 @st.cache_data(show_spinner=False)
-def _colour_ramp(colormap: str) -> bytes:
+def _colour_ramp(colormap: str, dark: bool = False) -> bytes:
     ramp = np.tile(np.linspace(0, 1, 180), (1, 20, 1))
-    return make_mosaic(ramp, ColourScale(0.0, 1.0, colormap), gap=0, tile=1).png()
+    scale = ColourScale(0.0, 1.0, colormap).in_theme(dark)
+    return make_mosaic(ramp, scale, gap=0, tile=1).png()
 
 
 @st.cache_data(show_spinner=False)

@@ -1,4 +1,4 @@
-"""One channel of a ReLU: its map in every network, its kernels, and its numbers."""
+"""One channel of a layer: its map in every network, its kernels, and its numbers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,11 @@ from core.inspect.activations.tables import network_letters
 from core.inspect.colour_scale import ColourScale
 from core.inspect.mosaic import Mosaic, make_mosaic
 from core.inspect.mosaic_grid import fit_tile
-from pages.parts.activations.image_row import caption, image_titles
+from pages.parts.activations.image_row import caption, difference_titles
 from pages.parts.activations.sources.network import InspectedNetwork
 from pages.parts.activations.table import draw_table
+from pages.parts.shared.steady_image import draw_steady_image
+from pages.parts.shared.theme import is_dark
 from pages.parts.shared.words import span
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.inspect.activations.comparison import ActivationComparison, MatchedCalls
 
-_SIDE = 300  # pixels of a picture
+_SIDE = 190  # pixels of a picture
 
 
 @dataclass(frozen=True)
@@ -40,66 +42,59 @@ def draw_one_channel(
     networks: list[InspectedNetwork],
     comparison: "ActivationComparison",
     row: "MatchedCalls",
-    table: list[dict[str, Any]],
-    first_channel: int,
+    channel: int,
+    figures: list[dict[str, Any]],
+    differences: bool,
 ) -> None:
-    """Draw the choice of a channel, the chosen one, and the table of all channels.
+    """Draw one channel large, with its figures and its kernels.
 
-    table: The lines of the table, one for each channel.
-    first_channel: The channel that is chosen at first.
+    figures: the lines of the table, one for each network. differences: whether to draw also the
+    differences from A.
     """
-    st.subheader("One channel", anchor=False)
-    channel = _choose_channel(len(table), first_channel)
-    _draw_maps(comparison, row, channel)
-    draw_table([table[channel]], key="numbers", alt=f"The statistics of channel {channel}")
+    with st.container(horizontal=True, vertical_alignment="center", key="one"):
+        st.subheader("One channel", anchor=False, width="content")
+        _draw_channel_choice(comparison, row)
+    _draw_maps(comparison, row, channel, differences)
+    draw_table(figures, key="numbers", alt=f"The figures of channel {channel}")
     _draw_kernels(_kernels_of_channel(networks, comparison, row, channel), channel)
-    st.markdown("All channels of this layer")
-    draw_table(
-        table,
-        key="channels",
-        alt="The statistics of every channel",
-        on_select=_choose_clicked_channel,
-        selection_mode="single-row",
-        height=320,
-    )
 
 
-def _choose_channel(count: int, first_channel: int) -> int:
-    if not 0 <= st.session_state.get("channel", -1) < count:
-        st.session_state["channel"] = first_channel
-    return st.number_input(
+def _draw_channel_choice(comparison: "ActivationComparison", row: "MatchedCalls") -> None:
+    """Draw the number of the channel, for those who know it."""
+    counts = [len(maps) for maps in comparison.maps(row) if maps is not None]
+    st.number_input(
         "Channel",
         0,
-        count - 1,
+        max(counts) - 1,
         step=1,
         key="channel",
-        width=160,
-        help="The channel's number. You can also click a line of the table below.",
+        width=130,
+        label_visibility="collapsed",
+        help="The channel's number. You can also click a channel in the pictures above.",
     )
-
-
-def _choose_clicked_channel() -> None:
-    rows = st.session_state["channels"]["selection"]["rows"]
-    if rows:
-        st.session_state["channel"] = rows[0]
 
 
 # -- the channel's maps --
 
 
-def _draw_maps(comparison: "ActivationComparison", row: "MatchedCalls", channel: int) -> None:
-    """Draw the channel in every network that has it, and the differences."""
-    titles = image_titles(comparison)
-    maps = [*comparison.maps(row), *comparison.differences(row)]
-    mosaics = [
-        *comparison.channel_mosaics(row, "channel"),
-        *comparison.difference_mosaics(row, "channel"),
-    ]
-    with st.container(horizontal=True, key="enlarged"):
-        for title, channels, mosaic in zip(titles, maps, mosaics, strict=True):
-            if channels is None or mosaic is None or channel >= len(channels):
-                continue
-            _draw_map(title, channel, channels[channel], mosaic)
+def _draw_maps(
+    comparison: "ActivationComparison", row: "MatchedCalls", channel: int, differences: bool
+) -> None:
+    """Draw the channel in every network that has it, and the differences if they are wanted."""
+    columns = st.columns(len(row))
+    titles = network_letters(len(row))
+    all_maps = comparison.maps(row)
+    mosaics = comparison.channel_mosaics(row, "channel")
+    if differences:
+        columns += columns[1:]
+        titles += difference_titles(comparison)
+        all_maps += comparison.differences(row)
+        mosaics += comparison.difference_mosaics(row, "channel")
+    for column, title, maps, mosaic in zip(columns, titles, all_maps, mosaics, strict=True):
+        if maps is None or mosaic is None or channel >= len(maps):
+            continue
+        with column:
+            _draw_map(title, channel, maps[channel], mosaic)
 
 
 def _draw_map(title: str, channel: int, values: "np.ndarray", mosaic: Mosaic) -> None:
@@ -108,12 +103,13 @@ def _draw_map(title: str, channel: int, values: "np.ndarray", mosaic: Mosaic) ->
         st.metric(f"{title} channel {channel}".strip(), f"{float(values):.4g}", border=True)
         return
     mean = f"mean {values.mean():.3g}".replace("-", "−")
-    st.image(
-        make_mosaic(values[None], mosaic.scale, gap=0, tile=_SIDE).png(),
-        width=_SIDE,
-        alt=f"Channel {channel}, {title}",
-        caption=caption(title, f"channel {channel}", span(values.min(), values.max()), mean),
-    )
+    with st.container(width=_SIDE):
+        draw_steady_image(
+            make_mosaic(values[None], mosaic.scale.in_theme(is_dark()), gap=0, tile=_SIDE).png(),
+            alt=f"Channel {channel}, {title}",
+            key=f"map {title}",
+        )
+        st.caption(caption(title, f"channel {channel}", span(values.min(), values.max()), mean))
 
 
 # -- the channel's kernels --
@@ -146,19 +142,20 @@ def _draw_kernels(kernels: list[_Kernel], channel: int) -> None:
     if not kernels:
         st.caption(
             "No single kernel computes this channel: the outputs of several layers are combined"
-            " before this ReLU."
+            " before this activation."
         )
         return
     scale = ColourScale.diverging(*(kernel.values for kernel in kernels))
     with st.container(horizontal=True, key="kernels"):
         for kernel in kernels:
             mosaic = make_mosaic(kernel.values, scale, tile=fit_tile(kernel.values, _SIDE))
-            st.image(
-                mosaic.png(),
-                width=_SIDE,
-                alt=f"The kernel of channel {channel}, {kernel.title}",
-                caption=_kernel_caption(kernel, channel),
-            )
+            with st.container(width=_SIDE):
+                draw_steady_image(
+                    mosaic.in_theme(is_dark()).png(),
+                    alt=f"The kernel of channel {channel}, {kernel.title}",
+                    key=f"kernel {kernel.title} {kernel.weight}",
+                )
+                st.caption(_kernel_caption(kernel, channel))
 
 
 def _kernel_caption(kernel: _Kernel, channel: int) -> str:

@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from core.inspect.activations.tables import layer_table
+from core.inspect.activations.tables import channel_table, layer_table
 from core.models import model_info
 from pages.parts.activations.cached import BATCH_IMAGES, batch_statistics
+from pages.parts.activations.navigator import layer_name
 from pages.parts.activations.sources.network import InspectedNetwork
+from pages.parts.shared.words import plain
 
 if TYPE_CHECKING:
     from core.inspect.activations.comparison import ActivationComparison
     from core.inspect.activations.statistics import ChannelStatistics
 
 _MAX_UNASKED_MACS = 2e10  # a batch with more multiply-adds is measured only if the user wants it
+_HEIGHT = 420  # pixels of a table
 _HELP = {
+    "Network": "The letter of the network.",
+    "Kind": "The activation function that is called.",
     "Channels": "The number of channels, with their height and width.",
     "Mean": "The mean over the positions in this picture.",
     "Max": "The highest value in this picture.",
@@ -30,12 +35,17 @@ _HELP = {
 _DECIMALS = ("Mean", "Max", "Difference", "Cosine")
 
 
-def draw_layer_table(
-    networks: list[InspectedNetwork], comparison: "ActivationComparison", root: Path
+def draw_tables(
+    networks: list[InspectedNetwork], comparison: "ActivationComparison", number: int, root: Path
 ) -> None:
-    """Draw the table of all ReLUs."""
-    lines = layer_table(comparison, choose_batch_statistics(networks, root))
-    draw_table(lines, key="layers", alt="The statistics of every ReLU", height="content")
+    """Draw the table of all layers, and that of all channels of one layer."""
+    batches = choose_batch_statistics(networks, root)
+    layers = layer_table(comparison, batches)
+    draw_table(layers, key="all_layers", alt="The statistics of every layer", height=_HEIGHT)
+    row = comparison.rows[number]
+    st.markdown(f"All channels of **{plain(layer_name(row))}**")
+    channels = channel_table(comparison, row, batches)
+    draw_table(channels, key="all_channels", alt="The statistics of every channel", height=_HEIGHT)
 
 
 def choose_batch_statistics(
@@ -60,7 +70,9 @@ def choose_batch_statistics(
 
 def draw_table(lines: list[dict[str, Any]], key: str, alt: str, **options: Any) -> None:
     """Draw a table whose columns explain themselves. `options` are those of `st.dataframe`."""
-    frame = pd.DataFrame(lines)
+    frame = pd.DataFrame(
+        [{name: _in_words(value) for name, value in line.items()} for line in lines]
+    )
     st.dataframe(
         frame,
         hide_index=True,
@@ -69,6 +81,11 @@ def draw_table(lines: list[dict[str, Any]], key: str, alt: str, **options: Any) 
         column_config={name: _column(name) for name in frame.columns},
         **options,
     )
+
+
+def _in_words(value: Any) -> Any:
+    """Return "yes" or "no" for a bool, which a table would draw as a box that can be ticked."""
+    return ("yes" if value else "no") if isinstance(value, bool) else value
 
 
 def _column(name: str) -> Any:

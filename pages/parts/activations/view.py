@@ -1,4 +1,4 @@
-"""The activations of networks for a picture: predictions, and every ReLU in one of three views."""
+"""The activations of networks for a picture: predictions, the list of layers, and one of them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,12 +8,13 @@ from PIL import Image
 
 from core.data.picture import to_square
 from core.inspect.activations.tables import network_letters
-from pages.parts.activations.all_layers import draw_all_layers
 from pages.parts.activations.cached import compare_activations
-from pages.parts.activations.legend import choose_channel_order
-from pages.parts.activations.one_layer import draw_one_layer
+from pages.parts.activations.doubts import draw_doubts
+from pages.parts.activations.navigator import choose_layer
+from pages.parts.activations.one_layer import draw_layer_heading, draw_one_layer
 from pages.parts.activations.sources.network import InspectedNetwork
-from pages.parts.activations.table import draw_layer_table
+from pages.parts.activations.table import draw_tables
+from pages.parts.shared.address import choice_parser, keep_in_address
 from pages.parts.shared.picture import Picture, thumbnail
 from pages.parts.shared.words import plain
 
@@ -22,49 +23,73 @@ if TYPE_CHECKING:
 
     from core.inspect.activations.comparison import ActivationComparison
 
-_VIEWS = ["All layers", "One layer", "Table"]
+_INPUT_WIDTH = 110  # pixels of the picture
+_VIEWS = ["One layer", "Table"]
+
+# The picture, the answers and the list of layers stay in sight while the layer itself is scrolled.
+_STAY_IN_SIGHT = """
+<style>
+@media (min-width: 640px) {
+  .stColumn:has(> * > * > .st-key-insight) { align-self: flex-start; position: sticky; top: 4rem;
+    max-height: calc(100vh - 4.5rem); overflow-y: auto; }
+}
+</style>
+"""
 
 
 def draw_activations(networks: list[InspectedNetwork], picture: Picture, root: Path) -> None:
-    """Draw the picture, the networks' predictions, and their activations in the chosen view."""
+    """Draw the picture, the networks' predictions, the list of layers, and the chosen layer."""
     comparison = compare_activations(networks, picture)
-    left, right = st.columns([2, 3], gap="large")
-    with left:
+    st.html(_STAY_IN_SIGHT)
+    left, right = st.columns([2, 5], gap="large")
+    with left, st.container(key="insight"):
         _draw_input(networks, picture)
-    with right:
+        draw_doubts(networks, picture)
         _draw_predictions(networks, comparison, picture)
-    if not comparison.same_layers:
-        st.info(
-            "These networks do not have the same ReLUs. They are side by side in the order of their"
-            " calls, each on its own scale, and without a difference.",
-            icon=":material/compare:",
-        )
-    _draw_view(networks, comparison, picture, root)
+        number = choose_layer(comparison) if comparison.rows else None
+        _draw_left_out(comparison)
+    with right:
+        if number is None:
+            st.info("This network calls no activation function.", icon=":material/blur_off:")
+            return
+        if not comparison.same_layers:
+            st.info(
+                "These networks do not have the same layers. They are side by side in the order of"
+                " their calls, each on its own scale, and without a difference.",
+                icon=":material/compare:",
+            )
+        _draw_view(networks, comparison, number, root)
 
 
 def _draw_view(
-    networks: list[InspectedNetwork],
-    comparison: "ActivationComparison",
-    picture: Picture,
-    root: Path,
+    networks: list[InspectedNetwork], comparison: "ActivationComparison", number: int, root: Path
 ) -> None:
-    with st.container(horizontal=True, key="shown"):
+    keep_in_address("view", _VIEWS[0], choice_parser(_VIEWS))
+    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         view = st.segmented_control(
             "Show",
             _VIEWS,
             default=_VIEWS[0],
             key="view",
             required=True,
-            bind="query-params",
-            help="All ReLUs as pictures, one of them in full, or a table of all statistics.",
+            persist_state="session",
+            label_visibility="collapsed",
+            width="content",
         )
-        order = "channel" if view == "Table" else choose_channel_order(comparison)
-    if view == "All layers":
-        draw_all_layers(networks, picture, comparison, order)
-    elif view == "One layer":
-        draw_one_layer(networks, comparison, order, root)
+        draw_layer_heading(comparison, number)
+    if view == "Table":
+        draw_tables(networks, comparison, number, root)
     else:
-        draw_layer_table(networks, comparison, root)
+        draw_one_layer(networks, comparison, number, root)
+
+
+def _draw_left_out(comparison: "ActivationComparison") -> None:
+    """Name what could not be observed in each network, and the gates that are no activations."""
+    from core.inspect.activations.captured import describe_left_out  # imports torch
+
+    sentences = [describe_left_out(one.captured.left_out) for one in comparison.passes]
+    for sentence in dict.fromkeys(filter(None, sentences)):
+        st.caption(plain(sentence))
 
 
 # -- the picture --
@@ -74,21 +99,26 @@ def _draw_input(networks: list[InspectedNetwork], picture: Picture) -> None:
     """Draw the picture, and what each network gets of it."""
     width, height = picture.image.size
     with st.container(horizontal=True, key="prepared"):
-        st.image(
-            thumbnail(picture.image),
-            caption=f"{plain(picture.name)}, {_pixels(width, height)}",
-            width=180,
-            alt=f"The picture: {picture.name}",
+        _draw_small(
+            picture.image,
+            f"The picture: {picture.name}",
+            f"{plain(picture.name)}, {_pixels(width, height)}",
         )
         for side in dict.fromkeys(network.card.side for network in networks):
+            if picture.image.size == (side, side):
+                continue  # The network gets this very picture.
             pixels = to_square(picture.image, side).transpose(1, 2, 0)
-            st.image(
-                thumbnail(Image.fromarray(pixels)),
-                caption=f"What the network gets, {_pixels(side, side)}",
-                width=180,
-                alt=f"The middle square of the picture at {side} by {side} pixels",
+            _draw_small(
+                Image.fromarray(pixels),
+                f"The middle square of the picture at {side} by {side} pixels",
+                f"What the network gets, {_pixels(side, side)}",
             )
-    _draw_normalisation(networks)
+        with st.container(width=140):
+            _draw_normalisation(networks)
+
+
+def _draw_small(image: Image.Image, alt: str, caption: str) -> None:
+    st.image(thumbnail(image), caption=caption, width=_INPUT_WIDTH, alt=alt)
 
 
 def _pixels(width: int, height: int) -> str:
@@ -104,8 +134,10 @@ def _draw_normalisation(networks: list[InspectedNetwork]) -> None:
     for (mean, std), letters in letters_by_values.items():
         networks_in_words = f"{', '.join(letters)}: n" if len(letters_by_values) > 1 else "N"
         st.caption(
-            f"{networks_in_words}ormalised as in training: red, green and blue in [0, 1], minus"
-            f" {_listed(mean)}, divided by {_listed(std)}."
+            f"{networks_in_words}ormalised as in training",
+            help=(
+                f"Red, green and blue in [0, 1], minus {_listed(mean)}, divided by {_listed(std)}."
+            ),
         )
 
 
@@ -125,7 +157,7 @@ def _draw_predictions(
     for number, (classes, probabilities) in enumerate(
         _probabilities_by_classes(networks, comparison).items()
     ):
-        st.markdown(plain(predictions.prediction_alt_text(classes, probabilities)))
+        st.caption(plain(predictions.prediction_alt_text(classes, probabilities)))
         st.altair_chart(
             predictions.prediction_chart(classes, probabilities, picture.label),
             key=f"answers{number}",

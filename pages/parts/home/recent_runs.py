@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.runs.run import Run
 from core.runs.store import RunStore
+from pages.parts.shared.accuracies import interval_note
 from pages.parts.shared.states import draw_state
 from pages.parts.shared.words import percent, plain
 
@@ -36,4 +37,9 @@ def _draw_run(run: Run) -> None:
         st.page_link(
             "pages/runs.py", label=plain(run.name), query_params={"run": run.id}, width="stretch"
         )
-        st.markdown(f"**{percent(run.status.test_accuracy)}** test accuracy", width="content")
+        accuracy = run.status.test_accuracy
+        st.markdown(
+            f"**{percent(accuracy)}** test accuracy",
+            width="content",
+            help=interval_note(run, accuracy) or None,
+        )

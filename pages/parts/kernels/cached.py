@@ -29,11 +29,13 @@ class KernelOptions:
     view: The view of the weight, such as the mean over the input channels.
     channel: The input channel that the view "channel" draws.
     mask: Whether the mask is drawn in place of the weights.
+    dark: Whether the page is dark.
     """
 
     view: "KernelView" = "mean"
     channel: int = 0
     mask: bool = False
+    dark: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,20 +97,22 @@ def stored_weights(runs: Sequence[Run], row: LayerRow) -> list[StoredWeight | No
 @st.cache_data(max_entries=64, show_spinner=False)
 def kernel_images(weights: tuple[StoredWeight, ...], options: KernelOptions) -> list[KernelImage]:
     """Draw weights for a comparison. Raises UserError for one that cannot be read."""
-    return [_as_image(picture) for picture in _draw(weights, options)]
+    return [_as_image(picture, options.dark) for picture in _draw(weights, options)]
 
 
 @st.cache_data(max_entries=4, show_spinner="Drawing every layer …")
 def kernel_thumbnails(
-    rows: tuple[tuple[StoredWeight, ...], ...], mask: bool
+    rows: tuple[tuple[StoredWeight, ...], ...], options: KernelOptions
 ) -> list[list[KernelImage]]:
-    """Draw small images of all layers, each in its usual view.
+    """Draw small images of all layers, each in the view of the options if it has that.
 
     Raises UserError for a weight that cannot be read.
     """
-    options = KernelOptions(mask=mask)
     size = {"width": _THUMBNAIL_SIDE, "side": _THUMBNAIL_SIDE}
-    return [[_as_image(picture) for picture in _draw(weights, options, **size)] for weights in rows]
+    return [
+        [_as_image(picture, options.dark) for picture in _draw(weights, options, **size)]
+        for weights in rows
+    ]
 
 
 def kernel_figure(
@@ -161,14 +165,15 @@ def _draw(
     return draw_kernels(tensors, options.view, options.channel, options.mask, **size)
 
 
-def _as_image(picture: "KernelPicture") -> KernelImage:
-    height, width = picture.mosaic.pixels.shape[:2]
+def _as_image(picture: "KernelPicture", dark: bool) -> KernelImage:
+    mosaic = picture.mosaic.in_theme(dark)
+    height, width = mosaic.pixels.shape[:2]
     return KernelImage(
-        png=picture.mosaic.png(_LINES),
+        png=mosaic.png(_LINES),
         width=width,
         height=height,
         view=picture.kernels.view,
-        scale=picture.mosaic.scale,
+        scale=mosaic.scale,
         label=picture.label,
         tiles=len(picture.kernels.maps),
         averaged=picture.kernels.averaged,

@@ -12,9 +12,12 @@ from core.runs.run import Run
 from pages.parts.kernels.cached import KernelOptions, LayerRow
 from pages.parts.shared.address import (
     address_selectbox,
-    choice_from_address,
-    choice_to_address,
+    keep_choice_in_address,
+    keep_in_address,
+    number_parser,
+    parse_flag,
 )
+from pages.parts.shared.theme import is_dark
 from pages.parts.shared.words import plain
 
 if TYPE_CHECKING:
@@ -110,13 +113,14 @@ def choose_kernel_options(row: LayerRow) -> KernelOptions:
     if view == "channel":
         most_inputs = max(shape[1] for shape in shapes)
         channel = _choose_channel(most_inputs - 1)
+    keep_in_address("mask", False, parse_flag)
     mask = st.toggle(
         "Mask",
         key="mask",
-        bind="query-params",
+        persist_state="session",
         help="Draws weights that are kept in black, and weights that are exactly zero in white.",
     )
-    return KernelOptions(view, channel, mask)
+    return KernelOptions(view, channel, mask, is_dark())
 
 
 def _layers_in(row: LayerRow) -> "list[LayerShape]":
@@ -166,7 +170,7 @@ def _choose_view(views: "Sequence[KernelView]") -> "KernelView":
         return "mean"
     if len(views) == 1:
         return views[0]
-    choice_from_address(_VIEW_KEY, "look", views, views[0], "view")
+    keep_choice_in_address(_VIEW_KEY, views, views[0], what="view", name="look")
     chosen = st.segmented_control(
         "View",
         views,
@@ -180,12 +184,12 @@ def _choose_view(views: "Sequence[KernelView]") -> "KernelView":
         ),
     )
     assert chosen is not None  # the line above the widget gives it a value
-    choice_to_address(_VIEW_KEY, "look", chosen)
     return chosen
 
 
 def _choose_channel(last: int) -> int:
-    if st.session_state.get("channel", 0) > last:  # it was chosen in a layer with more inputs
+    keep_in_address("channel", 0, number_parser(int, 0, None))
+    if st.session_state["channel"] > last:  # it was chosen in a layer with more inputs
         st.session_state["channel"] = last
     return st.number_input(
         "Input channel",
@@ -193,7 +197,7 @@ def _choose_channel(last: int) -> int:
         last,
         0,
         key="channel",
-        bind="query-params",
+        persist_state="session",
         width=140,
         help=f"The number of the input channel, from 0 to {last}.",
     )

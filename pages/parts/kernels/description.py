@@ -1,7 +1,7 @@
 """The picture of a weight in words."""
 
 from pages.parts.kernels.cached import KernelImage
-from pages.parts.shared.words import span
+from pages.parts.shared.words import part, span
 
 
 def describe_kernel_image(model: str, layer: str, image: KernelImage) -> str:
@@ -11,5 +11,5 @@ def describe_kernel_image(model: str, layer: str, image: KernelImage) -> str:
     zeros = statistics.zeros / statistics.weights
     return (
         f"{layer} of {model}: {content} ({image.label}) of shape {statistics.size}, weights from"
-        f" {span(statistics.low, statistics.high)}, {zeros:.1%} of them zero."
+        f" {span(statistics.low, statistics.high)}, {part(zeros)} of them zero."
     )

@@ -8,6 +8,7 @@ import streamlit as st
 from core.runs.run import Run
 from pages.parts.kernels.cached import (
     KernelImage,
+    KernelOptions,
     LayerRow,
     StoredWeight,
     kernel_thumbnails,
@@ -15,6 +16,7 @@ from pages.parts.kernels.cached import (
 )
 from pages.parts.kernels.choice import open_kernel_layer, row_name
 from pages.parts.kernels.description import describe_kernel_image
+from pages.parts.shared.words import part
 
 _MAX_SIDE = 150  # pixels of a picture on the screen
 _PICTURES_ACROSS = 6
@@ -34,10 +36,12 @@ class _Card:
     images: list[KernelImage]
 
 
-def draw_kernel_overview(runs: Sequence[Run], rows: Sequence[LayerRow], mask: bool) -> None:
+def draw_kernel_overview(
+    runs: Sequence[Run], rows: Sequence[LayerRow], options: KernelOptions
+) -> None:
     """Draw a card for every row of layers, with a picture for each model that has the layer."""
-    cards = _cards(runs, rows, mask)
-    st.caption(f"{_colours_in_words(len(runs), mask)} A click on a name opens the layer.")
+    cards = _cards(runs, rows, options)
+    st.caption(f"{_colours_in_words(len(runs), options)} A click on a name opens the layer.")
     cards_across = _PICTURES_ACROSS // len(runs)
     for start in range(0, len(cards), cards_across):
         columns = st.columns(cards_across)
@@ -46,22 +50,23 @@ def draw_kernel_overview(runs: Sequence[Run], rows: Sequence[LayerRow], mask: bo
                 _draw_card(runs, card)
 
 
-def _cards(runs: Sequence[Run], rows: Sequence[LayerRow], mask: bool) -> list[_Card]:
+def _cards(runs: Sequence[Run], rows: Sequence[LayerRow], options: KernelOptions) -> list[_Card]:
     weights = [stored_weights(runs, row) for row in rows]
     present = tuple(tuple(weight for weight in row if weight) for row in weights)
-    images = kernel_thumbnails(present, mask)
+    images = kernel_thumbnails(present, options)
     return [
         _Card(row_name(row), row_weights, row_images)
         for row, row_weights, row_images in zip(rows, weights, images, strict=True)
     ]
 
 
-def _colours_in_words(models: int, mask: bool) -> str:
-    if mask:
+def _colours_in_words(models: int, options: KernelOptions) -> str:
+    if options.mask:
         return "Black: kept. White: zero."
+    centre = "black" if options.dark else "white"
     if models == 2:
-        return "Every layer has its own scale, white at 0, which both models share."
-    return "Every layer has its own scale, white at 0."
+        return f"Every layer has its own scale, {centre} at 0, which both models share."
+    return f"Every layer has its own scale, {centre} at 0."
 
 
 def _draw_card(runs: Sequence[Run], card: _Card) -> None:
@@ -92,4 +97,4 @@ def _draw_thumbnail(run: Run, weight: StoredWeight, image: KernelImage) -> None:
         alt=describe_kernel_image(run.name, weight.name, image),
     )
     zeros = image.statistics.zeros / image.statistics.weights
-    st.caption(f"{image.statistics.size}, {zeros:.0%} zero")
+    st.caption(f"{image.statistics.size}, {part(zeros)} zero")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.parts.kernels.cached import KernelImage
-from pages.parts.shared.words import plain, span
+from pages.parts.shared.words import part, plain, span
 
 
 def draw_kernel_statistics(names: Sequence[str], images: Sequence[KernelImage]) -> None:
@@ -23,7 +23,9 @@ def _rows(images: Sequence[KernelImage]) -> dict[str, list[str]]:
     rows = {
         "Shape": [column.size for column in columns],
         "Weights": [f"{column.weights:,}" for column in columns],
-        "Zeros": [f"{column.zeros:,} ({column.zeros / column.weights:.1%})" for column in columns],
+        "Zeros": [
+            f"{column.zeros:,} ({part(column.zeros / column.weights)})" for column in columns
+        ],
         "Range": [span(column.low, column.high) for column in columns],
         "Different values": [_different_values(column.distinct) for column in columns],
         "Outputs all zero": [

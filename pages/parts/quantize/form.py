@@ -1,5 +1,6 @@
 """The form of the quantize page, which makes a recipe."""
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -9,6 +10,8 @@ from core.errors import UserError
 from core.runs.run import Run
 from pages.parts.quantize.layer_settings import layer_settings, set_layer_settings
 from pages.parts.quantize.settings import DEFAULT_QUANTIZE_RECIPES, draw_method_settings
+from pages.parts.quantize.tuning import tuning_cost
+from pages.parts.shared.address import choose, keep_choice_in_address
 
 QUANTIZE_METHODS = {"kmeans": "Share weights (k-means)", "affine": "Round to bits (affine)"}
 
@@ -25,18 +28,21 @@ def refill_quantize_form(run: Run) -> None:
     for name, value in recipe.model_dump(exclude={"kind", "layers"}).items():
         state[f"{recipe.kind}_{name}"] = value
     state["quantize_method"] = recipe.kind
-    state["run"] = run.config.parent
+    choose("run", run.config.parent)
     set_layer_settings(str(run.config.parent), recipe.kind, dict(recipe.layers))
 
 
-def draw_quantize_form(shapes: dict[str, tuple[int, ...]], parent: str) -> QuantizeRecipe:
+def draw_quantize_form(
+    shapes: dict[str, tuple[int, ...]], parent: Run, root: Path
+) -> QuantizeRecipe:
     """Draw the form, and return the recipe. Raises UserError if it is not valid.
 
     shapes: The shapes of the model's tensors, by name.
-    parent: The id of the model's run.
+    parent: The model's run.
+    root: The folder of the data sets.
     """
     kind = _choose_method()
-    draw_method_settings(kind)
+    draw_method_settings(kind, tuning_cost(parent, root))
     recipe_type = type(DEFAULT_QUANTIZE_RECIPES[kind])
     fields = recipe_type.model_fields.keys() - {"kind", "layers"}
     values: dict[str, Any] = {name: st.session_state[f"{kind}_{name}"] for name in fields}
@@ -44,18 +50,17 @@ def draw_quantize_form(shapes: dict[str, tuple[int, ...]], parent: str) -> Quant
     least_axes = 1 if can_quantize_vectors else 2
     values["layers"] = {
         name: choice
-        for name, choice in layer_settings(parent, kind).items()
+        for name, choice in layer_settings(parent.id, kind).items()
         if len(shapes.get(name, ())) >= least_axes
     }
     return validate_recipe(recipe_type, values)
 
 
 def _choose_method() -> str:
-    state = st.session_state
-    if state.get("quantize_method") not in QUANTIZE_METHODS:
-        wanted = st.query_params.get("method")
-        state["quantize_method"] = wanted if wanted in QUANTIZE_METHODS else "kmeans"
-    st.segmented_control(
+    keep_choice_in_address(
+        "quantize_method", QUANTIZE_METHODS, "kmeans", what="method", name="method"
+    )
+    kind = st.segmented_control(
         "Method",
         list(QUANTIZE_METHODS),
         format_func=QUANTIZE_METHODS.__getitem__,
@@ -68,7 +73,5 @@ def _choose_method() -> str:
             " needs them."
         ),
     )
-    kind = state["quantize_method"]
-    if st.query_params.get("method") != kind:
-        st.query_params["method"] = kind
+    assert kind is not None  # the line above the widget gives it a value
     return kind

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import KMeansRecipe, QuantizeRecipe
+from pages.parts.shared.address import keep_in_address
 
 if TYPE_CHECKING:
     from core.forecast.quantization import QuantizationPlan
@@ -19,22 +20,23 @@ _POSSIBLE_NUMBERS = {"kmeans": {0, *range(2, 257)}, "affine": {0, *range(2, 9)}}
 def layer_settings(parent: str, kind: str) -> dict[str, int]:
     """Return the clusters or bits of single layers, in a dict that can be changed.
 
-    It is empty after a change of the model or of the method. The address is updated.
+    It is empty after a change of the model or of the method. The address carries it.
     """
     state = st.session_state
-    if "layers" not in state:
-        in_address = _parse_layer_settings(st.query_params.get("layers", ""), kind)
-        set_layer_settings(parent, kind, in_address)
-    if state["layers_of"] != _owner(parent, kind):
+
+    def parse(text: str) -> dict[str, int]:
+        state["layers_of"] = _owner(parent, kind)
+        return _parse_layer_settings(text, kind)
+
+    keep_in_address("own_layers", {}, parse, name="layers", to_text=_layers_text)
+    if state.get("layers_of") != _owner(parent, kind):
         set_layer_settings(parent, kind, {})
-    settings = state["layers"]
-    _write_to_address(settings)
-    return settings
+    return state["own_layers"]
 
 
 def set_layer_settings(parent: str, kind: str, settings: dict[str, int]) -> None:
     """Replace the settings of single layers by those of a model and a method."""
-    st.session_state["layers"] = settings
+    st.session_state["own_layers"] = settings
     st.session_state["layers_of"] = _owner(parent, kind)
 
 
@@ -47,14 +49,8 @@ def _owner(parent: str, kind: str) -> str:
     return f"{parent} {kind}"
 
 
-def _write_to_address(settings: dict[str, int]) -> None:
-    text = ",".join(f"{name}:{number}" for name, number in settings.items())
-    if st.query_params.get("layers", "") == text:
-        return
-    if text:
-        st.query_params["layers"] = text
-    else:
-        del st.query_params["layers"]
+def _layers_text(settings: dict[str, int]) -> str:
+    return ",".join(f"{name}:{number}" for name, number in settings.items())
 
 
 def _parse_layer_settings(text: str, kind: str) -> dict[str, int]:

@@ -10,15 +10,15 @@ import pandas as pd
 import streamlit as st
 
 from core import data
-from core.config import QuantizeRecipe
+from core.config import QuantizeRecipe, TrainRecipe
 from core.forecast import sensitivity
 from core.forecast.quantization import LayerPlan, QuantizationPlan
 from core.runs.run import Run
 from pages.parts.quantize.layer_settings import draw_layer_settings, unit_of
 from pages.parts.quantize.model import load_parent
-from pages.parts.quantize.scan import draw_sensitivity_scan, is_scan_on
+from pages.parts.quantize.scan import chosen_measure, draw_sensitivity_scan, is_scan_on
 from pages.parts.shared.columns import QUANTIZED_LAYER_COLUMNS
-from pages.parts.shared.words import plain
+from pages.parts.shared.words import levels, plain
 
 _SECONDS_BETWEEN_PIECES = 0.1
 _COLUMNS = {
@@ -32,12 +32,23 @@ _COLUMNS = {
     "bits": QUANTIZED_LAYER_COLUMNS["bits"],
     "bytes": QUANTIZED_LAYER_COLUMNS["bytes"],
     "snr": QUANTIZED_LAYER_COLUMNS["snr"],
-    "points": st.column_config.NumberColumn(
-        "Lost",
+}
+_COST_COLUMNS: dict[sensitivity.Measure, Any] = {
+    "divergence": st.column_config.NumberColumn(
+        "KL (nats)",
+        format="%.3g",
+        help=(
+            "Mean Kullback-Leibler divergence from the float network's answers on training images"
+            " if this layer alone is quantized. 0 means the same answers. It is empty until the"
+            " layer was scanned."
+        ),
+    ),
+    "accuracy": st.column_config.NumberColumn(
+        "Lost (points)",
         format="%+.1f",
         help=(
-            "Accuracy in percentage points that is lost if this layer alone is quantized. It is"
-            " empty until the layer was scanned."
+            "Accuracy on test images, in percentage points, that is lost if this layer alone is"
+            " quantized. It is empty until the layer was scanned."
         ),
     ),
 }
@@ -49,7 +60,9 @@ def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
     @st.fragment(run_every=_SECONDS_BETWEEN_PIECES if is_scan_on() else None, key="layers_live")
     def draw() -> None:
         saved, _ = load_parent(run)
-        scan = sensitivity.load_scan(run.path, recipe, test_images=_test_images(run, root))
+        measure = chosen_measure()
+        of_images = _images_to_scan(run, measure, root)
+        scan = sensitivity.load_scan(run.path, recipe, measure, of_images=of_images)
         draw_layer_settings(run.id, recipe, plan)
         left, right = st.columns([7, 5], gap="medium")
         with left:
@@ -65,10 +78,16 @@ def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
     draw()
 
 
-def _test_images(run: Run, root: Path) -> int:
-    """Return the number of test images of the run's data set, 0 if it is gone."""
+def _images_to_scan(run: Run, measure: sensitivity.Measure, root: Path) -> int:
+    """Return the number of images that a scan can use, 0 if the run's data set is gone."""
     datasets = {choice.name: choice.info for choice in data.available(root)}
-    return datasets[run.dataset].test_images if run.dataset in datasets else 0
+    if run.dataset not in datasets:
+        return 0
+    info = datasets[run.dataset]
+    if measure == "accuracy":
+        return info.test_images
+    held_back = run.recipe.validation if isinstance(run.recipe, TrainRecipe) else 0
+    return info.train_images - held_back
 
 
 # -- the table --
@@ -78,13 +97,14 @@ def _draw_table(
     recipe: QuantizeRecipe, plan: QuantizationPlan, scan: sensitivity.SensitivityScan
 ) -> None:
     rows = [_table_row(layer, recipe, scan) for layer in plan.layers]
-    table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"levels": "Int64"})
+    columns = _COLUMNS | {"cost": _COST_COLUMNS[scan.measure]}
+    table = pd.DataFrame(rows, columns=list(columns))
     st.session_state["layers_shown"] = [layer.name for layer in plan.layers]
     st.dataframe(
         table,
         hide_index=True,
         key="layer_table",
-        column_config=_COLUMNS,
+        column_config=columns,
         on_select=_choose_clicked_rows,
         selection_mode=["multi-row", "single-cell"],
         height=min(38 + 35 * len(rows), 640),
@@ -102,11 +122,11 @@ def _table_row(
         "weights": layer.weights,
         "zeros": layer.zeros / layer.weights,
         "choice": f"{layer.choice} {unit_of(recipe)}" if layer.choice else "float",
-        "levels": layer.levels,
+        "levels": None if layer.levels is None else levels(layer.levels, layer.pinned_zeros),
         "bits": layer.bits,
         "bytes": round(layer.bytes),
         "snr": layer.snr,
-        "points": 100 * scan.drop(layer.name) if is_scanned else None,
+        "cost": scan.layers[layer.name].mean if is_scanned else None,
     }
 
 
@@ -128,19 +148,19 @@ def _draw_chart(
     rows = charts.sensitivity_table(plan.layers, scan)
     if rows.empty:
         st.info(
-            "How much accuracy does each layer cost? A scan quantizes one layer at a time and"
-            " tests. Then give more levels to the layers that need them.",
+            "How sensitive is each layer? A scan quantizes one layer at a time and measures how far"
+            " the network's answers move. Then give more levels to the layers that need them.",
             icon=":material/troubleshoot:",
         )
         return
     names = [layer.name for layer in plan.layers if layer.choice]
     if is_scan_on():
         # A text that changes would make the browser draw a live chart anew.
-        alt = "Accuracy lost by each layer quantized alone"
+        alt = "The cost of each layer quantized alone"
     else:
-        alt = charts.sensitivity_alt_text(rows)
+        alt = charts.sensitivity_alt_text(rows, scan.measure)
     st.altair_chart(
-        charts.sensitivity_chart(rows, names, unit_of(recipe)),
+        charts.sensitivity_chart(rows, names, unit_of(recipe), scan.measure),
         key="sensitivity",
         on_select=_choose_clicked_bars,
         selection_mode=charts.SELECTION,

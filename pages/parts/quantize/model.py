@@ -7,9 +7,9 @@ import streamlit as st
 
 from core.errors import UserError
 from core.models.tensor_file import read_header
-from core.runs.run import PACKED, Run
+from core.runs.run import Run
 from core.runs.store import RunStore
-from pages.parts.shared.cache import FileKey, file_key, model_key
+from pages.parts.shared.cache import FileKey, file_key, model_key, quantized_file
 from pages.parts.shared.import_network import draw_import_network_button
 from pages.parts.shared.model_choice import choose_model
 from pages.parts.shared.words import kept, plain, size
@@ -39,9 +39,9 @@ def tensor_shapes(run: Run) -> dict[str, tuple[int, ...]]:
 
 
 def load_parent(run: Run) -> "tuple[SavedModel, dict[str, StoredTensor]]":
-    """Return the model and the tensors of its packed file, none if it has no packed file."""
-    packed = run.path / PACKED
-    packed_key = file_key(packed) if packed.exists() else None
+    """Return the model and the tensors of its packed file, none if it is not quantized."""
+    packed = quantized_file(run)
+    packed_key = None if packed is None else file_key(packed)
     return _load_parent(model_key(run), packed_key)
 
 
@@ -55,7 +55,7 @@ def _describe(run: Run) -> str:
     text = (
         f"{run.model} on {plain(run.dataset)}, {kept(run.density)}, {size(bytes_on_disk)} in float."
     )
-    if (run.path / PACKED).exists():
+    if quantized_file(run) is not None:
         text += (
             " It is quantized already. Rounding to bits then rounds the centroids, and weights"
             " that share one still do."

@@ -1,17 +1,15 @@
 """The forecast of a quantization: sizes on disk, and the time of tuning."""
 
-import os
 from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import data
 from core.config import KMeansRecipe, QuantizeRecipe
-from core.forecast.quantization import QuantizationPlan, plan_quantization, tuning_seconds
-from core.models import model_info
+from core.forecast.quantization import QuantizationPlan, plan_quantization
 from core.runs.run import Run
 from pages.parts.quantize.model import layer_memory, load_parent
+from pages.parts.quantize.tuning import tuning_cost
 from pages.parts.shared.metrics import draw_metric
 from pages.parts.shared.progress import drain
 from pages.parts.shared.words import SIMULATED_QUANTIZATION, duration, size
@@ -58,14 +56,8 @@ def _tuning_time(run: Run, recipe: QuantizeRecipe, root: Path) -> tuple[str, str
     """Return the time that tuning takes in words, and what the estimate is based on."""
     if not isinstance(recipe, KMeansRecipe) or not recipe.epochs:
         return "—", "no tuning"
-    datasets = {choice.name: choice.info for choice in data.available(root)}
-    dataset = datasets.get(run.dataset)
-    if dataset is None:
+    cost = tuning_cost(run, root)
+    if cost is None:
         return "—", f"{run.dataset} is gone"
-    images = min(recipe.train_images or dataset.train_images, dataset.train_images)
-    network = model_info(run.model)
-    macs = network.macs * (dataset.side / network.side) ** 2
-    summary = run.status.summary
-    speed = None if summary is None else summary.images_per_second
-    seconds = tuning_seconds(images * recipe.epochs, macs, speed, os.cpu_count() or 1)
-    return duration(seconds), "from its training's speed" if speed else "a rule of thumb for CPUs"
+    source = "from its training's speed" if cost.is_measured else "a rule of thumb for CPUs"
+    return duration(cost.seconds(recipe.epochs, recipe.train_images)), source

@@ -1,4 +1,4 @@
-"""The sensitivity scan on the quantize page: it quantizes one layer at a time and tests.
+"""The sensitivity scan on the quantize page: it quantizes one layer at a time and measures.
 
 The scan continues a little at every run of a live fragment.
 """
@@ -18,6 +18,7 @@ from core.forecast.quantization import setting_key
 from core.runs.run import Run, explain_unwritable
 from pages.parts.quantize.model import load_parent
 from pages.parts.quantize.running_scan import RunningScan
+from pages.parts.shared.address import keep_in_address, parse_flag
 from pages.parts.shared.progress import drain
 from pages.parts.shared.shell import draw_error
 
@@ -26,7 +27,14 @@ PIECE_SECONDS = 0.7  # of scanning between two updates of the page
 
 def is_scan_on() -> bool:
     """Whether a scan runs. The address carries it as ?scan=on, so that a refresh continues it."""
-    return st.query_params.get("scan") == "on"
+    keep_in_address("scan_on", False, {"on": True}.get, name="scan", to_text=lambda _: "on")
+    return st.session_state["scan_on"]
+
+
+def chosen_measure() -> sensitivity.Measure:
+    """What a scan measures: the divergence, unless the switch below the chart is on."""
+    keep_in_address("scan_accuracy", False, parse_flag)
+    return "accuracy" if st.session_state["scan_accuracy"] else "divergence"
 
 
 def draw_sensitivity_scan(
@@ -41,11 +49,12 @@ def draw_sensitivity_scan(
     scan: The results so far.
     missing_layers: The layers that are not scanned yet.
     """
+    _draw_measure_switch()
     has_images = run.dataset == "Digits" or data.is_ready(run.dataset, root)
     if is_scan_on():
         if not has_images:  # the address is from another machine
             _end_scan()
-        _continue_scan(run, recipe, root)
+        _continue_scan(run, recipe, root, scan.measure)
         return
     if not missing_layers:
         st.caption(_reliability(scan))
@@ -58,14 +67,28 @@ def draw_sensitivity_scan(
         icon=":material/troubleshoot:",
         key="scan",
         help=(
-            "Quantizes one layer at a time, with all others in float, and counts the test images"
-            " that this costs. There is no tuning, and BatchNorm stays as it is. So the scan"
-            " compares layers; it does not forecast the accuracy."
+            "Quantizes one layer at a time, with all others in float, and measures what that"
+            " costs. There is no tuning, and BatchNorm stays as it is. So the scan compares"
+            " layers; it does not forecast the accuracy."
         ),
     ):
-        st.query_params["scan"] = "on"
+        st.session_state["scan_on"] = True
         st.rerun()
     st.caption(_reliability(scan))
+
+
+def _draw_measure_switch() -> None:
+    st.toggle(
+        "Measure the accuracy on test images instead",
+        key="scan_accuracy",
+        persist_state="session",
+        help=(
+            "Off: the Kullback-Leibler divergence from the float network's answers on training"
+            " images, in nats. It needs no labels, and notices changes that flip no answer. On: the"
+            " accuracy on test images. What you choose by it has seen the test images, so the"
+            " accuracy that the run then reports is a little optimistic."
+        ),
+    )
 
 
 def _button_label(scan: sensitivity.SensitivityScan, missing: int) -> str:
@@ -76,18 +99,20 @@ def _button_label(scan: sensitivity.SensitivityScan, missing: int) -> str:
 
 def _reliability(scan: sensitivity.SensitivityScan) -> str:
     """Say which images were tested, and how certain the results are."""
-    if scan.images < scan.test_images:
-        images = f"{scan.images:,} of {scan.test_images:,} test images, the same for every layer"
+    kind = "test" if scan.measure == "accuracy" else "training"
+    if scan.images < scan.of_images:
+        images = f"{scan.images:,} of {scan.of_images:,} {kind} images, the same for every layer"
     else:
-        images = f"all {scan.test_images:,} test images"
+        images = f"all {scan.of_images:,} {kind} images"
     if not scan.layers:
         return f"Each layer alone, on {images}."
-    errors = [100 * scan.error(name) for name in scan.layers]
-    lowest = f"{min(errors):.1f}"
-    highest = f"{max(errors):.1f}"
+    errors = [cost.error for cost in scan.layers.values()]
+    lowest = f"{min(errors):.2g}"
+    highest = f"{max(errors):.2g}"
     error = lowest if lowest == highest else f"{lowest} to {highest}"
+    unit = "points" if scan.measure == "accuracy" else "nats"
     return (
-        f"Each layer alone, on {images}, with standard errors of {error} points. Pale bars are"
+        f"Each layer alone, on {images}, with standard errors of {error} {unit}. Pale bars are"
         " within two standard errors of zero, so they may be chance. There is no tuning, and"
         " BatchNorm stays as it is."
     )
@@ -96,10 +121,12 @@ def _reliability(scan: sensitivity.SensitivityScan) -> str:
 # -- a running scan --
 
 
-def _continue_scan(run: Run, recipe: QuantizeRecipe, root: Path) -> None:
+def _continue_scan(
+    run: Run, recipe: QuantizeRecipe, root: Path, measure: sensitivity.Measure
+) -> None:
     """Draw the progress and the Stop button, and scan for a moment."""
     scan: RunningScan | None = st.session_state.get("scanning")
-    key = _scan_key(run, recipe)
+    key = _scan_key(run, recipe, measure)
     if scan is not None and scan.key != key:  # the settings have changed
         _end_scan()
     bar = _draw_progress_row()
@@ -109,7 +136,7 @@ def _continue_scan(run: Run, recipe: QuantizeRecipe, root: Path) -> None:
         bar.progress(scan.share, text=scan.text)
     try:
         if scan is None:
-            scan = RunningScan(key, _start_scan(run, recipe, root))
+            scan = RunningScan(key, _start_scan(run, recipe, root, measure))
             st.session_state["scanning"] = scan
         with explain_unwritable(run.path.parent):
             has_more = scan.run_for(PIECE_SECONDS)
@@ -136,18 +163,20 @@ def _draw_progress_row() -> DeltaGenerator:
 
 def _end_scan() -> None:
     """End the scan and draw the page again. The results so far are kept."""
-    st.query_params.pop("scan", None)
+    st.session_state["scan_on"] = False
     st.session_state.pop("scanning", None)
     st.rerun()
 
 
-def _scan_key(run: Run, recipe: QuantizeRecipe) -> str:
+def _scan_key(run: Run, recipe: QuantizeRecipe, measure: sensitivity.Measure) -> str:
     """Return all settings that the results of a scan depend on, as a text."""
     settings = setting_key(recipe, "all others")
-    return f"{run.id} {settings} {recipe.layers} {recipe.batchnorm}"
+    return f"{run.id} {measure} {settings} {recipe.layers} {recipe.batchnorm}"
 
 
-def _start_scan(run: Run, recipe: QuantizeRecipe, root: Path) -> Generator[Progress, None, object]:
+def _start_scan(
+    run: Run, recipe: QuantizeRecipe, root: Path, measure: sensitivity.Measure
+) -> Generator[Progress, None, object]:
     from core.training.device import choose_device
 
     saved, packed = load_parent(run)
@@ -156,6 +185,7 @@ def _start_scan(run: Run, recipe: QuantizeRecipe, root: Path) -> Generator[Progr
         data.load(run.dataset, root),
         recipe,
         run.path,
+        measure,
         packed=packed,
         device=choose_device(recipe.device),
     )
@@ -165,9 +195,9 @@ def _start_scan(run: Run, recipe: QuantizeRecipe, root: Path) -> Generator[Progr
 
 
 def _draw_data_button(dataset: str, root: Path) -> None:
-    """Draw the button that gets the test images."""
+    """Draw the button that gets the images."""
     st.info(
-        f"A scan needs the test images of {dataset}, which are not ready on this machine.",
+        f"A scan needs the images of {dataset}, which are not ready on this machine.",
         icon=":material/download:",
     )
     if not st.button(

@@ -11,10 +11,22 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe
+from core.forecast.tuning import USUAL_EPOCHS
+from pages.parts.quantize.tuning import (
+    TuningCost,
+    default_tuning,
+    draw_more_tuning,
+    start_with_default_tuning,
+)
+from pages.parts.shared.address import (
+    choice_parser,
+    keep_in_address,
+    number_parser,
+    parse_flag,
+)
 from pages.parts.shared.fields import DEVICES, help_text, number_field
 
-# Three epochs of tuning: without any, few clusters ruin most networks.
-_DEFAULT_KMEANS = KMeansRecipe(epochs=3)
+_DEFAULT_KMEANS = KMeansRecipe(epochs=USUAL_EPOCHS)
 _DEFAULT_AFFINE = AffineRecipe()
 DEFAULT_QUANTIZE_RECIPES: dict[str, QuantizeRecipe] = {
     "kmeans": _DEFAULT_KMEANS,
@@ -28,11 +40,11 @@ _RANGES = get_args(AffineRecipe.model_fields["range"].annotation)
 _FLOAT_TYPES = get_args(KMeansRecipe.model_fields["rest"].annotation)
 
 
-def draw_method_settings(kind: str) -> None:
-    """Draw the settings of the method "kmeans" or "affine"."""
+def draw_method_settings(kind: str, cost: TuningCost | None) -> None:
+    """Draw the settings of the method "kmeans" or "affine". cost: of tuning the model."""
     if kind == "kmeans":
         _draw_clusters()
-        _draw_tuning()
+        _draw_tuning(cost)
     else:
         _draw_bits()
     _draw_toggle(kind, "batchnorm", "BatchNorm weights too")
@@ -51,7 +63,8 @@ def draw_method_settings(kind: str) -> None:
 def _draw_clusters() -> None:
     """Draw a slider over common numbers of clusters, and a field for any number."""
     state = st.session_state
-    clusters = state.get("kmeans_clusters") or _clusters_in_address() or _DEFAULT_KMEANS.clusters
+    keep_in_address("kmeans_clusters", _DEFAULT_KMEANS.clusters, number_parser(int, 2, 256))
+    clusters = state["kmeans_clusters"]
     state["step_of_clusters"] = min(_CLUSTER_STEPS, key=lambda step: abs(step - clusters))
     slider, exact = st.columns([3, 1], vertical_alignment="bottom")
     slider.select_slider(
@@ -64,30 +77,34 @@ def _draw_clusters() -> None:
     _draw_number(exact, "kmeans", "clusters", "Exactly")
 
 
-def _clusters_in_address() -> int | None:
-    text = st.query_params.get("kmeans_clusters", "")
-    if text.isdecimal() and 2 <= int(text) <= 256:
-        return int(text)
-    return None
-
-
 def _take_clusters_of_slider() -> None:
     st.session_state["kmeans_clusters"] = st.session_state["step_of_clusters"]
 
 
-def _draw_tuning() -> None:
+def _draw_tuning(cost: TuningCost | None) -> None:
+    default = default_tuning(cost)
+    start_with_default_tuning(default)
     left, right = st.columns(2)
-    _draw_number(left, "kmeans", "epochs", "Epochs of tuning")
-    _draw_number(right, "kmeans", "train_images", "Images an epoch", 1000, placeholder="all")
+    _draw_number(left, "kmeans", "epochs", "Epochs of tuning", value=default.epochs)
+    _draw_number(
+        right,
+        "kmeans",
+        "train_images",
+        "Images an epoch",
+        1000,
+        value=default.train_images,
+        placeholder="all",
+    )
+    draw_more_tuning(cost, default)
 
 
 def _draw_bits() -> None:
+    keep_in_address("affine_bits", _DEFAULT_AFFINE.bits, choice_parser(_BITS))
     st.select_slider(
         "Bits a weight",
         _BITS,
         _DEFAULT_AFFINE.bits,
         key="affine_bits",
-        bind="query-params",
         persist_state="session",
         help=help_text(AffineRecipe, "bits"),
     )
@@ -129,9 +146,7 @@ def _draw_number(
         step,
         key=f"{kind}_{name}",
         label=label,
-        value=getattr(recipe, name),
-        persist_state="session",
-        **options,
+        **({"value": getattr(recipe, name)} | options),
     )
 
 
@@ -139,12 +154,14 @@ def _draw_choice(
     place: DeltaGenerator, kind: str, name: str, label: str, choices: Sequence[str], **options: Any
 ) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
+    default = getattr(recipe, name)
+    parse = str if options.get("accept_new_options") else choice_parser(choices)
+    keep_in_address(f"{kind}_{name}", default, parse)
     place.selectbox(
         label,
         choices,
-        choices.index(getattr(recipe, name)),
+        choices.index(default),
         key=f"{kind}_{name}",
-        bind="query-params",
         persist_state="session",
         help=help_text(type(recipe), name),
         **options,
@@ -153,11 +170,12 @@ def _draw_choice(
 
 def _draw_toggle(kind: str, name: str, label: str) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
+    default = getattr(recipe, name)
+    keep_in_address(f"{kind}_{name}", default, parse_flag)
     st.toggle(
         label,
-        getattr(recipe, name),
+        default,
         key=f"{kind}_{name}",
-        bind="query-params",
         persist_state="session",
         help=help_text(type(recipe), name),
     )

@@ -1,12 +1,14 @@
-"""The actions on one run: cancel, resume, duplicate, rename, delete, download, and the links."""
+"""The actions on one run: the next step, the downloads, and a menu with everything else."""
 
 import streamlit as st
 
+from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
 from core.runs import launch
 from core.runs.run import BEST, MODEL, PACKED, Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
-from pages.parts.shared.words import percent, size
+from pages.parts.shared.accuracies import accuracy_text, best_words
+from pages.parts.shared.words import size
 
 # The pages whose forms can make a recipe of this kind. An import has nothing to change.
 _FORM_PAGES = {
@@ -17,19 +19,35 @@ _FORM_PAGES = {
 
 
 def draw_actions(store: RunStore, run: Run) -> None:
-    """Draw the actions that the run's state allows."""
+    """Draw the actions that the run's state allows, the main one first."""
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
         if run.active:
             _draw_cancel(run)
-        elif run.resumable:
-            _draw_resume(run)
+            _draw_link_to_live_activations(run)
+        else:
+            if run.resumable:
+                _draw_resume(run)
+            elif run.has_model and not _is_quantized(run):
+                _draw_quantize(run)
+            _draw_downloads(run)
+        _draw_menu(store, run)
+
+
+def _is_quantized(run: Run) -> bool:
+    return isinstance(run.recipe, KMeansRecipe | AffineRecipe)
+
+
+def _draw_menu(store: RunStore, run: Run) -> None:
+    """Draw the menu. Deleting is at its end, away from the downloads."""
+    # The key contains the name, so that the menu is closed after the name was changed.
+    with st.popover("More", icon=":material/more_horiz:", key=f"menu-{run.id}-{run.name}"):
         if run.has_model:
             _draw_links(run)
         _draw_duplicate(run)
         _draw_rename(store, run)
         if not run.active:
+            st.divider()
             _draw_delete(store, run)
-            _draw_downloads(run)
 
 
 def _draw_cancel(run: Run) -> None:
@@ -46,6 +64,19 @@ def _draw_cancel(run: Run) -> None:
             st.rerun()
 
 
+def _draw_link_to_live_activations(run: Run) -> None:
+    """Link to the activations of a training that goes on. Other runs have none that change."""
+    if isinstance(run.recipe, TrainRecipe) and run.recipe.keep_every:
+        st.page_link(
+            "pages/activations.py",
+            label="Watch its activations",
+            icon=":material/blur_on:",
+            query_params={"of": "Training", "training": run.id},
+            width="content",
+            help="The activations for a picture after each epoch, as soon as it ends.",
+        )
+
+
 def _draw_resume(run: Run) -> None:
     label = "Start" if run.state == "created" else "Resume"
     if st.button(label, icon=":material/play_arrow:", type="primary", key="resume"):
@@ -54,20 +85,25 @@ def _draw_resume(run: Run) -> None:
             st.rerun()
 
 
+def _draw_quantize(run: Run) -> None:
+    clicked = st.button(
+        "Quantize",
+        icon=":material/grain:",
+        type="primary",
+        key="next_step",
+        help="Give its weights fewer values, and make the file smaller.",
+    )
+    if clicked:
+        st.switch_page("pages/quantize.py", query_params={"run": run.id})
+
+
 def _draw_links(run: Run) -> None:
-    """Draw links to the pages that quantize the resulting model or look into it."""
+    """Draw links to the pages that look into the resulting model, or quantize it once more."""
     parent = run.config.parent
     compared = {"a": run.id}
     if parent:
         compared = {"a": parent, "b": run.id}
     comparison = ", compared with the model that it was made from" if parent else ""
-    _draw_link(
-        "quantize",
-        "Quantize",
-        ":material/grain:",
-        {"run": run.id},
-        "Give its weights fewer values, and make the file smaller.",
-    )
     _draw_link(
         "weights",
         "Weights",
@@ -85,6 +121,14 @@ def _draw_links(run: Run) -> None:
     _draw_link(
         "kernels", "Kernels", ":material/grid_view:", compared, f"See its kernels{comparison}."
     )
+    if _is_quantized(run):
+        _draw_link(
+            "quantize",
+            "Quantize again",
+            ":material/grain:",
+            {"run": run.id},
+            "Round the centroids to bits, or give the weights fewer values still.",
+        )
 
 
 def _draw_link(page: str, label: str, icon: str, query: dict[str, str], help_text: str) -> None:
@@ -106,6 +150,7 @@ def _draw_duplicate(run: Run) -> None:
         "Duplicate with changes",
         icon=":material/content_copy:",
         key="duplicate",
+        type="tertiary",
         help="Open the form with this run's settings.",
     )
     if clicked:
@@ -113,21 +158,17 @@ def _draw_duplicate(run: Run) -> None:
 
 
 def _draw_rename(store: RunStore, run: Run) -> None:
-    # The keys contain the run and its name, so that the field of another run starts with that run's
-    # name, and the popover is closed after the name was changed.
-    with (
-        st.popover("Rename", icon=":material/edit:", key=f"renaming-{run.id}-{run.name}"),
-        st.form("rename", border=False),
-    ):
+    with st.form("rename", border=False):
+        # The key contains the run, so that the field of another run starts with that run's name.
         name = st.text_input("Name", run.name, max_chars=120, key=f"name-{run.id}")
-        if st.form_submit_button("Save"):
+        if st.form_submit_button("Save", icon=":material/edit:"):
             with shell.showing_errors():
                 store.rename(run.id, name)
                 st.rerun()
 
 
 def _draw_delete(store: RunStore, run: Run) -> None:
-    if not st.button("Delete", icon=":material/delete:", key="delete"):
+    if not st.button("Delete", icon=":material/delete:", key="delete", type="tertiary"):
         return
     with shell.showing_errors():
         store.delete(run.id)
@@ -146,6 +187,7 @@ def _draw_downloads(run: Run) -> None:
         "packed",
         "Quantized and entropy-coded weights, with everything that is needed to use them. Import a"
         " network reads this file.",
+        is_next_step=_is_quantized(run),
     )
     _draw_download(
         run,
@@ -164,12 +206,21 @@ def _draw_downloads(run: Run) -> None:
             "Best weights",
             "-best",
             "best",
-            f"Weights in float, of the epoch with the best test accuracy,"
-            f" {percent(best_accuracy)}.",
+            f"Weights in float, of the epoch that is best {best_words(run)}:"
+            f" {accuracy_text(run, best_accuracy)}.",
         )
 
 
-def _draw_download(run: Run, file: str, label: str, suffix: str, key: str, help_text: str) -> None:
+def _draw_download(
+    run: Run,
+    file: str,
+    label: str,
+    suffix: str,
+    key: str,
+    help_text: str,
+    *,
+    is_next_step: bool = False,
+) -> None:
     path = run.path / file
     if not path.exists():
         return
@@ -181,6 +232,7 @@ def _draw_download(run: Run, file: str, label: str, suffix: str, key: str, help_
         file_name=name.replace("/", "-"),
         mime="application/octet-stream",
         on_click="ignore",
+        type="primary" if is_next_step else "secondary",
         key=key,
         help=help_text,
     )

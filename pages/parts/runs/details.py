@@ -16,7 +16,7 @@ from core.runs.run import PACKED, Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
 from pages.parts.shared.columns import QUANTIZED_LAYER_COLUMNS
-from pages.parts.shared.words import plain
+from pages.parts.shared.words import levels, plain
 
 _LOG_CHARACTERS = 20_000
 _LOG_LINES = 200
@@ -46,11 +46,12 @@ def _tabs(run: Run) -> dict[str, Callable[[RunStore, Run], None]]:
 
 
 def _draw_layers(store: RunStore, run: Run) -> None:
+    # Of a run that tunes, the last figures count, which are those of the packed file.
     events = {event["event"]: event for event in store.events(run.id)}
     if "quantized" in events:
         _draw_quantized_layers(events["quantized"]["layers"])
     elif "pruned" in events:
-        _draw_pruned_layers(events["pruned"]["layers"])
+        _draw_pruned_layers(run, events["pruned"]["layers"])
     else:
         st.caption(_layers_text(run))
 
@@ -59,7 +60,12 @@ def _draw_quantized_layers(layers: dict[str, dict[str, Any]]) -> None:
     """Draw a table. layers: the figures of each layer, as in the event Quantized."""
     rows = pd.DataFrame(
         [
-            {"layer": name, **figures, "bits": 8 * figures["bytes"] / figures["weights"]}
+            {
+                "layer": name,
+                **figures,
+                "levels": levels(figures["levels"], figures.get("pinned_zeros")),
+                "bits": 8 * figures["bytes"] / figures["weights"],
+            }
             for name, figures in layers.items()
         ],
         columns=list(QUANTIZED_LAYER_COLUMNS),
@@ -74,12 +80,14 @@ def _draw_quantized_layers(layers: dict[str, dict[str, Any]]) -> None:
     )
 
 
-def _draw_pruned_layers(layers: dict[str, list[int]]) -> None:
+def _draw_pruned_layers(run: Run, layers: dict[str, list[int]]) -> None:
     """Draw a chart. layers: the weights kept and in total of each layer."""
     from core.charts.density import density_chart  # imports altair
 
+    prune = run.recipe.prune if isinstance(run.recipe, TrainRecipe) else None
+    is_layerwise = prune is not None and prune.layerwise
     st.altair_chart(
-        density_chart(layers),
+        density_chart(layers, "layerwise" if is_layerwise else "global"),
         key="density",
         alt=f"Density of each of {len(layers)} layers",
     )

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.config import AffineRecipe, ImportRecipe, KMeansRecipe
 from core.runs.run import MODEL, PACKED, Run
+from pages.parts.shared.accuracies import best_help, best_words, interval_note
 from pages.parts.shared.metrics import draw_metric
 from pages.parts.shared.words import percent, size
 
@@ -35,28 +36,37 @@ def times_smaller(run: Run) -> float:
 
 
 def _draw_training_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
-    draw_metric("Test accuracy", percent(run.status.test_accuracy))
-    draw_metric(
-        "Best",
-        percent(run.status.best_accuracy),
-        help_text="The best test accuracy of any epoch.",
-    )
+    _draw_test_accuracy(run)
+    _draw_best_accuracy(run)
     _draw_weights_kept(run)
+    _draw_packed_size(run)
     draw_metric("Images a second", _speed_text(epochs))
     _draw_epoch(run)
 
 
+def _draw_test_accuracy(run: Run) -> None:
+    accuracy = run.status.test_accuracy
+    draw_metric("Test accuracy", percent(accuracy), help_text=interval_note(run, accuracy))
+
+
+def _draw_best_accuracy(run: Run) -> None:
+    """Draw the test accuracy of the best epoch, and how that epoch is chosen."""
+    accuracy = run.status.best_accuracy
+    help_text = f"{best_help(run)} {interval_note(run, accuracy)}"
+    draw_metric("Best", percent(accuracy), best_words(run), help_text)
+
+
 def _draw_import_figures(run: Run) -> None:
-    draw_metric("Test accuracy", percent(run.status.test_accuracy))
+    _draw_test_accuracy(run)
     _draw_weights_kept(run)
-    if (run.path / MODEL).exists():
-        draw_metric("On disk", size(_bytes_on_disk(run, MODEL)), help_text="Weights in float.")
+    _draw_packed_size(run)
 
 
 def _draw_quantization_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
     _draw_accuracy_change(run)
-    if (run.path / PACKED).exists():
-        _draw_packed_size(run)
+    if run.recipe.epochs:
+        _draw_best_accuracy(run)
+    _draw_packed_size(run)
     prunable = run.status.prunable
     _draw_weights_kept(run, note=None if prunable is None else f"of {prunable:,}")
     if run.recipe.epochs:
@@ -70,10 +80,10 @@ def _draw_accuracy_change(run: Run) -> None:
     summary = run.status.summary
     before = None if summary is None else summary.parent_accuracy
     if accuracy is None or before is None:
-        draw_metric("Test accuracy", percent(accuracy))
+        _draw_test_accuracy(run)
         return
     points = 100 * (accuracy - before)
-    help_text = f"Before: {percent(before)}."
+    help_text = f"Before: {percent(before)}. {interval_note(run, accuracy)}"
     if abs(points) < 0.005:
         draw_metric("Test accuracy", percent(accuracy), "as before", help_text)
         return
@@ -83,6 +93,9 @@ def _draw_accuracy_change(run: Run) -> None:
 
 
 def _draw_packed_size(run: Run) -> None:
+    """Draw the size of the packed file, which a run has once it is finished."""
+    if not all((run.path / file).exists() for file in (MODEL, PACKED)):
+        return
     packed_bytes = _bytes_on_disk(run, PACKED)
     float_bytes = _bytes_on_disk(run, MODEL)
     draw_metric(

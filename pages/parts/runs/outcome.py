@@ -4,7 +4,9 @@ from core.config import ImportRecipe, KMeansRecipe, TrainRecipe
 from core.events import Summary
 from core.runs.run import Run
 from core.runs.store import RunStore, describe_recipe
+from pages.parts.runs.advice import what_to_try
 from pages.parts.runs.figures import times_smaller
+from pages.parts.shared.accuracies import accuracy_text, guessing_verdict, test_counts
 from pages.parts.shared.words import duration, kept, percent, plain
 
 _SMALL_LOSS = 0.01  # of test accuracy, for which no advice is needed
@@ -15,38 +17,61 @@ def outcome_sentence(store: RunStore, run: Run) -> str:
     summary = run.status.summary
     if summary is None:
         return "This run has finished, but its status.json has no figures."
+    verdict = guessing_verdict(run)
+    if verdict is not None:
+        return (
+            f"{run.model} gets {_right(run, summary)}: {verdict}. To try:"
+            f" {what_to_try(run.recipe)}."
+        )
     if isinstance(run.recipe, TrainRecipe):
-        return f"{_trained(run.recipe, summary)} {_comparison(store, run.recipe)}"
+        return f"{_trained(run, run.recipe, summary)} {_comparison(store, run, run.recipe)}"
     if isinstance(run.recipe, ImportRecipe):
         return _imported(run, run.recipe, summary)
     return _quantized(run, summary)
 
 
-def _trained(recipe: TrainRecipe, summary: Summary) -> str:
+def _right(run: Run, summary: Summary) -> str:
+    """Such as "91.20% (90.6 to 91.7) of the test images right", the first number in bold."""
+    return f"{accuracy_text(run, summary.test_accuracy, bold=True)} of the test images right"
+
+
+def _trained(run: Run, recipe: TrainRecipe, summary: Summary) -> str:
     weights = "all its weights"
     if recipe.prune:
         weights = f"{summary.kept:,} of its {summary.prunable:,} weights"
     return (
-        f"{recipe.model} keeps {weights} and gets **{percent(summary.test_accuracy)}** of the test"
-        f" images right, after {duration(summary.train_seconds)} of training."
+        f"{recipe.model} keeps {weights} and gets {_right(run, summary)}, after"
+        f" {duration(summary.train_seconds)} of training."
     )
 
 
-def _comparison(store: RunStore, recipe: TrainRecipe) -> str:
-    """The accuracy of the densest other run, or what to train for a comparison."""
+def _comparison(store: RunStore, run: Run, recipe: TrainRecipe) -> str:
+    """The accuracy of the densest other run, or what to train next."""
     others = [other for other in store.list() if _is_other_density(other, recipe)]
     if others:
         densest = max(others, key=lambda other: other.density)
         return (
             f"For comparison: “{plain(densest.name)}” ({kept(densest.density)}) got"
-            f" {percent(densest.status.test_accuracy)}."
+            f" {accuracy_text(densest, densest.status.test_accuracy)}."
         )
+    if not _is_good(run):
+        return f"That is little. Next: **Duplicate with changes**, and {what_to_try(recipe)}."
     if recipe.prune:
         return (
             "Next: **Duplicate with changes**, and train it dense to see what the cut weights were"
             " worth, or keep only a fifth of these."
         )
     return "Next: **Duplicate with changes**, and cut 90% of it."
+
+
+def _is_good(run: Run) -> bool:
+    """Whether the network is nearer to perfect than to guessing, or that is not known."""
+    counts = test_counts(run)
+    accuracy = run.status.test_accuracy
+    if counts is None or accuracy is None:
+        return True
+    _, classes = counts
+    return accuracy >= (1 + 1 / classes) / 2
 
 
 def _is_other_density(run: Run, recipe: TrainRecipe) -> bool:
@@ -60,16 +85,15 @@ def _is_other_density(run: Run, recipe: TrainRecipe) -> bool:
 def _imported(run: Run, recipe: ImportRecipe, summary: Summary) -> str:
     return (
         f"{plain(recipe.file)} is a {run.model} of {summary.prunable:,} weights,"
-        f" {kept(summary.density)}, and gets **{percent(summary.test_accuracy)}** of the test"
-        f" images of {plain(run.dataset)} right. If its authors got more, they normalised the"
-        " pixels in another way. Next: **Quantize**."
+        f" {kept(summary.density)}. On {plain(run.dataset)} it gets {_right(run, summary)}. If its"
+        " authors got more, they normalised the pixels in another way. Next: **Quantize**."
     )
 
 
 def _quantized(run: Run, summary: Summary) -> str:
     text = (
-        f"{describe_recipe(run.recipe)}: **{percent(summary.test_accuracy)}** of the test images"
-        f" right, {_change(summary)}, in a file {times_smaller(run):.1f} times smaller."
+        f"{describe_recipe(run.recipe)}: {_right(run, summary)}, {_change(summary)}, in a file"
+        f" {times_smaller(run):.1f} times smaller."
     )
     before = summary.parent_accuracy or 0.0
     if before - summary.test_accuracy < _SMALL_LOSS:

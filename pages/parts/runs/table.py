@@ -10,18 +10,27 @@ import streamlit as st
 from core.runs.run import MODEL, PACKED, Run
 from core.runs.store import RunStore, describe_recipe
 from pages.parts.runs.trash import draw_trash, draw_undo
+from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.import_network import draw_import_network_button
 from pages.parts.shared.states import STATE_STYLES, signed_state
 from pages.parts.shared.words import plain
 
+_PERCENT = "%.2f%%"
+
+# In the order of what matters, because a phone shows the first columns only.
 _COLUMNS = {
+    "name": st.column_config.TextColumn("Name", width=160),
+    "test": st.column_config.NumberColumn(
+        "Test accuracy",
+        format=_PERCENT,
+        help=f"Share of the test images that the network gets right. {INTERVAL_HELP}",
+    ),
     "status": st.column_config.MultiselectColumn(
         "Status",
         options=[f"{style.sign} {state}" for state, style in STATE_STYLES.items()],
         color=[style.color for style in STATE_STYLES.values()],
         width=125,
     ),
-    "name": st.column_config.TextColumn("Name", width="medium"),
     "kind": st.column_config.TextColumn(
         "Made by", help="Training, import, or the way it was quantized."
     ),
@@ -31,9 +40,13 @@ _COLUMNS = {
         "Density", format="percent", help="Fraction of the prunable weights that is kept."
     ),
     "epoch": st.column_config.TextColumn("Epoch"),
-    "test": st.column_config.NumberColumn("Test accuracy", format="percent"),
     "best": st.column_config.NumberColumn(
-        "Best", format="percent", help="The best test accuracy of any epoch."
+        "Best",
+        format=_PERCENT,
+        help=(
+            "Test accuracy of the best epoch. Images that were held back choose the epoch, if there"
+            f" are any. Otherwise the test images do, which is optimistic. {INTERVAL_HELP}"
+        ),
     ),
     "curve": st.column_config.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1),
     "size": st.column_config.NumberColumn(
@@ -120,12 +133,16 @@ def _row(run: Run) -> dict[str, Any]:
         "dataset": run.dataset,
         "density": run.density if status.summary is None else status.summary.density,
         "epoch": f"{status.epoch} / {run.recipe.epochs}" if run.recipe.epochs else None,
-        "test": status.test_accuracy,
-        "best": status.best_accuracy,
+        "test": _in_percent(status.test_accuracy),
+        "best": _in_percent(status.best_accuracy),
         "curve": status.accuracies or None,
         "size": _bytes_on_disk(run),
         "created": datetime.fromtimestamp(run.config.created),
     }
+
+
+def _in_percent(accuracy: float | None) -> float | None:
+    return None if accuracy is None else 100 * accuracy
 
 
 def _bytes_on_disk(run: Run) -> int | None:

@@ -4,8 +4,9 @@ import streamlit as st
 
 from core.runs.run import Run
 from core.runs.store import RunStore
+from core.runs.trash import TRASH_DAYS
 from pages.parts.shared import shell
-from pages.parts.shared.words import plain
+from pages.parts.shared.words import plain, size
 
 
 def draw_undo(store: RunStore) -> None:
@@ -24,7 +25,9 @@ def draw_trash(store: RunStore) -> None:
     runs = store.trash()
     if not runs:
         return
-    with st.expander(f"Trash ({len(runs)})", icon=":material/delete:", key="trash"):
+    label = f"Trash ({len(runs)}, {size(store.trash_bytes())})"
+    with st.expander(label, icon=":material/delete:", key="trash"):
+        st.caption(f"Deleted runs stay here for {TRASH_DAYS} days.")
         for run in runs:
             _draw_deleted_run(store, run)
         with st.popover("Empty the trash", icon=":material/delete_forever:"):

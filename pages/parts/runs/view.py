@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.accuracy import explain_other_record
 from core.errors import UserError
 from core.runs.run import Run
 from core.runs.store import RunStore, describe_recipe
@@ -12,8 +13,10 @@ from pages.parts.runs.actions import draw_actions
 from pages.parts.runs.details import draw_details
 from pages.parts.runs.figures import draw_figures
 from pages.parts.runs.outcome import outcome_sentence
+from pages.parts.runs.silence import draw_silence
+from pages.parts.shared.accuracies import accuracy_text, run_is_guessing
 from pages.parts.shared.states import draw_state
-from pages.parts.shared.words import SIMULATED_QUANTIZATION, duration, kept, percent, plain
+from pages.parts.shared.words import SIMULATED_QUANTIZATION, duration, kept, plain
 
 
 def draw_run(store: RunStore, run_id: str) -> None:
@@ -59,7 +62,7 @@ def _draw_lineage(store: RunStore, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="lineage"):
         st.markdown("Made from", width="content")
         for ancestor in ancestors:
-            accuracy = percent(ancestor.status.test_accuracy)
+            accuracy = accuracy_text(ancestor, ancestor.status.test_accuracy)
             st.page_link(
                 "pages/runs.py",
                 label=plain(ancestor.name),
@@ -70,6 +73,18 @@ def _draw_lineage(store: RunStore, run: Run) -> None:
             )
             st.markdown(":material/arrow_forward:", width="content")
         st.markdown(f"**{plain(run.name)}**", width="content")
+    _draw_other_record(ancestors[-1], run)
+
+
+def _draw_other_record(parent: Run, run: Run) -> None:
+    """Warn if the parent is not as accurate as its run recorded."""
+    result = run.status.summary
+    if result is None or result.parent_accuracy is None:
+        return
+    recorded = parent.status.summary.test_accuracy if parent.status.summary else None
+    difference = explain_other_record(result.parent_accuracy, recorded)
+    if difference:
+        st.warning(difference, icon=":material/warning:")
 
 
 def _draw_live_part(store: RunStore, old_run: Run) -> None:
@@ -89,6 +104,7 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
         epochs = store.epochs(run.id)
         if run.active:
             _draw_progress(run)
+            draw_silence(run)
         else:
             _draw_outcome(store, run)
         draw_figures(run, epochs)
@@ -117,7 +133,10 @@ def _draw_progress(run: Run) -> None:
 def _draw_outcome(store: RunStore, run: Run) -> None:
     """Say how the run ended, and what to do next."""
     if run.state == "finished":
-        st.success(outcome_sentence(store, run), icon=":material/check_circle:")
+        if run_is_guessing(run):
+            st.warning(outcome_sentence(store, run), icon=":material/casino:")
+        else:
+            st.success(outcome_sentence(store, run), icon=":material/check_circle:")
     elif run.state == "failed":
         st.error(
             plain(run.status.message) or "It failed without a message. The log may say more.",

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from core.errors import UserError
-from core.runs.run import MODEL, Run
+from core.models.saved import read_card
+from core.runs.run import MODEL, PACKED, Run
 
 # The path, the size in bytes and the time of the last change in nanoseconds.
 FileKey = tuple[str, int, int]
@@ -24,3 +25,15 @@ def model_key(run: Run) -> FileKey:
         return file_key(run.path / MODEL)
     except OSError as error:
         raise UserError(f"The model of “{run.name}” is gone ({error.strerror}).") from error
+
+
+def quantized_file(run: Run) -> Path | None:
+    """The run's packed file if it holds quantized weights, otherwise None.
+
+    Every finished run has a packed file, but that of a network in float tells nothing that the
+    model file does not. Raises UserError if the model file is damaged.
+    """
+    packed = run.path / PACKED
+    if packed.exists() and read_card(run.path / MODEL).is_quantized:
+        return packed
+    return None

@@ -8,19 +8,20 @@ import streamlit as st
 
 from core import data, models
 from core.config import ImportRecipe
-from core.data.normalisation import (
-    USUAL_NORMALISATIONS,
-    Normalisation,
-    normalisation_of,
-)
+from core.data.normalisation import Normalisation
 from core.errors import UserError
 from pages.parts.shared.fields import help_text
-from pages.parts.shared.words import plain
+from pages.parts.shared.progress import drain_once
+from pages.parts.shared.words import percent, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from core.checkpoints.matching import Matching
     from core.checkpoints.reader import Checkpoint
     from core.checkpoints.recognition import Candidate
+    from core.events import Progress
+    from core.forecast.normalisation import TriedNormalisation
 
 _CHANNELS = ("red", "green", "blue")
 
@@ -79,27 +80,43 @@ def _fits(choice: data.Choice, candidate: "Candidate") -> bool:
 
 
 def choose_normalisation(
-    checkpoint: "Checkpoint", dataset: str, root: Path, key: str
+    checkpoint: "Checkpoint", candidate: "Candidate", dataset: str, root: Path, key: str
 ) -> Normalisation:
     """Draw the choice of the pixels' normalisation, and return it.
 
+    If the file does not name one, the well-known ones are tried, and the likeliest is chosen first.
     A select box fills the six number inputs below it, which can then be edited. key: identifies the
     checkpoint. Another one fills the inputs anew.
     """
-    choices: dict[str, Normalisation] = {}
+    from core.forecast.normalisation import TRIAL_IMAGES, candidates  # imports torch
+
     card = checkpoint.card
-    if card and len(card.mean) == len(_CHANNELS):
-        choices["As the file says"] = Normalisation(_triple(card.mean), _triple(card.std))
-    choices[f"{dataset}, its own"] = normalisation_of(dataset, root)
-    choices |= USUAL_NORMALISATIONS
+    if card:
+        labels = {}
+        choices = {"As the file says": Normalisation(card.mean, card.std)}
+        choices |= candidates(dataset, root)
+    else:
+        ranked = _ranked_normalisations(checkpoint, candidate, dataset, root, key)
+        choices = {trial.name: trial.normalisation for trial in ranked}
+        labels = {trial.name: f"{trial.name}: {percent(trial.accuracy)}" for trial in ranked}
+    help_text = (
+        "Choose what the network was trained with. Its authors say so. A wrong choice costs"
+        " accuracy, from a tenth of a point to everything."
+    )
+    if labels:
+        help_text += (
+            f" The percentages are of {TRIAL_IMAGES} training images, and the likeliest choice"
+            " comes first. Of equally good ones it is the one that fits the network's BatchNorm."
+        )
+    if st.session_state.get("net_tried") != (key, dataset):
+        st.session_state["net_tried"] = (key, dataset)
+        st.session_state["net_usual"] = next(iter(choices))
     chosen = st.selectbox(
         "Normalisation of the pixels",
         list(choices),
+        format_func=lambda name: labels.get(name, name),
         key="net_usual",
-        help=(
-            "Choose what the network was trained with. Its authors say so. A wrong choice costs"
-            " accuracy, from a tenth of a point to everything."
-        ),
+        help=help_text,
     )
     if st.session_state.get("net_filled") != (key, chosen):
         st.session_state["net_filled"] = (key, chosen)
@@ -108,6 +125,33 @@ def choose_normalisation(
     mean = _draw_channels("mean", "Mean", lowest=0.0)
     std = _draw_channels("std", "Deviation", lowest=0.0001)
     return Normalisation(mean, std)
+
+
+def _ranked_normalisations(
+    checkpoint: "Checkpoint", candidate: "Candidate", dataset: str, root: Path, key: str
+) -> "list[TriedNormalisation]":
+    """Try the well-known normalisations once for each file, network and data set."""
+    from core.checkpoints.matching import match_tensors
+    from core.forecast.normalisation import rank_normalisations
+
+    def start() -> "Generator[Progress, None, list[TriedNormalisation]]":
+        matching = match_tensors(
+            checkpoint.state,
+            candidate.model,
+            candidate.num_classes,
+            candidate.by_order,
+            checkpoint.name,
+        )
+        return rank_normalisations(matching.network(checkpoint.state), dataset, root)
+
+    memory_key = f"{key} {candidate.model} {candidate.num_classes} {dataset}"
+    return drain_once(_tried(), memory_key, start, st.empty(), most=8)
+
+
+@st.cache_resource(show_spinner=False)
+def _tried() -> "dict[str, list[TriedNormalisation]]":
+    """The rankings of all sessions."""
+    return {}
 
 
 def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:

@@ -5,11 +5,11 @@ import streamlit as st
 QUANTIZED_LAYER_COLUMNS = {
     "layer": st.column_config.TextColumn("Layer", pinned=True),
     "weights": st.column_config.NumberColumn("Weights", format="localized"),
-    "levels": st.column_config.NumberColumn(
+    "levels": st.column_config.TextColumn(
         "Levels",
         help=(
-            "Number of different values that the weights have. The zero of pruned weights is not"
-            " counted."
+            "Number of different values that the weights have, and zero where pruned weights stay"
+            " zero. With a scale for every channel, these are the values before scaling."
         ),
     ),
     "bits": st.column_config.NumberColumn(
@@ -27,7 +27,8 @@ QUANTIZED_LAYER_COLUMNS = {
         "SNR (dB)",
         format="%.1f",
         help=(
-            "Signal-to-noise ratio of the quantized weights before tuning. Six decibels are worth"
+            "Signal-to-noise ratio of the quantized weights: those of the packed file in a finished"
+            " run, those before tuning in a forecast and while a run tunes. Six decibels are worth"
             " about one bit. It is empty where quantization changes nothing."
         ),
     ),

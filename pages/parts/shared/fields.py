@@ -6,6 +6,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.parts.shared.address import keep_in_address, number_parser
+
 DEVICES = ["auto", "cpu", "cuda", "mps"]
 
 _LARGEST_INTEGER = 2**53 - 1  # JavaScript counts no further
@@ -19,14 +21,13 @@ def number_field(
     *,
     key: str = "",
     label: str = "",
-    bind: bool = True,
     **options: Any,
 ) -> None:
     """Draw a number input for the field `name` of a recipe.
 
-    key: the widget's key, `name` if not given. label: made from `name` if not given. bind: whether
-    the address carries the value. options: further arguments of `st.number_input`, such as `value`
-    instead of the field's default.
+    The address carries the value. key: the widget's key, `name` if not given. label: made from
+    `name` if not given. options: further arguments of `st.number_input`, such as `value` instead of
+    the field's default.
     """
     field = recipe_type.model_fields[name]
     is_whole = "int" in str(field.annotation)
@@ -40,12 +41,13 @@ def number_field(
         "value": field.default,
         "step": number_type(step),
         "format": None if is_whole else "%g",
-        "bind": "query-params" if bind else None,
+        "persist_state": "session",
         "help": help_text(recipe_type, name),
-    }
-    place.number_input(
-        label or name.replace("_", " ").capitalize(), key=key or name, **(arguments | options)
-    )
+    } | options
+    key = key or name
+    parse = number_parser(number_type, arguments["min_value"], arguments["max_value"])
+    keep_in_address(key, arguments["value"], parse)
+    place.number_input(label or name.replace("_", " ").capitalize(), key=key, **arguments)
 
 
 def help_text(recipe_type: type[BaseModel], name: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from core import data
 from core.data.folder.catalogue import FOLDER_PREFIX
+from core.data.isolated import import_folder_isolated
 from core.errors import UserError
 from core.events import Note
 from pages.parts.shared.progress import drain
@@ -55,12 +55,19 @@ def import_images_dialog(root: Path) -> None:
 def _draw_source() -> UploadedFile | Path | None:
     """Draw the choice of the images, and return the zip file or the folder if there is one."""
     kind = st.segmented_control(
-        "From", ["Zip file", "Folder"], default="Zip file", required=True, key="import_kind"
+        "From", ["Zip file", "Path"], default="Zip file", required=True, key="import_kind"
     )
     if kind == "Zip file":
-        return st.file_uploader("Zip file", type="zip", key="import_zip")
+        return st.file_uploader(
+            "Zip file",
+            type="zip",
+            key="import_zip",
+            help="For a larger zip file, choose Path: an upload is held in memory.",
+        )
     text = st.text_input(
-        "Folder on the machine that runs the app", placeholder="/home/me/pets", key="import_path"
+        "Folder or zip file on the machine that runs the app",
+        placeholder="/home/me/pets",
+        key="import_path",
     )
     return Path(text) if text else None
 
@@ -78,7 +85,7 @@ def _import_images(source: UploadedFile | Path, root: Path, name: str, side: int
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = _path_of(source, Path(folder))
-            drain(data.import_folder(path, root, name, side), place, notes)
+            drain(import_folder_isolated(path, root, name, side), place, notes)
     except (UserError, OSError, ValueError) as error:
         shown_name = source.name if isinstance(source, UploadedFile) else str(source)
         text = str(error).replace(str(path), shown_name)

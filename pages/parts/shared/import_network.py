@@ -8,6 +8,8 @@ import streamlit as st
 
 from core.config import ImportRecipe, validate_recipe
 from core.errors import UserError
+from core.events import result_of
+from core.files import content_of
 from core.runs.run import IMPORT_SOURCE, Run
 from core.runs.store import RunStore
 from pages.parts.shared.checkpoint_form import (
@@ -80,7 +82,10 @@ def _choose_source() -> _Source | None:
         key="net_kind",
         help="A path is a path on the machine that runs the app.",
     )
-    file_help = "The file must contain a state dict. It can be inside a training's checkpoint."
+    file_help = (
+        "The file must contain a state dict. It can be inside a training's checkpoint. For a larger"
+        " file, choose Path: an upload is held in memory."
+    )
     if kind == "Upload":
         upload = st.file_uploader("Checkpoint", type=_FILE_TYPES, key="net_upload", help=file_help)
         return _Source(upload.file_id, upload.name, upload.getvalue()) if upload else None
@@ -104,11 +109,10 @@ def _source_at(text: str) -> _Source:
 
 def _draw_import(store: RunStore, root: Path, source: _Source) -> None:
     """Draw the questions about the file, and the button that imports it."""
-    with st.spinner("Reading …", show_time=True):
-        checkpoint, candidates = _read_candidates(source.key, source)
+    checkpoint, candidates = _read_candidates(source.key, source)
     candidate = choose_network(checkpoint, candidates)
     dataset = choose_dataset(checkpoint, candidate, root)
-    normalisation = choose_normalisation(checkpoint, dataset, root, source.key)
+    normalisation = choose_normalisation(checkpoint, candidate, dataset, root, source.key)
     is_confirmed = confirm_matching(checkpoint, candidate)
     values = {
         "file": source.name[-_LONGEST_FILE_NAME:],
@@ -121,9 +125,8 @@ def _draw_import(store: RunStore, root: Path, source: _Source) -> None:
     recipe = validate_recipe(ImportRecipe, values)
 
     def create(token: str) -> Run:
-        content = source.content
-        if isinstance(content, Path):
-            content = content.read_bytes()
+        file = source.content
+        content = content_of(file) if isinstance(file, Path) else file
         return store.create(recipe, token=token, files={IMPORT_SOURCE: content})
 
     draw_start_button(
@@ -138,13 +141,13 @@ def _draw_import(store: RunStore, root: Path, source: _Source) -> None:
     )
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
+@st.cache_resource(show_spinner="Reading the file …", show_time=True, max_entries=2)
 def _read_candidates(key: str, _source: _Source) -> "tuple[Checkpoint, list[Candidate]]":
     """Read the file, and find the networks that it fits. Raises UserError if it fits none."""
-    from core.checkpoints.reader import read_checkpoint  # imports torch
+    from core.checkpoints.isolated import read_isolated  # imports torch
     from core.checkpoints.recognition import describe_unrecognised, recognise
 
-    checkpoint = read_checkpoint(_source.content, _source.name)
+    checkpoint = result_of(read_isolated(_source.content, _source.name))
     candidates = recognise(checkpoint.state)
     if not candidates:
         raise UserError(describe_unrecognised(checkpoint.state, _source.name))

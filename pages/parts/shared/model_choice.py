@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.runs.run import Run
 from core.runs.store import RunStore
+from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.words import percent
 
@@ -39,7 +40,10 @@ def choose_model(
     among: dict[str, Run] | None = None,
     default: str | None = None,
     nothing: str = "",
-    help: str = "Every model that was trained, imported or quantized here, the newest first.",
+    help: str = (
+        "Every model that was trained, imported or quantized here, the newest first, with its test"
+        f" accuracy. {INTERVAL_HELP}"
+    ),
 ) -> Run | None:
     """Draw the choice of a model, which the address carries as ?key=ID, and return its run.
 

@@ -11,14 +11,20 @@ from PIL import Image
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import data
-from core.data.picture import MAX_PICTURE_BYTES, open_picture
+from core.data.isolated import open_picture_isolated
+from core.data.picture import MAX_PICTURE_BYTES
 from core.errors import UserError
+from pages.parts.shared.address import keep_choice_in_address, keep_in_address, number_parser
 from pages.parts.shared.shell import draw_error
+from pages.parts.shared.words import plain
 
 _SOURCES = ["Sample", "Upload", "Camera"]
 _FILE_TYPES = ["png", "jpg", "jpeg", "webp", "bmp", "gif"]
 _THUMBNAIL_SIDE = 240  # pixels of the longer side
 _ANY_CLASS = "any"
+
+_KEPT = "kept_picture"
+"""The key in the state of the session of the picture that a person brought."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,37 +32,40 @@ class Picture:
     """An upright RGB picture.
 
     name: its name for people. key: a hash of the pixels or of the file, which identifies the
-    picture in a cache. label: the name of its class, None if that is not known.
+    picture in a cache. label: the name of its class, None if that is not known. dataset: the data
+    set that it is a test image of, None for a file or a photograph.
     """
 
     image: Image.Image
     name: str
     key: str
     label: str | None = None
+    dataset: str | None = None
 
 
 def choose_picture(dataset: str, root: Path) -> Picture | None:
     """Draw the choice of a picture, and return it. None if no picture is chosen yet.
 
-    dataset: the data set that the samples come from. root: the folder of the data sets.
+    A file or a photograph is kept until the end of the session, on all pages, or until it is
+    removed. dataset: the data set that the samples come from. root: the folder of the data sets.
     """
+    keep_choice_in_address("picture", _SOURCES, _SOURCES[0], what="kind of picture")
     source = st.segmented_control(
         "Picture",
         _SOURCES,
         default=_SOURCES[0],
         key="picture",
         required=True,
-        bind="query-params",
+        persist_state="session",
         help=(
             "Choose a test image of the model's data set, a file of yours, or a photograph that"
             " you take now. The picture stays on the machine that runs the app."
         ),
     )
     try:
-        if source == "Sample":
-            return _choose_sample(dataset, root)
-        upload = _draw_camera() if source == "Camera" else _draw_upload()
-        return _opened(upload) if upload else None
+        if source in ("Upload", "Camera"):
+            return _choose_own_picture(source)
+        return _choose_sample(dataset, root)
     except UserError as error:
         draw_error(error)
         return None
@@ -76,6 +85,37 @@ def thumbnail(image: Image.Image) -> bytes:
 
 
 # -- a file or a photograph --
+
+
+def _choose_own_picture(source: str) -> Picture | None:
+    """Return the kept picture. Without one, draw the way to bring one."""
+    kept: Picture | None = st.session_state.get(_KEPT)
+    if kept is not None:
+        _draw_kept(kept)
+        return kept
+    upload = _draw_camera() if source == "Camera" else _draw_upload()
+    if upload is None:
+        return None
+    st.session_state[_KEPT] = _opened(upload)
+    st.rerun()
+
+
+def _draw_kept(picture: Picture) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="kept"):
+        st.markdown(f":material/image: **{plain(picture.name)}**", width="content")
+        st.button(
+            "Remove",
+            icon=":material/close:",
+            type="tertiary",
+            key="remove",
+            on_click=_forget_kept,
+            help="Forgets this picture, so that you can choose another one.",
+        )
+    st.caption("It is kept until you close this tab, also when you visit other pages.")
+
+
+def _forget_kept() -> None:
+    st.session_state.pop(_KEPT, None)
 
 
 def _draw_upload() -> UploadedFile | None:
@@ -98,14 +138,11 @@ def _draw_camera() -> UploadedFile | None:
 
 
 def _opened(upload: UploadedFile) -> Picture:
+    """Decode an upload. Raises UserError for anything but a picture."""
     content = upload.getvalue()
-    digest = hashlib.sha256(content).hexdigest()
-    return Picture(_decoded(digest, content), upload.name, digest)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Opening the picture …")
-def _decoded(digest: str, _content: bytes) -> Image.Image:
-    return open_picture(_content)
+    with st.spinner("Opening the picture …"):
+        image = open_picture_isolated(content)
+    return Picture(image, upload.name, hashlib.sha256(content).hexdigest())
 
 
 # -- a test image --
@@ -141,13 +178,15 @@ def _choose_sample(dataset: str, root: Path) -> Picture | None:
         name=f"test image {index} of {dataset}",
         key=hashlib.sha256(pixels.tobytes()).hexdigest(),
         label=loaded.classes[labels[index]],
+        dataset=dataset,
     )
 
 
 def _forget_other_data_set(images: int, classes: tuple[str, ...]) -> None:
     """Reset a class and an image number that were chosen for another data set."""
     state = st.session_state
-    if state.get("sample", 0) >= images:
+    keep_in_address("sample", 0, number_parser(int, 0, None))
+    if state["sample"] >= images:
         state["sample"] = 0
     if state.get("class") not in (_ANY_CLASS, *classes):
         state["class"] = _ANY_CLASS
@@ -173,7 +212,7 @@ def _draw_number_choice(dataset: str, images: int) -> None:
         0,
         1,
         key="sample",
-        bind="query-params",
+        persist_state="session",
         width=150,
         on_change=_choose_any_class,
         help=f"The number of the image in the test set of {dataset}.",

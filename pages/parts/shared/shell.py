@@ -10,26 +10,30 @@ import streamlit as st
 from core.config import data_root, runs_root
 from core.errors import UserError
 from core.runs.store import RunStore
+from pages.parts.shared.address import open_page
 from pages.parts.shared.words import plain
 
 _ENTRY = Path(__file__).resolve().parents[3] / "streamlit_app.py"
 
 
-def guard() -> None:
+def guard(page: str) -> None:
     """Make sure that the page runs inside the entry file, with the navigation.
 
     Until a session has run the entry file, Streamlit answers a deep link such as /train with the
     page's file alone. In that case the entry file runs here, with the page inside it, and the outer
-    run of the page ends.
+    run of the page ends. `page` is the page's file.
     """
     if not st.session_state.get("entered"):
         runpy.run_path(str(_ENTRY))
         st.stop()
+    open_page(Path(page).stem)
 
 
 def run_store() -> RunStore:
     """The runs of this app."""
-    return RunStore(runs_root())
+    store = RunStore(runs_root())
+    store.tidy()
+    return store
 
 
 def data_folder() -> Path:

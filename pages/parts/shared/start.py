@@ -67,12 +67,3 @@ def draw_impossible_start(
     """Draw the button at `place` so that nobody can click it, and the reason below it."""
     place.button(label, type="primary", key=key, disabled=True, width="stretch")
     place.error(plain(str(error)), icon=":material/error:", title=title)
-
-
-def check_device(device: str) -> None:
-    """Raise UserError if this machine does not have the device."""
-    if device in ("auto", "cpu"):
-        return
-    from core.training.device import choose_device  # imports torch
-
-    choose_device(device)

@@ -6,6 +6,7 @@ from typing import Literal
 import streamlit as st
 
 from core.runs.run import Run
+from pages.parts.shared.accuracies import guessing_verdict
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,15 @@ class StateStyle:
     sign: str
 
 
+_GUESSING = "guessing"
+
 STATE_STYLES = {
     "created": StateStyle(":material/draft:", "gray", "○"),
     "starting": StateStyle(":material/hourglass_top:", "blue", "…"),
     "queued": StateStyle(":material/hourglass_empty:", "violet", "…"),
     "running": StateStyle(":material/play_circle:", "blue", "▶"),
     "finished": StateStyle(":material/check_circle:", "green", "✓"),
+    _GUESSING: StateStyle(":material/casino:", "orange", "≈"),
     "failed": StateStyle(":material/error:", "red", "✕"),
     "cancelled": StateStyle(":material/cancel:", "gray", "■"),
     "interrupted": StateStyle(":material/power_off:", "orange", "!"),
@@ -31,10 +35,17 @@ STATE_STYLES = {
 
 def draw_state(run: Run) -> None:
     """Draw the run's state."""
-    style = STATE_STYLES[run.state]
-    st.badge(run.state, icon=style.icon, color=style.color)
+    state = _shown_state(run)
+    style = STATE_STYLES[state]
+    st.badge(state, icon=style.icon, color=style.color, help=guessing_verdict(run))
 
 
 def signed_state(run: Run) -> str:
     """The run's state in plain text, such as "✓ finished"."""
-    return f"{STATE_STYLES[run.state].sign} {run.state}"
+    state = _shown_state(run)
+    return f"{STATE_STYLES[state].sign} {state}"
+
+
+def _shown_state(run: Run) -> str:
+    """The run's state, or "guessing" if it finished with a network that only guesses."""
+    return run.state if guessing_verdict(run) is None else _GUESSING

@@ -13,9 +13,14 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!:$|~<>&-])", r"\\\1", text)
 
 
-def percent(share: float | None) -> str:
-    """A share in [0, 1] as a percentage, such as "91.20%"; a dash for None."""
-    return "—" if share is None else f"{share:.2%}"
+def percent(accuracy: float | None) -> str:
+    """An accuracy in [0, 1] with two decimals, such as "91.20%"; a dash for None."""
+    return "—" if accuracy is None else f"{accuracy:.2%}"
+
+
+def part(share: float) -> str:
+    """A share of the weights, or of another whole, with three digits, such as "5%" or "0.238%"."""
+    return f"{100 * share:.3g}%"
 
 
 def span(low: float, high: float) -> str:
@@ -25,7 +30,12 @@ def span(low: float, high: float) -> str:
 
 def kept(density: float) -> str:
     """A density, such as "10% kept"; "dense" for 1."""
-    return "dense" if density == 1 else f"{100 * density:.3g}% kept"
+    return "dense" if density == 1 else f"{part(density)} kept"
+
+
+def levels(count: int, pinned_zeros: int | None) -> str:
+    """The different values of quantized weights, such as "5 + zero" where pruned ones stay zero."""
+    return f"{count:,} + zero" if pinned_zeros else f"{count:,}"
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,13 @@ DENSE = "dense"  # the choice among the pruning methods that prunes nothing
 AUGMENT_CHOICES = {"auto": None, "yes": True, "no": False}
 
 # Keys of widgets, and the fields of Prune that they hold. TrainRecipe has a batch size, too.
-_PRUNE_KEYS = {"scorebatch": "batch_size", "scorebatches": "batches", "rounds": "rounds"}
+_PRUNE_KEYS = {
+    "scorebatch": "batch_size",
+    "scorebatches": "batches",
+    "rounds": "rounds",
+    "scoremode": "score_mode",
+    "scoreaugment": "augment",
+}
 _OTHER_FIELDS = {"kind", "prune", "augment"}  # whose widgets do not hold the field's own value
 
 
@@ -47,6 +53,7 @@ def fill_form(recipe: TrainRecipe) -> None:
     for word, augment in AUGMENT_CHOICES.items():
         if augment is recipe.augment:
             values["augment"] = word
+    values["validation_of"] = recipe.dataset
     st.session_state.update(values)
 
 

@@ -14,7 +14,7 @@ from core.events import Event
 from core.forecast import pace, pruning
 from pages.parts.shared.progress import drain, drain_once, is_quick
 from pages.parts.shared.shell import draw_error
-from pages.parts.shared.words import plain
+from pages.parts.shared.words import plain, size
 from pages.parts.train.forecast import draw_forecast
 from pages.parts.train.pruning import is_iterative
 
@@ -90,7 +90,8 @@ def _preview_pruning(
 
 
 def _measure_pace(recipe: TrainRecipe, root: Path, place: DeltaGenerator) -> pace.Pace:
-    facts = (recipe.model, recipe.dataset, recipe.batch_size, recipe.device, recipe.train_images)
+    images = (recipe.train_images, recipe.validation)
+    facts = (recipe.model, recipe.dataset, recipe.batch_size, recipe.device, *images)
     return _computed_once(f"{facts} {root}", pace.measure_pace, recipe, root, place)
 
 
@@ -136,7 +137,7 @@ def _draw_prepare_button(dataset: data.Choice, root: Path) -> None:
     """Say that the images are not ready, and draw the button that prepares them."""
     action = "unpacked"
     if dataset.state == "download":
-        action = f"downloaded ({dataset.info.download / 1e6:,.0f} MB)"
+        action = f"downloaded ({size(dataset.info.download)})"
     st.info(
         f"{dataset.name} has to be {action} once. A training does that by itself. A preview needs"
         " it before.",

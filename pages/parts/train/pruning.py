@@ -4,7 +4,12 @@ import streamlit as st
 
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import Prune
-from pages.parts.shared.address import address_selectbox
+from pages.parts.shared.address import (
+    address_selectbox,
+    keep_in_address,
+    number_parser,
+    parse_flag,
+)
 from pages.parts.shared.fields import help_text, number_field
 from pages.parts.train.form import DENSE
 
@@ -24,6 +29,8 @@ _DENSITIES = [
 ]
 # fmt: on
 _LOWEST_DENSITY = 1e-6
+_LEAST_PERCENT = 2
+_START_DENSITY = Prune().density
 
 
 def draw_pruning_settings() -> None:
@@ -39,10 +46,11 @@ def draw_pruning_settings() -> None:
     )
     is_dense = method == DENSE
     _draw_density(is_dense)
+    keep_in_address("layerwise", False, parse_flag)
     st.toggle(
         "Layerwise: the same density in every layer",
         key="layerwise",
-        bind="query-params",
+        persist_state="session",
         disabled=is_dense,
         help=help_text(Prune, "layerwise"),
     )
@@ -56,7 +64,7 @@ def is_iterative(prune: Prune | None) -> bool:
 def _draw_density(is_dense: bool) -> None:
     """Draw a slider with a few densities, and a number input with the exact one."""
     state = st.session_state
-    state.setdefault("density", _density_in_address())
+    keep_in_address("density", _START_DENSITY, number_parser(float, _LOWEST_DENSITY, 1))
     state["step_of_density"] = min(_DENSITIES, key=lambda step: abs(step - state["density"]))
     slider, exact = st.columns([3, 1], vertical_alignment="bottom")
     slider.select_slider(
@@ -75,17 +83,19 @@ def _draw_density(is_dense: bool) -> None:
         0.01,
         label="Exactly",
         min_value=_LOWEST_DENSITY,
+        max_value=100.0,
         disabled=is_dense,
+        on_change=_understand_percent,
+        help=f"{help_text(Prune, 'density')} A number from 2 to 100 is taken as percent.",
     )
 
 
-def _density_in_address() -> float:
-    """The density in the page's address, or the default if that is not in (0, 1]."""
-    try:
-        density = float(st.query_params.get("density", ""))
-    except ValueError:
-        return Prune().density
-    return density if 0 < density <= 1 else Prune().density
+def _understand_percent() -> None:
+    """Make 0.5 of 50. A number just above 1, as a step from 1 gives it, becomes 1."""
+    density = st.session_state["density"]
+    if density >= _LEAST_PERCENT:
+        density /= 100
+    st.session_state["density"] = min(1.0, density)
 
 
 def _take_density_of_slider() -> None:

@@ -10,13 +10,12 @@ from core.config import TrainRecipe
 from core.models import MODELS, TORCHVISION, ModelInfo
 from pages.parts.shared.address import (
     address_selectbox,
-    choice_from_address,
-    choice_to_address,
+    keep_choice_in_address,
 )
 from pages.parts.shared.fields import help_text
 from pages.parts.shared.import_images import import_images_dialog
 from pages.parts.shared.presets import START
-from pages.parts.shared.words import short
+from pages.parts.shared.words import short, size
 
 
 class _Family(NamedTuple):
@@ -35,7 +34,7 @@ _FAMILIES = {
 def draw_network_choice() -> None:
     """Draw the choice of the network, with the parameters and multiply-adds of each."""
     state = st.session_state
-    choice_from_address("model", "model", {**MODELS, **TORCHVISION}, START.model, "network")
+    keep_choice_in_address("model", {**MODELS, **TORCHVISION}, START.model, what="network")
     state["family"] = "torchvision" if state["model"] in TORCHVISION else "Secateur"
     st.segmented_control(
         "Network",
@@ -54,7 +53,6 @@ def draw_network_choice() -> None:
         persist_state="session",
         format_func=lambda name: _network_line(networks[name]),
     )
-    choice_to_address("model", "model", state["model"])
     st.caption(_network_text(networks[state["model"]]))
 
 
@@ -121,6 +119,6 @@ def _state_text(choice: data.Choice) -> str:
         "ready": "ready",
         "bundled": "bundled",
         "on disk": "to unpack",
-        "download": f"to download, {choice.info.download / 1e6:,.0f} MB",
+        "download": f"to download, {size(choice.info.download)}",
     }
     return texts[choice.state]

@@ -5,10 +5,12 @@ from pathlib import Path
 import streamlit as st
 
 from core.inspect.weights import comparison
+from core.inspect.weights.histogram import WeightSummary
 from core.inspect.weights.levels import LayerLevels, float_levels, packed_levels
 from core.models import saved
-from core.runs.run import PACKED, Run
-from pages.parts.shared.cache import FileKey, file_key, model_key
+from core.runs.run import Run
+from pages.parts.shared.cache import FileKey, file_key, model_key, quantized_file
+from pages.parts.shared.words import levels
 
 # Bars or points of a distribution. Two models with their error and their levels stay below 2,000.
 _MOST_BINS = 640
@@ -44,10 +46,10 @@ def weight_comparison(
 def layers_in_packed_file(run: Run) -> dict[str, LayerLevels]:
     """Return the levels of every quantized layer in the run's packed file.
 
-    The result is empty if the run has no packed file.
+    The result is empty if the run is not quantized.
     """
-    packed = run.path / PACKED
-    if not packed.exists():
+    packed = quantized_file(run)
+    if packed is None:
         return {}
     return _layers_in_packed_file(file_key(packed))
 
@@ -57,12 +59,23 @@ def levels_of_layer(run: Run, layer: str) -> LayerLevels | None:
 
     The levels come from the packed file if it holds the layer, otherwise from the weights.
     """
-    levels = layers_in_packed_file(run).get(layer)
-    if levels is not None:
-        return levels
+    packed = layers_in_packed_file(run).get(layer)
+    if packed is not None:
+        return packed
     if layer not in weight_shapes(run):
         return None
     return _levels_in_weights(model_key(run), layer)
+
+
+def levels_in_words(run: Run, layer: str, summary: WeightSummary) -> str:
+    """Count the different values of a layer's weights, or of the whole network's with "".
+
+    A quantized layer is counted as in the packed file, like on the page of its run.
+    """
+    packed = layers_in_packed_file(run).get(layer)
+    if packed is not None:
+        return levels(packed.used, packed.extra_zeros)
+    return levels(summary.unique - (summary.zeros > 0), summary.zeros)
 
 
 @st.cache_data(max_entries=64, show_spinner="Reading the network …")

@@ -9,7 +9,13 @@ from streamlit.delta_generator import DeltaGenerator
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared import model_choice
-from pages.parts.shared.address import address_selectbox
+from pages.parts.shared.address import (
+    address_selectbox,
+    choice_parser,
+    keep_choice_in_address,
+    keep_in_address,
+    parse_flag,
+)
 from pages.parts.weights.cached import weight_shapes
 
 if TYPE_CHECKING:
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 ALL_LAYERS = "all"  # the value of ?layer= that stands for all layers together
 _PICTURES: "list[DistributionView]" = ["Histogram", "Scatter"]
 _BINS = [50, 100, 200, 400]
+_USUAL_BINS = 200
 
 
 @dataclass(frozen=True)
@@ -140,13 +147,13 @@ def _choose_layer(names: list[str]) -> str:
 
 
 def _choose_picture() -> "DistributionView":
+    keep_choice_in_address("plot", _PICTURES, _PICTURES[0], what="picture")
     return st.segmented_control(
         "Picture",
         _PICTURES,
         default=_PICTURES[0],
         key="plot",
         required=True,
-        bind="query-params",
         persist_state="session",
         help=(
             "A histogram shows quantization levels as spikes at their exact values. A scatter plot"
@@ -156,14 +163,14 @@ def _choose_picture() -> "DistributionView":
 
 
 def _choose_bins(disabled: bool) -> int:
+    keep_in_address("bins", _USUAL_BINS, choice_parser(_BINS))
     return st.select_slider(
         "Bins",
         _BINS,
-        200,
+        _USUAL_BINS,
         key="bins",
         width=160,
         disabled=disabled,
-        bind="query-params",
         persist_state="session",
         help=(
             "The number of bins of equal width in the histogram. Weights that are quantized are"
@@ -173,11 +180,11 @@ def _choose_bins(disabled: bool) -> int:
 
 
 def _choose_log_scale() -> bool:
+    keep_in_address("log", True, parse_flag)
     return st.toggle(
         "Log scale",
         True,
         key="log",
-        bind="query-params",
         persist_state="session",
         help="Counts the weights on a logarithmic scale, so that rare values are visible.",
     )

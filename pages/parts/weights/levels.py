@@ -3,15 +3,16 @@
 import streamlit as st
 
 from core.inspect.weights.levels import LayerLevels
+from pages.parts.shared import words
 from pages.parts.shared.words import plain
 from pages.parts.weights.cached import levels_of_layer
 from pages.parts.weights.choice import WeightsChoice
 
 _KINDS = {
-    "codebook": "{count} centroids",
-    "affine": "{count} evenly spaced quantization levels",
-    "affine per channel": "{count} integer levels, and a scale for each output channel",
-    "distinct values": "not quantized, but it has only {count} different values",
+    "codebook": "{count}: centroids",
+    "affine": "{count}: evenly spaced quantization levels",
+    "affine per channel": "{count}: integer levels, and a scale for each output channel",
+    "distinct values": "{count}: not quantized, but it has only so many different values",
 }
 
 
@@ -44,9 +45,9 @@ def _draw_levels_of_model(choice: WeightsChoice, index: int, levels: LayerLevels
 
 
 def _levels_in_words(levels: LayerLevels) -> str:
-    kind = _KINDS[levels.kind].format(count=len(levels.values))
-    zeros = f", and {levels.extra_zeros:,} zeros apart from them" if levels.extra_zeros else ""
-    unused = int((levels.counts == 0).sum())
+    kind = _KINDS[levels.kind].format(count=words.levels(levels.used, levels.extra_zeros))
+    zeros = f", where {levels.extra_zeros:,} weights stay zero" if levels.extra_zeros else ""
+    unused = len(levels.values) - levels.used
     unused_note = f" Levels without a weight: {unused}." if unused else ""
     bits = f"{levels.bits_per_weight:.2f} bits a weight in the packed file"
     return f"{kind}{zeros}; {bits}.{unused_note}"

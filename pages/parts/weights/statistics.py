@@ -7,20 +7,28 @@ import streamlit as st
 
 from core.inspect.weights.histogram import Distribution, WeightSummary
 from pages.parts.shared.metrics import draw_metric
-from pages.parts.weights.cached import snr_by_layer
+from pages.parts.shared.words import part, span
+from pages.parts.weights.cached import levels_in_words, snr_by_layer
 from pages.parts.weights.choice import WeightsChoice
 
 
 def draw_weight_statistics(choice: WeightsChoice, models: Mapping[str, Distribution]) -> None:
     """Draw the statistics of the last of `models`, with those of A below if both are there."""
     summaries = [model.summary for model in models.values()]
+    named_runs = zip(choice.names, choice.runs, strict=True)
+    levels = [
+        levels_in_words(run, choice.layer, models[name].summary)
+        for name, run in named_runs
+        if name in models
+    ]
     with st.container(horizontal=True, key="figures"):
         _draw_statistic("Weights", _weights, summaries, f"Of {choice.layer_in_words}.")
-        _draw_statistic(
-            "Different values",
-            _different_values,
-            summaries,
-            "The number of different values. Zero is one of them if there are zeros.",
+        draw_metric(
+            "Levels",
+            levels[-1],
+            f"A: {levels[0]}" if len(levels) == 2 else None,
+            "The number of different values, and zero where some weights are exactly zero. A"
+            " quantized layer is counted as in its packed file.",
         )
         _draw_statistic(
             "Zeros",
@@ -66,13 +74,9 @@ def _weights(summary: WeightSummary) -> str:
     return f"{summary.count:,}"
 
 
-def _different_values(summary: WeightSummary) -> str:
-    return f"{summary.unique:,}"
-
-
 def _zeros(summary: WeightSummary) -> str:
-    return f"{summary.zeros / summary.count:.2%}"
+    return part(summary.zeros / summary.count)
 
 
 def _range(summary: WeightSummary) -> str:
-    return f"{summary.low:.3g} … {summary.high:.3g}"
+    return span(summary.low, summary.high)

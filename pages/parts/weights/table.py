@@ -1,5 +1,6 @@
 """The table of all layers on the weights page. A click on a row chooses its layer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +9,12 @@ import streamlit as st
 
 from core.inspect.weights.comparison import LayerSummary
 from core.runs.run import Run
-from pages.parts.weights.cached import layer_summaries, layers_in_packed_file, snr_by_layer
+from pages.parts.weights.cached import (
+    layer_summaries,
+    layers_in_packed_file,
+    levels_in_words,
+    snr_by_layer,
+)
 from pages.parts.weights.choice import ALL_LAYERS, WeightsChoice
 
 
@@ -17,7 +23,7 @@ class _Column:
     """A column that the table has once for each model.
 
     label: The name of the quantity.
-    number_format: The format of Streamlit's number column.
+    number_format: The format of Streamlit's number column; "" for a text.
     help_text: What the quantity means.
     """
 
@@ -33,13 +39,18 @@ _COLUMNS = {
         "Bits a weight in a packed file, entropy-coded, with the codebook or the scales. Plain"
         " floats take 32 bits, a zero takes a fraction of one.",
     ),
-    "unique": _Column("different", "localized", "The number of different values, including zero."),
+    "levels": _Column(
+        "levels",
+        "",
+        "The number of different values, and zero where some weights are exactly zero. A quantized"
+        " layer is counted as in its packed file.",
+    ),
     "zeros": _Column("zeros", "percent", "The share of the weights that are exactly 0."),
     "weights": _Column("weights", "localized", "The number of weights."),
     "low": _Column("least", "%.4g", "The lowest weight."),
     "high": _Column("greatest", "%.4g", "The highest weight."),
 }
-_INTEGERS = ("weights", "unique")
+_INTEGERS = ("weights",)
 
 
 def draw_weights_table(choice: WeightsChoice) -> None:
@@ -84,38 +95,41 @@ def _choose_clicked_layer() -> None:
 def _table_rows(choice: WeightsChoice) -> pd.DataFrame:
     """Return a row for the whole network and for each layer, under the layer's name."""
     models = [_layers_by_name(run) for run in choice.runs]
+    runs = choice.runs
     snr = snr_by_layer(choice.first, choice.second) if choice.second else {}
     rows: dict[str, dict[str, Any]] = {}
     for model in models:
         for name in model:
             if name not in rows:
-                rows[name] = _table_row(name, models) | {"snr": snr.get(name)}
+                rows[name] = _table_row(name, models, runs) | {"snr": snr.get(name)}
     columns = list(_column_config(choice))
     integers = [column for column in columns if column.startswith(_INTEGERS)]
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
     return table.astype(dict.fromkeys(integers, "Int64"))
 
 
-def _table_row(name: str, models: list[dict[str, LayerSummary]]) -> dict[str, Any]:
+def _table_row(
+    name: str, models: list[dict[str, LayerSummary]], runs: Sequence[Run]
+) -> dict[str, Any]:
     layers = [model.get(name) for model in models]
     shapes = [" × ".join(map(str, layer.shape)) for layer in layers if layer]
     row: dict[str, Any] = {
         "layer": name or "The whole network",
         "shape": " or ".join(dict.fromkeys(shapes)),
     }
-    for letter, layer in zip("AB", layers, strict=False):
-        row |= _statistics(letter, layer)
+    for letter, layer, run in zip("AB", layers, runs, strict=False):
+        row |= _statistics(letter, layer, run)
     return row
 
 
-def _statistics(letter: str, layer: LayerSummary | None) -> dict[str, float]:
+def _statistics(letter: str, layer: LayerSummary | None, run: Run) -> dict[str, float | str]:
     """Return the columns of one model for a layer; none if the layer is missing or not finite."""
     if layer is None or layer.summary is None:
         return {}
     summary = layer.summary
     return {
         f"weights {letter}": summary.count,
-        f"unique {letter}": summary.unique,
+        f"levels {letter}": levels_in_words(run, layer.name, summary),
         f"zeros {letter}": summary.zeros / summary.count,
         f"low {letter}": summary.low,
         f"high {letter}": summary.high,
@@ -167,7 +181,11 @@ def _column_config(choice: WeightsChoice) -> dict[str, Any]:
     letters = "AB"[: len(choice.runs)]
     for name, column in _COLUMNS.items():
         for letter in letters:
-            columns[f"{name} {letter}"] = st.column_config.NumberColumn(
-                f"{letter}: {column.label}", format=column.number_format, help=column.help_text
-            )
+            columns[f"{name} {letter}"] = _column(f"{letter}: {column.label}", column)
     return columns
+
+
+def _column(label: str, column: _Column) -> Any:
+    if not column.number_format:
+        return st.column_config.TextColumn(label, help=column.help_text)
+    return st.column_config.NumberColumn(label, format=column.number_format, help=column.help_text)

@@ -3,11 +3,12 @@
 import pytest
 
 from core.charts.density import (
-    MOST_NAMED_LAYERS,
+    Pruning,
     density_chart,
     density_forecast_alt_text,
     density_forecast_chart,
     density_forecast_table,
+    density_table,
 )
 from core.forecast.pruning import PrunedLayer
 
@@ -21,7 +22,7 @@ LAYERWISE = [
     PrunedLayer("dead.weight", 4, 40, 40),
     PrunedLayer("fc.weight", 5, 50, 50),
 ]
-WAYS = {"global": GLOBAL, "layerwise": LAYERWISE}
+WAYS: dict[Pruning, list[PrunedLayer]] = {"global": GLOBAL, "layerwise": LAYERWISE}
 
 
 def test_the_table_holds_exact_counts_in_order():
@@ -35,36 +36,66 @@ def test_the_table_holds_exact_counts_in_order():
 @pytest.mark.parametrize("first", WAYS)
 def test_the_chosen_way_is_drawn_as_bars(first):
     ways = {first: WAYS[first], **WAYS}
-    bars, marks = density_forecast_chart(ways).to_dict()["layer"]
+    bars, labels, marks = density_forecast_chart(ways).to_dict()["layer"]
     assert bars["mark"]["type"] == "bar"
+    assert labels["mark"]["type"] == "text"
     assert f"'{first}'" in str(bars["transform"])
     assert marks["mark"]["type"] == "tick"
     assert f"'{first}'" not in str(marks["transform"])
 
 
+@pytest.mark.parametrize("first", WAYS)
+def test_a_way_of_pruning_keeps_its_colour(first):
+    layers = density_forecast_chart({first: WAYS[first], **WAYS}).to_dict()["layer"]
+    layers += density_chart({"conv.weight": [1, 10]}, first).to_dict()["layer"]
+    domains = [
+        layer["encoding"]["color"]["scale"]["domain"]
+        for layer in layers
+        if "color" in layer["encoding"]
+    ]
+    assert domains == [["global", "layerwise"]] * 3
+
+
 def test_layers_keep_their_order_and_every_count_is_in_the_tooltip():
     bars = density_forecast_chart(WAYS).to_dict()["layer"][0]["encoding"]
-    assert bars["x"]["sort"] is None
+    assert bars["y"]["sort"] is None
     assert {"layer", "kept", "weights", "density", "macs"} <= {
         tip["field"] for tip in bars["tooltip"]
     }
 
 
 def test_one_way_alone_is_a_chart_too():
-    assert len(density_forecast_chart({"layerwise": LAYERWISE}).to_dict()["layer"]) == 1
+    assert len(density_forecast_chart({"layerwise": LAYERWISE}).to_dict()["layer"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("count", "named"), [(MOST_NAMED_LAYERS, True), (MOST_NAMED_LAYERS + 1, False)]
-)
-def test_many_layers_are_named_on_hover_only(count, named):
-    layers = [PrunedLayer(f"layer{i}.weight", 1, 2, 3) for i in range(count)]
-    assert (
-        density_forecast_chart({"global": layers}).to_dict()["layer"][0]["encoding"]["x"]["axis"][
-            "labels"
-        ]
-        is named
-    )
+def test_every_layer_of_many_has_its_name():
+    layers = [PrunedLayer(f"layer{i}.weight", 1, 2, 3) for i in range(100)]
+    chart = density_forecast_chart({"global": layers}).to_dict()
+    axis = chart["layer"][0]["encoding"]["y"]["axis"]
+    assert axis["labelOverlap"] is False
+    assert axis.get("labels", True)
+    assert chart["height"] > 100 * 18
+
+
+def x_of(chart):
+    return chart.to_dict()["layer"][0]["encoding"]["x"]
+
+
+def test_the_axis_reaches_to_all_weights_and_its_labels_stay_at_their_ticks():
+    x = x_of(density_chart({"a.weight": [2, 10], "b.weight": [1, 10]}))
+    assert x["scale"]["domain"][0] == 0
+    assert x["scale"]["domain"][1] > 1
+    assert x["axis"]["values"] == [0, 0.25, 0.5, 0.75, 1]
+    assert x["axis"]["labelFlush"] is False
+
+
+def test_small_densities_are_on_a_logarithmic_axis_up_to_all_weights():
+    x = x_of(density_chart({"a.weight": [2, 100], "b.weight": [3, 1000], "c.weight": [0, 10]}))
+    assert x["scale"]["type"] == "log"
+    assert x["axis"]["values"] == [0.001, 0.01, 0.1, 1]
+    low, high = x["scale"]["domain"]
+    assert low == 0.001
+    assert high > 1
 
 
 def test_the_description_names_the_extremes():
@@ -74,9 +105,9 @@ def test_the_description_names_the_extremes():
 
 
 def test_density_keeps_the_networks_order_and_names_its_units():
-    chart = density_chart({"z.weight": [5, 10], "a.weight": [0, 40]})
-    assert chart.data.to_dict("records") == [
-        {"layer": "z", "kept": 5, "total": 10, "share": 0.5},
-        {"layer": "a", "kept": 0, "total": 40, "share": 0.0},
+    layers = {"z.weight": [5, 10], "a.weight": [0, 40]}
+    assert density_table(layers).to_dict("records") == [
+        {"layer": "z", "kept": 5, "weights": 10, "density": 0.5},
+        {"layer": "a", "kept": 0, "weights": 40, "density": 0.0},
     ]
-    assert chart.to_dict()["encoding"]["y"]["sort"] is None
+    assert density_chart(layers).to_dict()["layer"][0]["encoding"]["y"]["sort"] is None

@@ -45,6 +45,15 @@ def test_loss_has_a_line_for_training_and_one_for_the_test():
     assert chart.to_dict()["encoding"]["y"]["title"] == "Cross entropy (nats)"
 
 
+def test_validation_has_a_line_where_there_is_one():
+    chart = accuracy_chart([epoch(1, validation_accuracy=0.3)], 10)
+    assert table(chart).values.tolist()[-1] == [1, "validation", 0.3]
+    color = chart.to_dict()["encoding"]["color"]
+    assert color["scale"]["domain"] == ["train", "test", "validation"]
+    older = accuracy_chart([epoch(1, validation_accuracy=None)], 10)
+    assert set(table(older)["series"]) == {"train", "test"}
+
+
 @pytest.mark.parametrize(("chart", "value"), [(learning_rate_chart, 0.1), (speed_chart, 1000.0)])
 def test_a_single_line_shows_its_column(chart, value):
     assert table(chart(ROWS, 10))["value"].tolist() == [value, value]

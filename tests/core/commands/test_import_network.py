@@ -57,7 +57,8 @@ def test_a_file_and_a_data_set_are_enough(net, store, capsys):
     code, out, _ = run(capsys, net, "--dataset", "Digits", "--name", "from a friend")
     assert code == 0
     assert "Finished: test accuracy" in out
-    assert "by Digits's own figures" in out
+    assert "The first one is taken: --mean=" in out
+    assert len([line for line in out.splitlines() if "%  " in line]) == 8
     found = only_run(store)
     assert (found.name, found.state, found.recipe.model, found.recipe.file) == (
         "from a friend",

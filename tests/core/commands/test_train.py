@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from core.accuracy import interval_text
 from core.commands import train
 from core.config import Prune, TrainRecipe
 from core.runs import worker
@@ -50,8 +51,14 @@ KEYS = [
     "epochs",
     "test_accuracy",
     "best_accuracy",
+    "best_by",
+    "test_images",
+    "classes",
+    "float_bytes",
+    "packed_bytes",
     "train_seconds",
     "images_per_second",
+    "precision",
     "device",
 ]
 
@@ -106,7 +113,6 @@ def test_the_originals_spelling(words):
         ("--retain 0.3", "density", 0.3),
         ("--retrain 0.3", "density", 0.3),
         ("--dense", "prune", None),
-        ("--dense --retrain 0.3", "prune", None),
         ("--model lenet5", "model", "LeNet5"),
         ("--model resnet50", "model", "resnet50"),
         ("--augment no", "augment", False),
@@ -118,6 +124,8 @@ def test_the_originals_spelling(words):
         ("--method random", "prune", Prune(method="random")),
         ("--scorebatch 256 --scorebatches 3", "prune", Prune(batch_size=256, batches=3)),
         ("--method synflow --rounds 9", "prune", Prune(method="synflow", rounds=9)),
+        ("--scoremode train", "prune", Prune(score_mode="train")),
+        ("--scoreaugment no", "prune", Prune(augment=False)),
     ],
 )
 def test_flags_and_aliases(words, field, value):
@@ -136,7 +144,9 @@ def any_recipe(seed):
         density=dice.choice([1.0, 0.05, 1 / 3, dice.random() + 1e-12]),
         layerwise=dice.random() < 0.5,
         batch_size=maybe(dice.randint(1, 65536)),
-        batches=dice.randint(1, 1000),
+        batches=maybe(dice.randint(1, 1000)),
+        score_mode=dice.choice(["eval", "train"]),
+        augment=dice.random() < 0.5,
         rounds=maybe(dice.randint(1, 1000)),
     )
     return TrainRecipe(
@@ -154,6 +164,7 @@ def any_recipe(seed):
         label_smoothing=dice.choice([0, dice.random()]),
         augment=dice.choice([None, True, False]),
         train_images=maybe(dice.randint(2, 10**9)),
+        validation=dice.choice([0, dice.randint(1, 10**9)]),
         seed=dice.choice([0, 2**63 - 1, dice.randrange(2**63)]),
         device=dice.choice(["auto", "cpu", "cuda:3", "mps"]),
     )
@@ -221,6 +232,19 @@ def test_every_setting_has_a_flag():
         ("--nonsense 3", "--nonsense", ""),
         ("--resume ../x", "--resume", "is not a run's id"),
         ("--resume 0123456789", "--resume", "There is no run"),
+        ("--dense --retrain 0.3", "--retrain", "--dense and --retrain exclude each other"),
+        ("--dense --prunetype False", "--prunetype", "a dense network is not pruned"),
+        ("--dense --method snip", "--method", "a dense network is not pruned"),
+        ("--resume 0123456789 --lr 0.1", "--resume", "its own settings, so it takes no --lr"),
+        ("--resume 0123456789 --dense --name a", "--resume", "it takes no --dense, --name"),
+        ("--resume 0123456789 --retain 0.05", "--resume", "it takes no --retrain"),
+        ("--dataset Digits --trainimages 1438", "--trainimages", "must be at most 1,437"),
+        ("--dataset Digits --batchsize 1438", "--batchsize", "must be at most 1,437"),
+        ("--dataset Digits --trainimages 20 --batchsize 21", "--batchsize", "at most 20"),
+        ("--dataset Digits --validation 1000 --batchsize 438", "--batchsize", "at most 437"),
+        ("--dataset Digits --model inception_v3", "--model", "takes images of at least"),
+        ("--device cuda:99", "--device", "The device cuda:99 was requested"),
+        ("--device mps", "--device", "The device mps was requested"),
     ],
 )
 def test_a_wrong_argument_is_one_line_that_names_its_flag(words, flag, rest, capsys, tmp_path):
@@ -243,6 +267,20 @@ def test_a_runs_folder_that_cannot_be_made_names_the_flag(capsys, tmp_path):
 
 
 # -- runs --
+
+
+def test_the_last_line_says_how_accurate_it_is_and_whether_it_guesses(store, digits, toy, capsys):
+    arguments = [*QUICK, "--lr", "1e-9", "--runs-dir", str(store.root), "--validation", "100"]
+    assert train.main(arguments) == 0
+    (run,) = store.list()
+    summary = run.status.summary
+    assert summary is not None
+    last = capsys.readouterr().out.splitlines()[-1]
+    interval = interval_text(summary.test_accuracy, 360)
+    assert f"test accuracy {summary.test_accuracy:.2%} ({interval})" in last
+    assert summary.guessing
+    assert "no better than guessing (10% for 10 classes)" in last
+    assert (summary.best_by, run.status.best_by) == ("validation", "validation")
 
 
 def test_json_ends_standard_output_with_one_object(store, digits, toy, capsys):
@@ -296,12 +334,34 @@ def test_a_failed_run_is_exit_1_and_its_sentence(store, digits, monkeypatch, cap
     assert run.status.message in err.splitlines()[-1]
 
 
-def test_a_device_that_is_not_there_is_exit_1(store, digits, toy, capsys):
-    assert train.main([*QUICK, "--device", "cuda:99", "--json"]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "The device cuda:99 was requested, but" in err.splitlines()[-1]
-    assert store.list()[0].state == "failed"
+def test_a_data_folder_that_is_a_file_names_the_flag(store, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "data"):
+        assert train.main([*QUICK, "--data-dir", str(folder)]) == 2
+        err = capsys.readouterr().err
+        assert f"--data-dir must be a folder, got {folder}" in err
+        assert err.count("\n") == 1
+    assert not store.root.exists()
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() == 0, reason="root and Windows write everywhere"
+)
+def test_a_data_folder_that_cannot_be_written_names_the_flag(store, capsys, tmp_path):
+    (tmp_path / "data").mkdir(mode=0o500)
+    words = ["--model", "LeNet5", "--data-dir", str(tmp_path / "data" / "new")]
+    assert train.main(words) == 2
+    assert "--data-dir must be a folder that can be written" in capsys.readouterr().err
+    assert not store.root.exists()
+
+
+def test_resume_names_what_the_run_needs_and_this_machine_lacks(store, digits, capsys):
+    elsewhere = recipe_from(*QUICK[:-1], "cuda:99")
+    run = store.create(elsewhere)
+    write_status(run.path, Status(state="interrupted"))
+    assert train.main(["--resume", run.id]) == 2
+    assert "--resume: The device cuda:99 was requested" in capsys.readouterr().err
+    assert store.get(run.id).state == "interrupted"
 
 
 @pytest.mark.parametrize("state", ["interrupted", "failed", "cancelled", "created"])

@@ -142,6 +142,33 @@ def test_mse_clips_an_outlier():
     assert clipped.decode().max() < 8
 
 
+def error_of_all_pairs_of_ends(weight, bits):
+    """The least squared error of a channel among 50 x 50 ranges, by the definition."""
+    highest = 2**bits - 1
+    low = weight.min().clamp(max=0)
+    high = weight.max().clamp(min=0)
+    clips = torch.linspace(0.15, 1, 50)
+    ends = torch.cartesian_prod(clips * low, clips * high)
+    scale = ((ends[:, 1] - ends[:, 0]) / highest)[:, None]
+    zero_point = (-ends[:, :1] / scale).round()
+    integers = ((weight[None] / scale).round() + zero_point).clamp(0, highest)
+    return ((integers - zero_point) * scale - weight[None]).square().sum(1).min()
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 6])
+@pytest.mark.parametrize("axis", [None, 0])
+@pytest.mark.parametrize("skewed", [False, True])
+def test_mse_finds_the_best_of_all_pairs_of_ends(skewed, axis, bits):
+    generator = torch.Generator().manual_seed(bits)
+    weight = torch.randn(24, 32, 3, 3, generator=generator)
+    if skewed:
+        weight = weight.exp() - 0.7
+    found = squared_error(weight, quantize(weight, bits, axis, range_method="mse").decode())
+    channels = weight.flatten(1) if axis == 0 else weight.reshape(1, -1)
+    best = sum(error_of_all_pairs_of_ends(channel, bits) for channel in channels)
+    assert found <= float(best) * 1.001
+
+
 @pytest.mark.parametrize("range_method", ["minmax", "mse"])
 @pytest.mark.parametrize(("axis", "symmetric"), KINDS)
 @pytest.mark.parametrize(

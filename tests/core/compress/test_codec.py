@@ -4,20 +4,22 @@ import dataclasses
 import json
 import random
 import tracemalloc
-import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.numpy import load as read_safetensors
 from safetensors.numpy import save as write_safetensors
 
 from core import models
-from core.compress import codec
-from core.compress.affine import Affine, quantize, quantize_model
+from core.compress.affine import Affine, QuantizedWeight, quantize, quantize_model
 from core.compress.codec import load, pack, save, unpack
 from core.compress.kmeans import Codebook, share_model, share_weights
+from core.compress.packed import parts as parts_module
+from core.compress.packed.container import PARTS, join_parts, split_parts
+from core.compress.packed.dictionary import MANIFEST_DICTIONARY
+from core.compress.packed.planes import deflate, deflate_text, inflate, write_planes
 from core.compress.packed.writer import coded_bytes
 from core.errors import UserError
 from core.models.card import ModelCard
@@ -179,10 +181,7 @@ def test_float16_halves_the_rest_and_only_that():
     model = network("ResNet20")
     state = {**model.state_dict(), **share_model(model, 32)}
     exact, half = pack(state, CARD)[1], pack(state, CARD, rest="float16")[1]
-    counters = sum(
-        tensor.nbytes for tensor in model.state_dict().values() if tensor.dtype == torch.int64
-    )
-    assert half.rest - counters == (exact.rest - counters) / 2
+    assert half.rest < 0.65 * exact.rest
     assert (half.masks, half.indices, half.codebooks) == (
         exact.masks,
         exact.indices,
@@ -200,7 +199,8 @@ def test_numbers_that_float16_cannot_hold_stay_in_float32():
 @pytest.mark.parametrize(
     ("clusters", "density"), [(5, 1.0), (32, 1.0), (256, 1.0), (5, 0.3), (32, 0.3)]
 )
-def test_within_three_percent_of_the_entropy_bound(clusters, density):
+def test_never_much_larger_than_the_entropy_of_the_frequencies(clusters, density):
+    """Untrained weights have next to nothing in common, so contexts cannot help."""
     model = network("ResNet20", density)
     books = share_model(model, clusters, init="density")
     ledger = pack({**model.state_dict(), **books}, CARD)[1]
@@ -214,20 +214,108 @@ def test_within_three_percent_of_the_entropy_bound(clusters, density):
                 float((shares[shares > 0].log2() * shares[shares > 0]).sum()) * symbols.numel() / 8
             )
     assert ledger.bound == pytest.approx(bound)
+    assert ledger.masks + ledger.indices <= 1.005 * bound + 8
     uncoded = 4 * sum(book.centroids.numel() for book in books.values()) + sum(
         tensor.nbytes for name, tensor in model.state_dict().items() if name not in books
     )
     assert ledger.total <= 1.03 * (bound + uncoded)
-    assert ledger.masks + ledger.indices >= bound
     assert ledger.float_bytes == sum(tensor.nbytes for tensor in model.state_dict().values())
     assert ledger.ratio == ledger.float_bytes / ledger.total
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_grids_are_within_three_percent_of_their_entropy_bound(bits):
+def test_integers_are_never_much_larger_than_their_entropy(bits):
     model = network("ResNet20")
     ledger = pack({**model.state_dict(), **quantize_model(model, bits, axis=0)}, CARD)[1]
-    assert ledger.total <= 1.03 * (ledger.bound + ledger.codebooks + ledger.rest)
+    assert ledger.masks + ledger.indices <= 1.005 * ledger.bound + 8
+
+
+def alike(shape, seed=0):
+    """Weights of a convolution in which channels differ and neighbours resemble each other."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(shape, generator=generator)
+    smooth = (weight + weight.roll(1, 2) + weight.roll(1, 3) + weight.roll((1, 1), (2, 3))) / 2
+    return smooth * torch.exp(torch.randn(shape[0], 1, 1, 1, generator=generator))
+
+
+@pytest.mark.parametrize(
+    ("quantized", "most"),
+    [
+        (lambda weight: share_weights(weight, 5), 0.8),
+        (lambda weight: share_weights(weight, 32), 0.9),
+        (lambda weight: quantize(weight, 4), 0.8),
+        (lambda weight: quantize(weight, 8), 0.95),
+        (lambda weight: quantize(weight, 8, axis=0, symmetric=True), 0.99),
+    ],
+)
+def test_contexts_find_channels_and_neighbours(quantized, most):
+    items = {str(i): quantized(alike((64, 48, 3, 3), i)) for i in range(2)}
+    packed = assert_round_trip(items)
+    assert packed.ledger.indices < most * packed.ledger.bound
+
+
+def test_masks_of_pruned_channels_take_little():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(64, 64, 3, 3, generator=generator)
+    densities = torch.rand(64, 1, 1, 1, generator=generator) ** 4
+    weight[torch.rand(weight.shape, generator=generator) > densities] = 0
+    packed = assert_round_trip({"w": weight})
+    assert packed.ledger.masks < 0.8 * packed.ledger.bound
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 400),
+        (400, 1),
+        (500,),
+        (1, 1, 40, 40),
+        (40, 1, 5, 5),
+        (1, 40, 7, 3),
+        (30, 20, 9),
+        (12, 10, 3, 2, 4),
+        (200, 300),
+        (0, 3, 3, 3),
+        (3, 0, 3, 3),
+        (2, 2, 2, 2, 2, 2, 2, 2),
+    ],
+)
+@pytest.mark.parametrize("density", [1.0, 0.4, 0.03, 0.0])
+def test_weights_of_any_shape(shape, density):
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(shape, generator=generator)
+    weight[torch.rand(shape, generator=generator) >= density] = 0
+    items: dict[str, torch.Tensor | QuantizedWeight] = {"plain": weight}
+    if weight.numel():
+        items |= {
+            "five": share_weights(weight, 5),
+            "many": share_weights(weight, 40, keep_zeros=False),
+            "whole": quantize(weight, 8),
+            "channels": quantize(weight, 5, axis=0),
+            "symmetric": quantize(weight, 7, axis=0, symmetric=True),
+        }
+    assert_round_trip(items)
+
+
+def test_random_networks_come_back_exactly():
+    rng = random.Random(0)
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        items = {}
+        for layer in range(rng.randint(1, 4)):
+            shape = [rng.choice([1, 3, 16, 40]), rng.choice([1, 2, 24])]
+            shape += rng.choice([[], [1, 1], [3, 3], [5], [2, 3, 2]])
+            weight = torch.randn(shape, generator=generator)
+            weight *= torch.rand(shape, generator=generator) < rng.choice([1, 0.5, 0.05])
+            quantized = rng.choice(
+                [
+                    weight,
+                    share_weights(weight, rng.choice([2, 3, 16, 256]), rng.random() < 0.5),
+                    quantize(weight, rng.randint(2, 8), rng.choice([None, 0]), rng.random() < 0.5),
+                ]
+            )
+            items[f"layer{layer}"] = quantized
+        assert_round_trip(items)
 
 
 @pytest.mark.parametrize("density", [1.0, 0.3])
@@ -240,9 +328,8 @@ def test_what_a_weight_will_take_is_known_before_packing(density):
     ):
         ledger = pack(items, CARD)[1]
         expected = sum(map(coded_bytes, items.values()))
-        assert ledger.masks + ledger.indices + ledger.codebooks == pytest.approx(
-            expected, rel=0.005
-        )
+        in_file = ledger.masks + ledger.indices + ledger.codebooks + ledger.tables
+        assert in_file == pytest.approx(expected, rel=0.04)
 
 
 def test_a_file_on_disk(tmp_path):
@@ -256,11 +343,6 @@ def test_a_file_on_disk(tmp_path):
         == load(tmp_path / "small.safetensors").ledger.total
     )
     assert load(tmp_path / "small.safetensors").card == CARD
-    with safe_open(tmp_path / "small.safetensors", framework="np") as file:
-        metadata = file.metadata()
-    assert metadata["network"] == "ResNet20"
-    assert json.loads(metadata["classes"]) == ["cat", "größer", "犬"]
-    assert json.loads(metadata["recipes"])[0]["prune"] == {"density": 0.05}
 
 
 def test_packing_is_deterministic():
@@ -312,21 +394,23 @@ def small():
 
 
 def opened(data):
-    """The arrays, the metadata and the manifest of a packed file."""
-    length = int.from_bytes(data[:8], "little")
-    arrays = read_safetensors(data)
-    manifest = json.loads(zlib.decompress(arrays["manifest"].tobytes()))
-    return arrays, json.loads(data[8 : 8 + length])["__metadata__"], manifest
+    """The parts and the manifest of a packed file."""
+    parts = split_parts(read_safetensors(data)["packed"].tobytes())
+    text, _ = inflate(parts["manifest"], 1 << 24, MANIFEST_DICTIONARY)
+    return parts, json.loads(text)
 
 
-def forged(arrays, metadata, manifest=None):
+def forged(parts, manifest=None, file_format="secateur-packed-2"):
     """A file with these contents, under a checksum that agrees."""
     if manifest is not None:
         text = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
-        arrays = {**arrays, "manifest": np.frombuffer(zlib.compress(text), np.uint8)}
-    metadata = {key: value for key, value in metadata.items() if key != "sha256"}
-    metadata["sha256"] = codec._digest(arrays, metadata)
-    return write_safetensors(arrays, metadata)
+        parts = {**parts, "manifest": deflate_text(text, MANIFEST_DICTIONARY)}
+    container = np.frombuffer(join_parts(parts), np.uint8)
+    return write_safetensors({"packed": container}, {"format": file_format})
+
+
+def planes(*arrays):
+    return b"".join(write_planes(array) for array in arrays)
 
 
 def assert_refused(data):
@@ -343,8 +427,8 @@ def assert_refused(data):
 
 
 def test_the_forger_can_forge(small):
-    arrays, metadata, manifest = opened(small)
-    found = unpack(forged(arrays, metadata, manifest)).state()
+    parts, manifest = opened(small)
+    found = unpack(forged(parts, manifest)).state()
     assert all(same(tensor, found[name]) for name, tensor in unpack(small).state().items())
 
 
@@ -377,14 +461,13 @@ def test_random_damage_is_found(small, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_forgeries_are_refused_or_read(small, seed):
-    """Arrays and manifest changed at random under a good checksum: a refusal, or some network of
+    """Parts and manifest changed at random under a good checksum: a refusal, or some network of
     the shapes named.
     """
     rng = random.Random(seed)
     for _ in range(60):
-        arrays, metadata, manifest = opened(small)
-        arrays = {name: array.copy() for name, array in arrays.items()}
-        target = rng.choice([*arrays, "entry", "entry", "card"])
+        parts, manifest = opened(small)
+        target = rng.choice([*parts, "entry", "entry", "card"])
         if target == "entry":
             field = rng.choice(
                 [
@@ -398,31 +481,34 @@ def test_random_forgeries_are_refused_or_read(small, seed):
                     "bits",
                     "axis",
                     "symmetric",
+                    "kept",
+                    "unit",
+                    "mask_in_contexts",
                 ]
             )
-            rng.choice(manifest)[field] = rng.choice(
+            rng.choice(manifest["tensors"])[field] = rng.choice(
                 [0, 1, 2, 3, 256, -1, 2**33, None, "raw", [], [3], True, 0.5]
             )
-            data = forged(arrays, metadata, manifest)
+            data = forged(parts, manifest)
         elif target == "card":
-            metadata[rng.choice(list(metadata))] = rng.choice(
-                ["", "{}", "[]", "-1", "null", "[[[", "1e999", '"x"']
+            manifest["card"][rng.choice(list(manifest["card"]))] = rng.choice(
+                ["", {}, [], -1, None, [[[]]], "x", 1e300]
             )
-            data = forged(arrays, metadata)
+            data = forged(parts, manifest)
         else:
-            array = arrays[target]
-            if rng.random() < 0.5 and len(array):
-                array.view(np.uint8)[rng.randrange(array.nbytes)] ^= 1 << rng.randrange(8)
+            part = bytearray(parts[target])
+            if rng.random() < 0.5 and part:
+                part[rng.randrange(len(part))] ^= 1 << rng.randrange(8)
             else:
-                arrays[target] = array[: rng.randrange(len(array) + 1)]
-            data = forged(arrays, metadata)
+                del part[rng.randrange(len(part) + 1) :]
+            data = forged({**parts, target: bytes(part)})
         try:
             packed = unpack(data, "upload")
         except UserError:
             continue
-        _, _, named = opened(data)
+        _, named = opened(data)
         assert [list(tensor.shape) for tensor in packed.state().values()] == [
-            entry["shape"] for entry in named
+            entry["shape"] for entry in named["tensors"]
         ]
 
 
@@ -445,10 +531,9 @@ def test_random_forgeries_are_refused_or_read(small, seed):
 )
 @pytest.mark.parametrize("kind", ["raw", "sparse", "codebook", "affine"])
 def test_hostile_shapes_allocate_nothing(small, kind, shape):
-    arrays, metadata, _ = opened(small)
-    assert_refused(
-        forged(arrays, metadata, [{"name": "w", "kind": kind, "shape": shape, "clusters": 5}])
-    )
+    parts, manifest = opened(small)
+    tensors = [{"name": "w", "kind": kind, "shape": shape, "clusters": 5}]
+    assert_refused(forged(parts, {**manifest, "tensors": tensors}))
 
 
 def test_a_known_network_may_be_as_large_as_it_is_and_others_not():
@@ -465,13 +550,13 @@ def test_a_known_network_may_be_as_large_as_it_is_and_others_not():
     "shapes", [[[2**25]], [[2**24 - 1]] * 5, [[2**30, 2**30]], [[4096]] * 20_000]
 )
 def test_too_many_weights_are_refused_before_any_is_read(small, shapes, monkeypatch):
-    arrays, metadata, _ = opened(small)
-    manifest = [
+    parts, manifest = opened(small)
+    manifest["tensors"] = [
         {"name": str(i), "kind": "codebook", "shape": shape, "clusters": 1}
         for i, shape in enumerate(shapes)
     ]
-    monkeypatch.setattr(codec, "Reader", lambda blobs: pytest.fail("began to read"))
-    assert_refused(forged(arrays, metadata, manifest))
+    monkeypatch.setattr(parts_module, "Reader", lambda arrays: pytest.fail("began to read"))
+    assert_refused(forged(parts, manifest))
 
 
 @pytest.mark.parametrize(
@@ -488,61 +573,69 @@ def test_too_many_weights_are_refused_before_any_is_read(small, shapes, monkeypa
         b"[" + b"1," * 100_000 + b"1]",
         b'[{"name":"a","kind":"raw","shape":[0],"extra":1}]',
         b'[{"name":"a","kind":"raw","shape":[0]},{"name":"a","kind":"raw","shape":[0]}]',
+        b'[{"name":"a","kind":"sparse","shape":[9],"kept":16777216}]',
+        b'[{"name":"a","kind":"codebook","shape":[9],"clusters":4,"unit":1}]',
+        b'[{"name":"a","kind":"affine","shape":[9],"unit":1}]',
+        b'[{"name":"a","kind":"codebook","shape":[1,1,4096,4096],"clusters":4,"unit":1}]',
     ],
 )
-def test_hostile_manifests(small, manifest):
-    arrays, metadata, _ = opened(small)
-    assert_refused(forged(arrays, metadata, manifest))
+@pytest.mark.parametrize("as_tensors", [False, True])
+def test_hostile_manifests(small, manifest, as_tensors):
+    parts, good = opened(small)
+    if as_tensors:
+        card = json.dumps(good["card"]).encode()
+        manifest = b'{"card":' + card + b',"tensors":' + manifest + b"}"
+    assert_refused(forged(parts, manifest))
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("change", ["shorter", "longer"])
+def test_hostile_parts(small, name, change):
+    parts, _ = opened(small)
+    part = parts[name]
+    changed = part[:-4] if change == "shorter" else part + b"\1\1\1\1"
+    assert_refused(forged({**parts, name: changed}))
 
 
 @pytest.mark.parametrize(
-    "name", ["codebooks", "tables", "rest", "masks", "indices", "zero_points", "manifest"]
+    "tensors",
+    [
+        {},
+        {"other": np.zeros(100, np.uint8)},
+        {"packed": np.zeros(20, np.uint8)},
+        {"packed": np.zeros(100, np.uint8)},
+        {"packed": np.zeros(100, np.float32)},
+        {"packed": np.zeros(100, np.uint8), "other": np.zeros(1, np.uint8)},
+    ],
 )
-@pytest.mark.parametrize("change", ["shorter", "longer", "missing", "matrix", "other dtype"])
-def test_hostile_arrays(small, name, change):
-    arrays, metadata, _ = opened(small)
-    array = arrays.pop(name)
-    longer = np.append(array, np.ones(3, array.dtype))
-    arrays |= {
-        "shorter": {name: array[:-1]},
-        "longer": {name: longer},
-        "missing": {},
-        "matrix": {name: array[None]},
-        "other dtype": {name: array.view(np.int8)},
-    }[change]
-    if change == "missing":
-        with pytest.raises(UserError, match="not a packed network"):
-            unpack(write_safetensors(arrays, metadata))
-    else:
-        assert_refused(forged(arrays, metadata))
+def test_hostile_containers(tensors):
+    assert_refused(write_safetensors(tensors, {"format": "secateur-packed-2"}))
+    assert_refused(write_safetensors(tensors, {"format": "secateur-packed-1"}))
 
 
 def test_streams_that_end_in_a_zero_word(small):
-    arrays, metadata, _ = opened(small)
-    arrays["indices"] = np.append(arrays["indices"], np.uint32(0))
-    assert_refused(forged(arrays, metadata))
+    parts, _ = opened(small)
+    assert_refused(forged({**parts, "indices": parts["indices"] + bytes(4)}))
 
 
 @pytest.mark.parametrize("centroids", [[np.nan, 1.0], [np.inf, np.inf], [2.0, 1.0]])
 def test_codebooks_that_are_not_sorted_numbers(small, centroids):
-    arrays, metadata, _ = opened(
-        pack({"w": share_weights(torch.tensor([1.0, 2.0, 2.0] * 40), 2)}, CARD)[0]
-    )
-    arrays["codebooks"] = np.array(centroids, np.float32)
-    assert_refused(forged(arrays, metadata))
+    parts, _ = opened(pack({"w": share_weights(torch.tensor([1.0, 2.0, 2.0] * 40), 2)}, CARD)[0])
+    parts["codebooks"] = planes(np.array(centroids, np.float32))
+    assert_refused(forged(parts))
 
 
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0])
 def test_scales_that_are_not_positive_numbers(scale):
-    arrays, metadata, _ = opened(pack({"w": quantize(torch.randn(40))}, CARD)[0])
-    arrays["codebooks"] = np.array([scale], np.float32)
-    assert_refused(forged(arrays, metadata))
+    parts, _ = opened(pack({"w": quantize(torch.randn(40))}, CARD)[0])
+    parts["codebooks"] = planes(np.array([scale], np.float32), np.array([100], np.uint8))
+    assert_refused(forged(parts))
 
 
 def test_a_deflated_bomb(small):
-    arrays, metadata, _ = opened(small)
-    arrays["tables"] = np.frombuffer(zlib.compress(bytes(1 << 25), 9), np.uint8)
-    assert_refused(forged(arrays, metadata))
+    parts, _ = opened(small)
+    assert_refused(forged({**parts, "tables": deflate(bytes(1 << 25))}))
+    assert_refused(forged({**parts, "manifest": deflate(bytes(1 << 25))}))
 
 
 @pytest.mark.parametrize(
@@ -567,6 +660,37 @@ def test_files_of_other_kinds(data):
 
 
 def test_another_version_says_so(small):
-    arrays, metadata, _ = opened(small)
+    parts, manifest = opened(small)
     with pytest.raises(UserError, match="upload was packed by another version"):
-        unpack(forged(arrays, {**metadata, "format": "secateur-packed-99"}), "upload")
+        unpack(forged(parts, manifest, "secateur-packed-99"), "upload")
+
+
+def test_a_file_of_the_first_format_can_still_be_read():
+    """The file was written by the version before contexts, from the same tensors."""
+    path = Path(__file__).parent / "packed" / "first_format.safetensors"
+    packed = load(path)
+    state = first_state()
+    assert list(packed.tensors) == list(state)
+    for name, item in state.items():
+        found = packed.tensors[name]
+        assert type(found) is type(item)
+        decoded = item if isinstance(item, torch.Tensor) else item.decode()
+        assert same(packed.state()[name], decoded), name
+    assert packed.card == CARD
+    assert packed.ledger.total == path.stat().st_size
+
+
+def first_state():
+    """Tensors of all kinds, the same on every machine."""
+    numbers = (torch.arange(6 * 5 * 9) * 7919 % 1009 - 500).float().view(6, 5, 3, 3) / 64
+    sparse = numbers * (numbers.abs() > 4)
+    return {
+        "shared": share_weights(numbers, 5, init="density"),
+        "pruned": share_weights(sparse, 3, init="density"),
+        "rounded": quantize(numbers, 8, axis=0),
+        "symmetric": quantize(numbers, 4, symmetric=True),
+        "sparse": torch.arange(1200) % 2 * torch.arange(1200) / 7,
+        "bias": torch.arange(20) / 7,
+        "half": (torch.arange(20) / 7).half(),
+        "counter": torch.tensor(3),
+    }

@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from core.compress import masks
+from core.compress.pruning import selection
 from core.errors import UserError
 from tests import toys
 
@@ -82,6 +83,43 @@ def test_the_order_is_that_of_the_numbers(dtype, seed):
         }
         assert kept == {(name, index) for _, name, index in ranked[:count]}
     assert all(torch.equal(scores[name], before[name]) for name in scores)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_kth_highest_key_is_that_of_sorting(dtype, seed, monkeypatch):
+    """Keys of few and of many digits, in layers of several chunks, one of them empty."""
+    monkeypatch.setattr(selection, "_CHUNK", 7)
+    generator = torch.Generator().manual_seed(seed)
+    limits = torch.iinfo(dtype)
+    spread = (3, 70_000, 2**24, 2**31 - 2)[seed % 4]
+    layers = [
+        torch.randint(-spread, spread, (size,), generator=generator, dtype=dtype)
+        for size in (20, 0, 33)
+    ]
+    layers.append(torch.tensor([limits.min, limits.max, 0, -1, limits.max - 1], dtype=dtype))
+    flat = torch.cat(layers)
+    ranked = flat.sort(descending=True).values.tolist()
+    for k in range(1, len(flat) + 1):
+        threshold = ranked[k - 1]
+        higher = sum(key > threshold for key in ranked)
+        assert selection._kth_highest(layers, k) == (threshold, higher, ranked.count(threshold))
+        kept = torch.cat(selection.highest_keys(layers, k))
+        expected = torch.zeros(len(flat), dtype=torch.bool)
+        expected[flat.sort(descending=True, stable=True).indices[:k]] = True
+        assert torch.equal(kept, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_infinite_scores_are_no_nan_and_negative_nan_is(dtype):
+    ends = torch.tensor([float("inf"), float("-inf"), 0.0], dtype=dtype)
+    assert masks.keep_top({"a": ends, "b": torch.ones(0, dtype=dtype)}, 1 / 3)["a"].tolist() == [
+        True,
+        False,
+        False,
+    ]
+    with pytest.raises(UserError, match=r"scores of b contain NaN"):
+        masks.keep_top({"a": ends, "b": -torch.full((2,), float("nan"), dtype=dtype)}, 0.5)
 
 
 def test_flat_indices_are_logical_in_every_memory_format():

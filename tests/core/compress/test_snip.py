@@ -13,17 +13,18 @@ from torch.nn.functional import cross_entropy
 from core import config, models
 from core.compress import masks, snip
 from core.compress.pruning.methods import PRUNING_METHODS
-from core.compress.pruning.saliency import SALIENCIES
+from core.compress.pruning.saliency import SALIENCIES, ScoringOptions
+from core.compress.pruning.scoring_images import images_in_memory
 from core.errors import UserError
 from core.models.parameters import prunable_weights
 from tests import toys
 
 
-def by_explicit_mask(model, images, labels, batches=None):
+def by_explicit_mask(model, images, labels, batches=None, mode="eval"):
     """|dL/dm| at m = 1 with weights m * w: SNIP's definition, on a copy. `batches` are slices that
     pass separately.
     """
-    model = copy.deepcopy(model).train()
+    model = copy.deepcopy(model).train(mode == "train")
     weights = {name: weight.detach() for name, weight in prunable_weights(model).items()}
     ones = {name: torch.ones_like(weight, requires_grad=True) for name, weight in weights.items()}
     masked = {name: ones[name] * weight for name, weight in weights.items()}
@@ -71,9 +72,17 @@ def finished(generator):
             return stop.value, events
 
 
+def method_steps(method, model, images, labels, batch_size=None, seed=0, **options):
+    """The steps of any method, which takes all the images in every round."""
+    scoring_images = images_in_memory(images, labels, batch_size)
+    return snip.scoring_steps(
+        method, model, scoring_images, options=ScoringOptions(seed=seed), **options
+    )
+
+
 def method_scores(method, model, images, labels, **options):
     """The scores by any method."""
-    scores, _ = finished(snip.scoring_steps(method, model, images, labels, **options))
+    scores, _ = finished(method_steps(method, model, images, labels, **options))
     return scores
 
 
@@ -98,14 +107,15 @@ def test_by_hand():
     torch.testing.assert_close(scores["weight"], expected)
 
 
+@pytest.mark.parametrize("mode", get_args(config.ScoreMode))
 @pytest.mark.parametrize("name", ["LeNet5", "ResNet20"])
-def test_equals_the_gradient_of_an_explicit_mask(name):
+def test_equals_the_gradient_of_an_explicit_mask(name, mode):
     torch.manual_seed(1)
     model = models.build(name, 5).double()  # in float64, so that only a wrong formula can differ
     images, labels = toys.batch(8, 32)
     found, expected = (
-        snip.scores(model, images.double(), labels),
-        by_explicit_mask(model, images.double(), labels),
+        snip.scores(model, images.double(), labels, mode),
+        by_explicit_mask(model, images.double(), labels, mode=mode),
     )
     assert list(found) == list(expected)
     for layer in found:
@@ -137,42 +147,43 @@ def test_chunks_add_up_to_the_gradient_of_the_mean():
     torch.testing.assert_close(whole["1.weight"], parts["1.weight"], rtol=1e-4, atol=1e-7)
 
 
-def test_every_batch_has_its_own_statistics():
+def test_in_training_mode_every_batch_has_its_own_statistics():
     torch.manual_seed(0)
     model, (images, labels) = toys.Flat(), toys.batch(8)
-    found = snip.scores(model, images, labels, batch_size=3)
-    expected = by_explicit_mask(model, images, labels, [slice(0, 3), slice(3, 6), slice(6, 8)])
+    found = snip.scores(model, images, labels, "train", batch_size=3)
+    batches = [slice(0, 3), slice(3, 6), slice(6, 8)]
+    expected = by_explicit_mask(model, images, labels, batches, "train")
     for layer in expected:
         torch.testing.assert_close(found[layer], expected[layer], rtol=1e-4, atol=1e-7)
-    assert not torch.allclose(
-        found["conv.weight"], by_explicit_mask(model, images, labels)["conv.weight"], rtol=1e-3
-    )
+    in_one_batch = by_explicit_mask(model, images, labels, mode="train")
+    assert not torch.allclose(found["conv.weight"], in_one_batch["conv.weight"], rtol=1e-3)
 
 
 def test_a_single_last_image_joins_the_batch_before_it():
     model, (images, labels) = toys.Flat(), toys.batch(7)
-    found = snip.scores(model, images, labels, batch_size=3)
-    expected = by_explicit_mask(model, images, labels, [slice(0, 3), slice(3, 7)])
+    found = snip.scores(model, images, labels, "train", batch_size=3)
+    expected = by_explicit_mask(model, images, labels, [slice(0, 3), slice(3, 7)], "train")
     torch.testing.assert_close(found["conv.weight"], expected["conv.weight"], rtol=1e-4, atol=1e-7)
 
 
-def test_batchnorm_cannot_score_images_one_by_one():
+def test_batchnorm_cannot_score_images_one_by_one_in_training_mode():
     model = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(192, 5), torch.nn.BatchNorm1d(5)
     )
     before = everything_of(model)
     with pytest.raises(UserError, match="at least 2 images, got 1"):
-        snip.scores(model, *toys.batch(4), batch_size=1)
+        snip.scores(model, *toys.batch(4), "train", batch_size=1)
     assert everything_of(model) == before
+    snip.scores(model, *toys.batch(4), "eval", batch_size=1)
 
 
 def test_dropout_draws_from_the_global_state_and_gives_it_back():
     torch.manual_seed(5)
     model, (images, labels) = toys.Flat(dropout=0.5), toys.batch()
     state = torch.get_rng_state()
-    expected = by_explicit_mask(model, images, labels)
+    expected = by_explicit_mask(model, images, labels, mode="train")
     torch.set_rng_state(state)
-    found = snip.scores(model, images, labels)
+    found = snip.scores(model, images, labels, "train")
     for layer in expected:
         torch.testing.assert_close(found[layer], expected[layer], rtol=1e-4, atol=1e-7)
     assert torch.equal(torch.get_rng_state(), state)
@@ -195,7 +206,7 @@ def test_a_weight_that_the_loss_does_not_see_scores_zero():
 def test_the_model_is_as_it_was_at_every_yield_and_in_the_end(method):
     model, images, labels = used_model()
     before = everything_of(model)
-    steps = snip.scoring_steps(method, model, images, labels, density=0.3, rounds=3, batch_size=2)
+    steps = method_steps(method, model, images, labels, density=0.3, rounds=3, batch_size=2)
     for _ in steps:
         assert everything_of(model) == before
     assert everything_of(model) == before
@@ -249,9 +260,7 @@ def test_every_method_gives_exact_masks(method, layerwise):
     model = models.build("LeNet5", 10)
     images, labels = toys.batch(16, 32, 10)
     scores, events = finished(
-        snip.scoring_steps(
-            method, model, images, labels, density=0.1, layerwise=layerwise, rounds=5
-        )
+        method_steps(method, model, images, labels, density=0.1, layerwise=layerwise, rounds=5)
     )
     rounds = 5 if PRUNING_METHODS[method].iterative else 1
     assert [(event.done, event.total) for event in events] == [
@@ -287,9 +296,7 @@ def test_synflow_of_a_linear_chain_by_hand():
     model[1].weight.data = torch.tensor([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0]])
     model[2].weight.data = torch.tensor([[2.0, -4.0]])
     images, labels = torch.randn(2, 3, 1, 1), torch.tensor([0, 0])
-    scores, _ = finished(
-        snip.scoring_steps("synflow", model, images, labels, density=0.5, rounds=1)
-    )
+    scores = method_scores("synflow", model, images, labels, density=0.5, rounds=1)
     assert scores["1.weight"].tolist() == [[2.0, 4.0, 6.0], [2.0, 0.0, 4.0]]
     assert scores["2.weight"].tolist() == [[12.0, 6.0]]
 
@@ -298,9 +305,7 @@ def test_iterative_snip_never_revives_and_the_last_round_scores_the_masked_netwo
     torch.manual_seed(3)
     model = models.build("LeNet5", 10)
     images, labels = toys.batch(16, 32, 10)
-    scores, _ = finished(
-        snip.scoring_steps("iterative-snip", model, images, labels, density=0.04, rounds=2)
-    )
+    scores = method_scores("iterative-snip", model, images, labels, density=0.04, rounds=2)
     first = masks.keep_top(snip.scores(model, images, labels), 0.2)
     with torch.no_grad():
         for name, weight in prunable_weights(model).items():
@@ -315,16 +320,14 @@ def test_synflow_keeps_a_deep_network_alive_where_magnitudes_overflow_float32():
     torch.manual_seed(0)
     model = models.build("ResNet56", 10)
     images, labels = toys.batch(2, 32, 10)
-    scores, _ = finished(
-        snip.scoring_steps("synflow", model, images, labels, density=0.05, rounds=4)
-    )
+    scores = method_scores("synflow", model, images, labels, density=0.05, rounds=4)
     assert not masks.dead_layers(masks.keep_top(scores, 0.05))
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match="iterative-snip"):
-        finished(snip.scoring_steps("oracle", toys.Flat(), *toys.batch(), density=0.5))
+        method_scores("oracle", toys.Flat(), *toys.batch(), density=0.5)
 
 
 @pytest.mark.parametrize("method", PRUNING_METHODS)
@@ -364,7 +367,7 @@ def test_synflow_is_blind_to_the_data_and_to_signs():
 
 def test_a_wrong_density_is_refused_before_anything_is_computed():
     with pytest.raises(UserError, match="density"):
-        next(snip.scoring_steps("iterative-snip", toys.Flat(), *toys.batch(), density=5))
+        next(method_steps("iterative-snip", toys.Flat(), *toys.batch(), density=5))
 
 
 @pytest.mark.parametrize("method", ["snip", "synflow"])
@@ -373,3 +376,71 @@ def test_a_network_that_ignores_its_weights_is_refused(method):
     torch.nn.init.zeros_(model.head.weight)  # as the heads of some transformers start
     with pytest.raises(UserError, match="All scores are zero"):
         method_scores(method, model, *toys.batch(), density=0.5)
+
+
+# -- modes, rounds and batches --
+
+
+def test_evaluation_mode_keeps_alive_what_training_mode_disconnects():
+    """Deep layers of a VGG, whose BatchNorm divides by the statistics of the batch, die first."""
+    torch.manual_seed(0)
+    model = models.build("VGG16", 10)
+    images, labels = toys.batch(16, 32, 10)
+    dead = {
+        mode: masks.dead_layers(masks.keep_top(snip.scores(model, images, labels, mode), 0.01))
+        for mode in get_args(config.ScoreMode)
+    }
+    assert dead["train"]
+    assert not dead["eval"]
+
+
+def test_the_default_is_evaluation_mode():
+    torch.manual_seed(0)
+    model, (images, labels) = toys.Flat(dropout=0.5), toys.batch()
+    found = snip.scores(model, images, labels)
+    expected = by_explicit_mask(model, images, labels, mode="eval")
+    torch.testing.assert_close(found["conv.weight"], expected["conv.weight"])
+
+
+def test_every_round_has_images_of_its_own_until_there_are_no_others():
+    images, labels = toys.batch(7)
+    scoring_images = images_in_memory(images, labels, batch_size=2, per_round=3)
+    positions = []
+    for round_number in (1, 2, 3):
+        batches = list(scoring_images.batches(round_number))
+        assert sum(batch.share for batch in batches) == pytest.approx(1)
+        seen = torch.cat([batch.images for batch in batches])
+        positions.append([int((images == image).flatten(1).all(1).nonzero()) for image in seen])
+    assert positions == [[0, 1, 2], [3, 4, 5], [0, 1, 2]]  # one image is too few for a round
+
+
+def test_a_later_round_scores_the_masked_network_on_the_next_images():
+    torch.manual_seed(3)
+    model = models.build("LeNet5", 10)
+    images, labels = toys.batch(16, 32, 10)
+    steps = snip.scoring_steps(
+        "iterative-snip",
+        model,
+        images_in_memory(images, labels, per_round=8),
+        density=0.04,
+        rounds=2,
+    )
+    scores, _ = finished(steps)
+    first = masks.keep_top(snip.scores(model, images[:8], labels[:8]), 0.2)
+    with torch.no_grad():
+        for name, weight in prunable_weights(model).items():
+            weight.mul_(first[name])
+    second = snip.scores(model, images[8:], labels[8:])
+    for name in scores:
+        torch.testing.assert_close(scores[name][first[name]], second[name][first[name]])
+
+
+def test_sums_of_batches_are_rounded_once(monkeypatch):
+    """1e8 + 1 - 1e8 is 0 in float32."""
+    parts = iter([1e8, 1.0, -1e8])
+    monkeypatch.setitem(
+        SALIENCIES, "snip", lambda *arguments: {"weight": torch.full((2, 2), next(parts))}
+    )
+    scores = method_scores("snip", toys.scalar(), *toys.batch(3), density=1.0, batch_size=1)
+    assert scores["weight"].tolist() == [[1, 1], [1, 1]]
+    assert scores["weight"].dtype == torch.float32

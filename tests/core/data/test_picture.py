@@ -319,6 +319,13 @@ def test_reduced_sizes_are_rounded_up_and_thin_pictures_keep_a_pixel():
     assert open_picture(saved(Image.new("L", (5_000_000, 1)))).size == (2_500_000, 1)
 
 
+def test_a_picture_with_a_very_long_side_is_refused():
+    assert open_picture(saved(Image.new("L", (1, 1_000_000)))).size == (1, 1_000_000)
+    for size, words in (((1, 1_000_001), "1 x 1,000,001"), ((5_000_001, 1), "5,000,001 x 1")):
+        with pytest.raises(UserError, match=words):
+            open_picture(saved(Image.new("L", size)))
+
+
 def test_transparency_is_laid_on_white_before_averaging():
     values = np.zeros((2100, 2100, 4), np.uint8)
     values[::2, :, 3] = 255  # black and transparent rows

@@ -70,7 +70,7 @@ def test_the_network_is_the_one_that_training_would_start_with(recipe, scored, d
     dataset = data.load("Digits", digits)
     model = setup.initial_network(recipe, dataset, torch.device("cpu"))
     images = setup.training_images(recipe, dataset, torch.device("cpu"))
-    scoring = setup.score_weights(recipe, model, *setup.scoring_batch(recipe, dataset, images))
+    scoring = setup.score_weights(recipe, model, setup.scoring_images(recipe, dataset, images))
     while True:
         try:
             next(scoring)

@@ -11,9 +11,11 @@ from core.compress import masks
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.compress.ranking import LayerRanking
 from core.config import Prune, TrainRecipe
-from core.events import Pruned
-from core.forecast.cost import LayerCost
+from core.events import Note, Pruned
+from core.forecast import paths
+from core.forecast.cost import LayerCost, estimated_bytes
 from core.forecast.pace import measure_pace
+from core.forecast.paths import LiveShare, live_share
 from core.forecast.pruning import PruningPreview, preview_pruning, scoring_recipe
 from core.jobs.train import TrainJob
 
@@ -111,6 +113,8 @@ def test_the_global_random_state_is_left_alone(digits):
         ({"prune": Prune(method="magnitude")}, False),
         ({"prune": Prune(batches=2)}, False),
         ({"prune": Prune(batch_size=2)}, False),
+        ({"prune": Prune(score_mode="train")}, False),
+        ({"prune": Prune(augment=False)}, False),
     ],
 )
 def test_a_preview_is_shared_by_recipes_with_the_same_scores(change, same):
@@ -152,7 +156,10 @@ def test_a_cut_by_hand():
     assert cut.dead == ["b.weight"]
     assert [layer.density for layer in cut.layers] == [0.5, 0.0]
     assert cut.size.dense == 15 * 4
-    assert cut.size.sparse == 7 * 4 + 1  # four bits of mask: half of four weights
+    assert (
+        cut.size.packed
+        == estimated_bytes({"a.weight": 2, "b.weight": 0}, {"a.weight": 4, "b.weight": 6}, 5).packed
+    )
 
 
 def test_masks_agree_with_the_preview(digits):
@@ -161,10 +168,45 @@ def test_masks_agree_with_the_preview(digits):
 
     dataset, device = data.load("Digits", digits), torch.device("cpu")
     model = setup.initial_network(RECIPE, dataset, device)
-    batch = setup.scoring_batch(RECIPE, dataset, setup.training_images(RECIPE, dataset, device))
-    scores, _ = result(setup.score_weights(RECIPE, model, *batch))
+    training_images = setup.training_images(RECIPE, dataset, device)
+    images = setup.scoring_images(RECIPE, dataset, training_images)
+    scores, _ = result(setup.score_weights(RECIPE, model, images))
     shown = {
         layer.name: (layer.kept, layer.weights)
         for layer in scored(RECIPE, digits).at(0.02, False).layers
     }
     assert shown == masks.counts(masks.keep_top(scores, 0.02))
+
+
+@pytest.mark.parametrize("layerwise", [False, True])
+def test_the_preview_knows_what_can_still_matter(layerwise, digits):
+    """It says of every density what the training's log says."""
+    preview = scored(RECIPE, digits)
+    assert preview.paths is not None
+    for density in (0.001, 0.01, 1.0):
+        live = preview.paths.at(density, layerwise)
+        prune = Prune(density=density, layerwise=layerwise)
+        recipe = RECIPE.model_copy(update={"prune": prune, "train_images": None})
+        notes = [
+            str(event) for event in TrainJob(recipe, digits).events() if isinstance(event, Note)
+        ]
+        expected = f"{live.share:.2%} of the kept weights can still matter"
+        assert any(expected in note for note in notes) is (live.share < 1)
+        assert live.is_low is (live.share < 0.95)
+
+
+def test_a_layer_is_cut_although_it_keeps_weights():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2), torch.nn.Linear(2, 2))
+    kept = {
+        "1.weight": torch.tensor([[True, True, True], [False, False, False]]),
+        "2.weight": torch.tensor([[False, True], [False, False]]),
+    }
+    live = live_share(model, kept, side=1)
+    assert live == LiveShare(share=0.0, cut_layers=("1.weight", "2.weight"))
+    kept["2.weight"][1, 0] = True
+    assert live_share(model, kept, side=1) == LiveShare(share=4 / 5, cut_layers=())
+
+
+def test_a_network_that_is_too_large_is_not_followed(digits, monkeypatch):
+    monkeypatch.setattr(paths, "MOST_WEIGHTS", 1000)
+    assert scored(RECIPE, digits).paths is None

@@ -18,7 +18,6 @@ from core.forecast.quantization import (
     QuantizationPlan,
     plan_quantization,
     setting_key,
-    tuning_seconds,
 )
 from core.models import build
 from core.models.card import ModelCard
@@ -118,7 +117,8 @@ def test_the_figures_of_a_layer_are_those_of_what_is_made(lenet):
     assert layers["features.3.weight"].snr == snr(weight, codebook.decode())
     assert (layers[LAST].choice, layers[LAST].levels) == (3, 3)
     assert (layers[FIRST].choice, layers[FIRST].levels, layers[FIRST].snr) == (0, None, None)
-    assert layers[FIRST].bytes == 4 * lenet.state[FIRST].numel()
+    # In float32, of which the exponents are deflated.
+    assert 0.8 < layers[FIRST].bytes / (4 * lenet.state[FIRST].numel()) < 0.9
 
 
 def test_bits_count_what_each_weight_takes():
@@ -222,9 +222,3 @@ def test_a_layer_that_is_not_finite_is_named(lenet):
     with pytest.raises(UserError, match=LAST):
         planned(saved, KMeansRecipe())
     assert planned(saved, KMeansRecipe(layers={LAST: 0}))[0].layers[-1].levels is None
-
-
-def test_tuning_takes_four_passes_of_which_training_measured_three():
-    assert tuning_seconds(900, 1e6, training_speed=100, cores=2) == pytest.approx(900 / 100 * 4 / 3)
-    assert tuning_seconds(900, 1e9, training_speed=None, cores=2) == pytest.approx(900 * 4e9 / 30e9)
-    assert tuning_seconds(0, 1e9, None, 2) == 0

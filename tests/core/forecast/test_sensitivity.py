@@ -1,7 +1,8 @@
-"""The sensitivity scan: the accuracy that each layer costs, its error, and the stored results."""
+"""The sensitivity scan: what each layer costs, its error, and the stored results."""
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from core.data import Dataset, ImageSet
 from core.errors import UserError
 from core.forecast.quantization import LayerPlan
 from core.forecast.sensitivity import (
-    ChangedImages,
+    LayerCost,
     SensitivityScan,
+    _cost,
     load_scan,
     scan_file_name,
     scan_sensitivity,
@@ -72,26 +74,65 @@ def scanned(*args, **more):
             return end.value, events
 
 
-def test_each_layer_alone_as_a_second_implementation_has_it(saved, toy, tmp_path):
-    found, _ = scanned(saved, toy, RECIPE, tmp_path)
-    assert (found.images, found.test_images) == (250, 250)
-    assert found.accuracy == pytest.approx(0.9)
+def logits_with_one_layer_quantized(saved, name, inputs):
+    network = saved.network()
+    item = quantize_layer(saved.state[name], name, RECIPE)
+    assert item is not None
+    network.load_state_dict({name: item.decode()}, strict=False)
+    return network(inputs)
+
+
+def test_the_divergence_of_each_layer_alone_as_a_second_implementation_has_it(saved, toy, tmp_path):
+    """On training images, whose labels do not matter. The test images are not looked at."""
+    part = toy.train
+    no_labels = ImageSet(part.images, np.zeros(250, np.int64))
+    no_test = ImageSet(part.images[:0], part.labels[:0])
+    unlabelled = replace(toy, train=no_labels, test=no_test)
+    found, _ = scanned(saved, unlabelled, RECIPE, tmp_path)
+    assert (found.measure, found.images, found.of_images) == ("divergence", 250, 250)
+    inputs = normalised(part.images)
+    with torch.inference_mode():
+        before = saved.network()(inputs).double().softmax(1)
+        for name in layer_names(saved.card, RECIPE):
+            after = logits_with_one_layer_quantized(saved, name, inputs).double().softmax(1)
+            nats = (before * (before / after).log()).sum(1)
+            assert found.layers[name].mean == pytest.approx(nats.mean().item(), rel=1e-3), name
+            error = nats.std(correction=0).item() / math.sqrt(250)
+            assert found.layers[name].error == pytest.approx(error, rel=1e-3), name
+    assert all(cost.mean > 0 for cost in found.layers.values())
+
+
+def test_a_scan_leaves_out_the_images_that_were_held_back(saved, toy, tmp_path):
+    recipe = {"kind": "train", "validation": 150, "seed": 3}
+    card = saved.card.model_copy(update={"recipes": (recipe,)})
+    found, _ = scanned(SavedModel(card, saved.state), toy, RECIPE, tmp_path)
+    assert (found.images, found.of_images) == (100, 100)
+
+
+def test_the_accuracy_of_each_layer_alone_as_a_second_implementation_has_it(saved, toy, tmp_path):
+    found, _ = scanned(saved, toy, RECIPE, tmp_path, "accuracy")
+    assert (found.measure, found.images, found.of_images) == ("accuracy", 250, 250)
     inputs, labels = normalised(toy.test.images), torch.from_numpy(toy.test.labels)
     with torch.inference_mode():
         before = saved.network()(inputs).argmax(1) == labels
         for name in layer_names(saved.card, RECIPE):
-            network = saved.network()
-            item = quantize_layer(saved.state[name], name, RECIPE)
-            assert item is not None
-            network.load_state_dict({name: item.decode()}, strict=False)
-            after = network(inputs).argmax(1) == labels
-            assert found.layers[name] == ChangedImages(
-                int((before & ~after).sum()), int((~before & after).sum())
-            ), name
-            assert found.drop(name) == pytest.approx(
-                (before.float().mean() - after.float().mean()).item()
-            )
-    assert any(measured.lost for measured in found.layers.values())
+            after = logits_with_one_layer_quantized(saved, name, inputs).argmax(1) == labels
+            points = 100 * (before.double() - after.double())
+            assert found.layers[name].mean == pytest.approx(points.mean().item()), name
+            error = points.std(correction=0).item() / math.sqrt(250)
+            assert found.layers[name].error == pytest.approx(max(error, 100 / 250)), name
+    assert any(cost.mean for cost in found.layers.values())
+
+
+def test_a_scan_of_one_measure_is_not_mixed_up_with_one_of_another(saved, toy, tmp_path):
+    scanned(saved, toy, RECIPE, tmp_path, images=100)
+    assert not load_scan(tmp_path, RECIPE, "accuracy", 100).layers
+    older = {"images": 100, "of": 250, "accuracy": 0.9, "layers": {"a": {"2": [3, 1]}}}
+    for file in tmp_path.glob("scan-*.json"):
+        name = file.name.replace("scan-divergence", "sensitivity")
+        (tmp_path / name).write_text(json.dumps(older))
+    assert "a" not in load_scan(tmp_path, RECIPE, images=100).layers
+    assert not load_scan(tmp_path, RECIPE, "accuracy", 100).layers
 
 
 def test_the_model_is_as_it_was(saved, toy, tmp_path):
@@ -116,7 +157,7 @@ def test_a_stopped_scan_goes_on_where_it_was(saved, toy, tmp_path):
     for _ in range(4):  # the network as it was, two layers, and into the third
         next(generator)
     generator.close()
-    partial = load_scan(tmp_path, RECIPE, 100)
+    partial = load_scan(tmp_path, RECIPE, images=100)
     assert list(partial.layers) == names[:2]
     assert unmeasured_layers(saved, RECIPE, partial) == names[2:]
     found, events = scanned(saved, toy, RECIPE, tmp_path, images=100)
@@ -129,12 +170,12 @@ def test_a_setting_of_one_layer_scans_that_layer(saved, toy, tmp_path):
     names = layer_names(saved.card, RECIPE)
     scanned(saved, toy, RECIPE, tmp_path, images=100)
     finer = RECIPE.model_copy(update={"layers": {names[0]: 16, names[1]: 0}})
-    known = load_scan(tmp_path, finer, 100)
+    known = load_scan(tmp_path, finer, images=100)
     assert unmeasured_layers(saved, finer, known) == names[:1]
     found, _ = scanned(saved, toy, finer, tmp_path, images=100)
     assert sorted(found.layers) == sorted({*names} - {names[1]})
     # The earlier results are still there.
-    assert load_scan(tmp_path, RECIPE, 100).layers.keys() == set(names)
+    assert load_scan(tmp_path, RECIPE, images=100).layers.keys() == set(names)
 
 
 def test_other_settings_are_kept_apart():
@@ -145,7 +186,9 @@ def test_other_settings_are_kept_apart():
         AffineRecipe(),
         AffineRecipe(symmetric=True),
     ]
-    assert len({*map(scan_file_name, recipes), scan_file_name(RECIPE, 500)}) == len(recipes) + 1
+    assert (
+        len({*map(scan_file_name, recipes), scan_file_name(RECIPE, images=500)}) == len(recipes) + 1
+    )
     assert scan_file_name(RECIPE) == scan_file_name(
         KMeansRecipe(clusters=9, epochs=3, layers={"conv": 3})
     )
@@ -160,15 +203,19 @@ def test_other_settings_are_kept_apart():
         "{}",
         '{"layers": 5}',
         '{"layers": {"a": {"2": [1]}}}',
-        '{"layers": {"a": [1, 2]}, "images": 1, "of": 1, "accuracy": 1}',
+        '{"layers": {"a": [1, 2]}, "images": 1, "of": 1}',
+        '{"layers": {"a": {"2": ["x", 1]}}, "images": 1, "of": 1}',
+        '{"layers": {"a": {"2": [NaN, 1]}}, "images": 1, "of": 1}',
     ],
 )
 def test_a_damaged_file_is_measured_again(saved, toy, tmp_path, content):
-    (tmp_path / scan_file_name(RECIPE, 100)).write_text(content)
-    assert load_scan(tmp_path, RECIPE, 100, test_images=250) == SensitivityScan(100, 250)
+    file = tmp_path / scan_file_name(RECIPE, images=100)
+    file.write_text(content)
+    empty = SensitivityScan("divergence", 100, 250)
+    assert load_scan(tmp_path, RECIPE, images=100, of_images=250) == empty
     found, _ = scanned(saved, toy, RECIPE, tmp_path, images=100)
-    assert load_scan(tmp_path, RECIPE, 100) == found
-    assert json.loads((tmp_path / scan_file_name(RECIPE, 100)).read_text())["of"] == 250
+    assert load_scan(tmp_path, RECIPE, images=100) == found
+    assert json.loads(file.read_text())["of"] == 250
 
 
 def test_a_layer_that_is_not_finite_is_named(saved, toy, tmp_path):
@@ -180,14 +227,11 @@ def test_a_layer_that_is_not_finite_is_named(saved, toy, tmp_path):
         scanned(broken, toy, RECIPE, tmp_path, images=100)
 
 
-def test_the_error_of_a_difference_counts_the_images_that_change_sides():
-    found = SensitivityScan(
-        1000, 10_000, 0.9, {"a": ChangedImages(30, 10), "b": ChangedImages(0, 0)}
-    )
-    assert found.drop("a") == 0.02
-    changes = np.array([1] * 30 + [-1] * 10 + [0] * 960)
-    assert found.error("a") == pytest.approx(changes.std() / math.sqrt(1000))
-    assert found.error("b") == 0.001  # no change among a thousand is not no error
+def test_no_change_among_a_thousand_images_is_not_no_error():
+    logits = torch.eye(10).repeat(100, 1)
+    labels = torch.arange(10).repeat(100)
+    assert _cost(logits, logits, labels, "accuracy") == LayerCost(0.0, 0.1)
+    assert _cost(logits, logits, labels, "divergence") == LayerCost(0.0, 0.0)
 
 
 # -- picture --
@@ -199,39 +243,37 @@ LAYERS = [
     LayerPlan("d", 5, 100, 0, 5, 20, 8.0),
 ]
 FOUND = SensitivityScan(
+    "accuracy",
     1000,
     10_000,
-    0.9,
-    {"a": ChangedImages(30, 10), "b": ChangedImages(3, 2), "c": ChangedImages(9, 9)},
+    {"a": LayerCost(2.0, 0.6), "b": LayerCost(0.1, 0.2), "c": LayerCost(0.0, 0.1)},
 )
 
 
 def test_the_bars_are_what_was_measured_of_what_is_quantized():
     rows = picture.sensitivity_table(LAYERS, FOUND)
     assert list(rows["layer"]) == ["a", "b"]
-    assert list(rows["points"]) == [2.0, pytest.approx(0.1)]
+    assert list(rows["cost"]) == [2.0, 0.1]
     assert list(rows["clear"]) == [True, False]
-    assert list(rows["high"] - rows["low"]) == pytest.approx(
-        [2 * 100 * FOUND.error(name) for name in "ab"]
-    )
+    assert list(rows["high"] - rows["low"]) == pytest.approx([1.2, 0.4])
 
 
-def test_a_click_on_a_bar_names_its_layer():
+@pytest.mark.parametrize(
+    ("measure", "unit"), [("divergence", "nats"), ("accuracy", "percentage points")]
+)
+def test_a_click_on_a_bar_names_its_layer(measure, unit):
     spec = picture.sensitivity_chart(
-        picture.sensitivity_table(LAYERS, FOUND), ["a", "b", "d"], "clusters"
+        picture.sensitivity_table(LAYERS, FOUND), ["a", "b", "d"], "clusters", measure
     ).to_dict()
     (param,) = spec["params"]
     assert (param["name"], param["select"]["fields"]) == (picture.SELECTION, ["layer"])
     assert spec["datasets"]["layers"][0]["layer"] == "a"
     assert spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == ["a", "b", "d"]
-    assert "percentage points" in spec["layer"][0]["encoding"]["x"]["title"]
+    assert unit in spec["layer"][0]["encoding"]["x"]["title"]
 
 
 def test_the_picture_in_words():
-    assert "most by a (2.0), b (0.1)" in picture.sensitivity_alt_text(
-        picture.sensitivity_table(LAYERS, FOUND)
-    )
-    assert (
-        picture.sensitivity_alt_text(picture.sensitivity_table(LAYERS, SensitivityScan(1, 1)))
-        == "No layer was measured yet."
-    )
+    table = picture.sensitivity_table(LAYERS, FOUND)
+    assert "most of a (2), b (0.1)" in picture.sensitivity_alt_text(table, "accuracy")
+    empty = picture.sensitivity_table(LAYERS, SensitivityScan("divergence", 1, 1))
+    assert picture.sensitivity_alt_text(empty) == "No layer was measured yet."

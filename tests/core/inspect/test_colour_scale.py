@@ -42,3 +42,20 @@ def test_the_palette_is_the_colormap_and_three_more():
     )
     red, green, blue = ColourScale(-1, 1, "RdBu_r").palette[126].astype(int)
     assert min(red, green, blue) > 240
+
+
+def test_a_diverging_scale_has_a_dark_centre_on_a_dark_page_and_the_same_levels():
+    scale = ColourScale.diverging(np.array([-1.0, 1.0]))
+    dark = scale.in_theme(dark=True)
+    assert scale.in_theme(dark=False) == scale
+    assert (dark.low, dark.high) == (scale.low, scale.high)
+    assert scale.palette[126].min() > 240
+    assert dark.palette[126].max() < 40
+    for palette in (scale.palette.astype(int), dark.palette.astype(int)):
+        assert palette[20, 2] > palette[20, 0]  # blue is less
+        assert palette[232, 0] > palette[232, 2]  # red is more
+
+
+def test_a_sequential_scale_is_the_same_on_every_page():
+    scale = ColourScale.sequential(np.array([0.0, 1.0]))
+    assert scale.in_theme(dark=True) == scale

@@ -69,7 +69,9 @@ def test_the_accuracy_is_the_networks_own(imported, digits):
     assert isinstance(events[-1], Finished)
     summary = events[-1].summary
     assert summary.test_accuracy == summary.best_accuracy == pytest.approx(accuracy(model, digits))
-    assert summary.to_dict() | {"test_accuracy": 0, "best_accuracy": 0, "test_loss": 0} == {
+    assert summary.float_bytes == 4 * sum(tensor.numel() for tensor in model.state_dict().values())
+    unknown = ("test_accuracy", "best_accuracy", "test_loss", "float_bytes", "packed_bytes")
+    assert summary.to_dict() | dict.fromkeys(unknown, 0) == {
         "model": "LeNet5",
         "dataset": "Digits",
         "density": 1.0,
@@ -82,6 +84,10 @@ def test_the_accuracy_is_the_networks_own(imported, digits):
         "train_seconds": 0.0,
         "images_per_second": 0.0,
         "device": "cpu",
+        "test_images": 360,
+        "classes": 10,
+        "float_bytes": 0,
+        "packed_bytes": 0,
     }
     for name, tensor in model.state_dict().items():
         assert torch.equal(job.result()["model"][name], tensor)

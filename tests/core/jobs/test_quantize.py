@@ -15,6 +15,7 @@ from core.compress.affine import Affine, quantize
 from core.compress.kmeans import Codebook, share_weights
 from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
 from core.data.batches import DeviceImages, epoch_plan
+from core.data.imageset import ImageSet, hold_back
 from core.errors import UserError
 from core.events import EpochEnd, Finished, Note, Progress, Quantized
 from core.jobs import pack_and_test as packing
@@ -28,6 +29,7 @@ from core.runs.run import PACKED
 from core.runs.worker import work
 from core.training import distill as tune
 from core.training import evaluate as evaluation
+from core.training import held_back as holding_back
 from core.training import setup
 from core.training.distill import Tuning, divergence
 from core.training.evaluate import evaluate
@@ -130,7 +132,9 @@ def test_the_figures_of_a_layer_by_hand():
         "levels": 2,
         "bits": 2,
         "snr": pytest.approx(10 * math.log10(54 / 2)),
-        "bytes": round((5 * -(0.8 * math.log2(0.8) + 0.2 * math.log2(0.2)) + 4) / 8 + 8),
+        "pinned_zeros": 1,
+        # The entropy of mask and indices, two centroids, and two tables of two symbols.
+        "bytes": round((5 * -(0.8 * math.log2(0.8) + 0.2 * math.log2(0.2)) + 4) / 8 + 8 + 4),
     }
     assert layer_figures(weight, share_weights(weight, 8))["snr"] is None
     assert layer_figures(weight, quantize(weight, 3)) | {"snr": 0, "bytes": 0} == {
@@ -138,6 +142,7 @@ def test_the_figures_of_a_layer_by_hand():
         "levels": 4,
         "bits": 3,
         "snr": 0,
+        "pinned_zeros": 0,
         "bytes": 0,
     }
 
@@ -310,7 +315,7 @@ def test_testing_counts_the_images(parent, digits, monkeypatch):
 def test_what_it_says_on_the_way(parent, digits):
     _, events = quantized(kmeans(**TUNED), parent, digits)
     kinds = [type(event) for event in events if not isinstance(event, Progress)]
-    assert kinds == [Note, Quantized, EpochEnd, EpochEnd, Finished]
+    assert kinds == [Note, Quantized, EpochEnd, EpochEnd, Quantized, Finished]
     stages = list(dict.fromkeys(event.stage for event in events if isinstance(event, Progress)))
     assert stages == [
         "Testing the network before quantization",
@@ -395,9 +400,9 @@ def test_the_divergence_by_hand():
 def textbook(recipe, parent, root):
     """The same tuning by definition, with autograd through the nearest centroids."""
     dataset = data.load("Digits", root)
-    images = DeviceImages(
-        data.subset(dataset.train, recipe.train_images, recipe.seed), MEAN, STD, "cpu"
-    )
+    rows, _ = hold_back(dataset.train.labels, 143, recipe.seed)
+    rest = ImageSet(dataset.train.images[rows], dataset.train.labels[rows])
+    images = DeviceImages(data.subset(rest, recipe.train_images, recipe.seed), MEAN, STD, "cpu")
     teacher, pupil = parent.network(), parent.network()
     pupil[1].train()
     books = {
@@ -486,8 +491,12 @@ def test_tuning_wins_back_what_clustering_lost(digits):
     assert (tuned.epochs, raw.epochs, raw.train_seconds) == (3, 0, 0)
 
 
-def test_an_epoch_is_tested_as_if_it_were_the_last(parent, digits):
-    """Epochs that learn nothing leave the network that a run without tuning makes."""
+def test_an_epoch_is_tested_as_if_it_were_the_last(parent, digits, monkeypatch):
+    """Epochs that learn nothing leave the network that a run without tuning makes.
+
+    Both then re-estimate BatchNorm on the same images, because nothing is held back.
+    """
+    monkeypatch.setattr(holding_back, "MOST_TUNING_IMAGES", 0)
     job, events = quantized(kmeans(**TUNED, lr=1e-30), parent, digits)
     plain, _ = quantized(kmeans(clusters=4), parent, digits)
     ends = [event for event in events if isinstance(event, EpochEnd)]
@@ -502,14 +511,81 @@ def test_an_epoch_is_tested_as_if_it_were_the_last(parent, digits):
 
 def test_the_best_and_the_last_epoch_are_kept(pruned, digits):
     job, events = quantized(kmeans(**TUNED | {"epochs": 6}, lr=0.5), pruned, digits)
-    accuracies = [event.test_accuracy for event in events if isinstance(event, EpochEnd)]
+    ends = [event for event in events if isinstance(event, EpochEnd)]
+    best = min(ends, key=lambda end: end.divergence or 0.0)
     summary, result = events[-1].summary, job.result()
-    assert (summary.best_accuracy, summary.test_accuracy) == (max(accuracies), accuracies[-1])
-    for name, expected in (("best", max(accuracies)), ("model", accuracies[-1])):
+    assert (summary.best_accuracy, summary.best_by) == (best.test_accuracy, "divergence")
+    assert summary.test_accuracy == ends[-1].test_accuracy
+    for name, expected in (("best", best.test_accuracy), ("model", ends[-1].test_accuracy)):
         assert (
             evaluate(SavedModel(job.card(), result[name]).network(), held_out(digits))[1]
             == expected
         )
+
+
+def test_the_divergence_is_measured_on_images_that_tuning_does_not_see(pruned, digits):
+    """A second implementation, on the images that the parent's training held back."""
+    card = pruned.card.model_copy(
+        update={"recipes": ({"kind": "train", "validation": 200, "seed": 7},)}
+    )
+    parent = SavedModel(card, pruned.state)
+    job, events = quantized(kmeans(**TUNED | {"epochs": 1, "train_images": 2000}), parent, digits)
+    train = data.load("Digits", digits).train
+    rows, held_back = hold_back(train.labels, 200, 7)
+    assert len(job._tuning.loop.images) == len(rows) == 1237
+    seen = ImageSet(train.images[held_back], train.labels[held_back])
+    images, labels = DeviceImages(seen, MEAN, STD, "cpu").batch(slice(0, 200))
+    with torch.inference_mode():
+        before = parent.network()(images).double().softmax(1)
+        logits = SavedModel(job.card(), job.result()["model"]).network()(images)
+    after = logits.double().softmax(1)
+    end = next(event for event in events if isinstance(event, EpochEnd))
+    expected = (before * (before / after).log()).sum(1).mean().item()
+    assert end.divergence == pytest.approx(expected, rel=1e-4)
+    assert end.validation_accuracy == (logits.argmax(1) == labels).double().mean().item()
+
+
+def test_the_figures_of_the_layers_are_those_of_the_packed_file(pruned, digits):
+    """Measured once more after tuning, and equal to what the page of the weights measures."""
+    job, events = quantized(kmeans(**TUNED, lr=0.5), pruned, digits)
+    first, last = [event for event in events if isinstance(event, Quantized)]
+    assert (first.tuned, last.tuned) == (False, True)
+    packed = codec.unpack(job.files()["packed.safetensors"]).tensors
+    for name in (CONV, HEAD):
+        tuned = job.result()["model"][name]
+        noise = (pruned.state[name] - tuned).double().square().sum()
+        expected = 10 * math.log10(pruned.state[name].double().square().sum() / noise)
+        assert last.layers[name]["snr"] == pytest.approx(expected)
+        assert last.layers[name]["snr"] != pytest.approx(first.layers[name]["snr"])
+        assert last.layers[name]["levels"] == len(tuned[tuned != 0].unique())
+        assert last.layers[name]["pinned_zeros"] == int((tuned == 0).sum())
+        item = packed[name]
+        assert isinstance(item, Codebook)
+        assert last.layers[name] == layer_figures(pruned.state[name], item)
+
+
+def test_a_tuning_of_an_older_version_goes_on_without_held_back_images(pruned, digits, monkeypatch):
+    recipe = kmeans(**TUNED)
+    monkeypatch.setattr(holding_back, "MOST_TUNING_IMAGES", 0)
+    whole, _ = quantized(recipe, pruned, digits)
+    job = QuantizeJob(recipe, pruned, None, digits)
+    for event in job.events():
+        if isinstance(event, EpochEnd):
+            break
+    older = job.checkpoint()
+    assert older is not None
+    assert older.pop("held_back") == 0
+    older["best_accuracy"] = older["history"][0]["test_accuracy"]
+    for name in ("validation_loss", "validation_accuracy", "divergence"):
+        del older["history"][0][name]
+    monkeypatch.undo()
+    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr(packing, "CALIBRATION_IMAGES", 50)
+    resumed = QuantizeJob(recipe, pruned, None, digits, through_a_file(older))
+    events = list(resumed.events())
+    assert_same(whole.result(), resumed.result())
+    assert summary_of(events).best_by == "test"
 
 
 def test_dropout_is_off_and_the_global_generator_untouched(parent, digits):

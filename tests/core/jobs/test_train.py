@@ -7,15 +7,20 @@ import torch
 import torch.nn.functional as F
 
 from core import data
+from core.compress import codec
 from core.compress import masks as masking
 from core.config import Prune, TrainRecipe
-from core.data.batches import epoch_plan
+from core.data.batches import DeviceImages, epoch_plan
+from core.data.imageset import ImageSet, hold_back
 from core.errors import UserError
 from core.events import EpochEnd, Finished, Note, Progress, Pruned
+from core.forecast.cost import estimated_bytes
+from core.jobs import train
 from core.jobs.train import TrainJob
 from core.models.parameters import prunable_weights
 from core.training import setup
 from core.training.evaluate import evaluate
+from core.training.precision import ChosenPrecision
 from core.training.schedule import lr_at
 from tests import eager_worker
 
@@ -37,7 +42,7 @@ def toy(monkeypatch):
 
 
 def small(**changes):
-    return TrainRecipe(**{**SMALL, "prune": Prune(density=0.2), **changes})
+    return TrainRecipe(**{**SMALL, "prune": Prune(density=0.2, batches=1), **changes})
 
 
 def trained(recipe, root):
@@ -141,10 +146,10 @@ def test_the_weights_that_were_scored_are_the_weights_that_are_trained(digits):
     dataset = data.load("Digits", digits)
     model = setup.initial_network(recipe, dataset, torch.device("cpu"))
     everything = setup.training_images(recipe, dataset, torch.device("cpu"))
-    images, labels, _ = setup.scoring_batch(recipe, dataset, everything)
+    images, labels = setup.scoring_images(recipe, dataset, everything).load(0, 16)
     order, _ = epoch_plan(40, recipe.seed, 0, False)
     assert labels.tolist() == training._loop.images.labels[order[:16]].tolist()
-    F.cross_entropy(model(images), labels).backward()
+    F.cross_entropy(model.eval()(images), labels).backward()
     expected = masking.keep_top(snip_scores(model), 0.2)
     assert all(torch.equal(training.masks[name], mask) for name, mask in expected.items())
 
@@ -155,8 +160,32 @@ def test_a_layer_that_dies_is_named_before_training_starts(digits):
     dead = [name for name, (kept, _) in pruned.layers.items() if kept == 0]
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert dead
-    assert [warning.text.split()[0] for warning in warnings] == dead
+    *of_layers, of_paths = warnings
+    assert [warning.text.split()[0] for warning in of_layers] == dead
+    assert of_paths.text.startswith("0.00% of the kept weights can still matter.")
     assert events.index(warnings[-1]) < events.index(steps(events)[0])
+
+
+def test_a_pruning_that_cuts_nothing_off_is_not_mentioned(digits):
+    _, events = trained(small(epochs=1, prune=Prune(density=1.0)), digits)
+    assert not any("can still matter" in str(event) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("prune", "sentence"),
+    [
+        (Prune(), "Scoring by snip, on 40 training images, in evaluation mode (--scoremode eval)."),
+        (
+            Prune(batches=1, score_mode="train"),
+            "Scoring by snip, on 16 training images, in training mode (--scoremode train).",
+        ),
+        (Prune(method="synflow", rounds=2), "Scoring by synflow in 2 rounds, without images."),
+    ],
+    ids=str,
+)
+def test_the_log_says_how_the_weights_are_scored(digits, prune, sentence):
+    _, events = trained(small(epochs=1, prune=prune), digits)
+    assert sentence in [event.text for event in events if isinstance(event, Note)]
 
 
 def test_a_dense_network_has_no_masks(digits):
@@ -172,14 +201,40 @@ def test_a_dense_network_has_no_masks(digits):
 # -- the loop --
 
 
+@pytest.mark.parametrize("prune", [None, Prune(density=0.1, batches=1), Prune(density=0.5)])
+def test_every_network_gets_a_packed_file_of_the_size_that_the_preview_says(digits, prune):
+    recipe = small(prune=prune, epochs=3, train_images=None)
+    training, events = trained(recipe, digits)
+    content = training.files()["packed.safetensors"]
+    packed = codec.unpack(content)
+    assert_same({"model": packed.state()}, {"model": training.result()["model"]})
+    assert packed.card == training.card()
+    summary = summary_of(events)
+    assert summary.packed_bytes == len(content) < summary.float_bytes
+    counts = masking.counts(training.masks)
+    state = training.model.state_dict()
+    layers = {name: tensor.numel() for name, tensor in prunable_weights(training.model).items()}
+    others = sum(tensor.numel() for name, tensor in state.items() if name not in layers)
+    kept = {name: kept for name, (kept, _) in counts.items()}
+    assert estimated_bytes(kept, layers, others).packed == pytest.approx(len(content), rel=0.05)
+
+
+def test_there_is_no_packed_file_before_the_end(digits):
+    training = TrainJob(small(), digits)
+    for event in training.events():
+        if not isinstance(event, Finished):
+            assert training.files() == {}
+
+
 def plain_loop(recipe, root):
     """The same training as in a textbook: torch's SGD, and masks that are multiplied in."""
     dataset = data.load("Digits", root)
     images = setup.training_images(recipe, dataset, torch.device("cpu"))
     model = setup.initial_network(recipe, dataset, torch.device("cpu"))
-    batch, labels, _ = setup.scoring_batch(recipe, dataset, images)
-    F.cross_entropy(model(batch), labels).backward()
+    batch, labels = setup.scoring_images(recipe, dataset, images).load(0, 16)
+    F.cross_entropy(model.eval()(batch), labels).backward()
     masks = masking.keep_top(snip_scores(model), recipe.density)
+    model.train()
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
     )
@@ -278,13 +333,76 @@ def test_train_images_is_a_fixed_balanced_subset(digits):
         assert "50 training images" in events[0].text
         return (
             training._loop.images.labels.bincount(minlength=10).tolist(),
-            training._loop.images.images.clone(),
+            training._loop.images.batch(slice(0, 50))[0],
         )
 
     counts, images = labels_and_first(0)
     assert counts == [5] * 10
     assert torch.equal(images, labels_and_first(0)[1])
     assert not torch.equal(images, labels_and_first(1)[1])
+
+
+def test_validation_images_are_never_trained_on(digits):
+    """They are no training images, for any seed, and every epoch is measured on them."""
+    training, events = trained(small(validation=300, train_images=None, epochs=1, seed=3), digits)
+    labels = data.load("Digits", digits).train.labels
+    rows, held_back_rows = hold_back(labels, 300, 3)
+    images = data.load("Digits", digits).train.images
+    assert "1,137 training images and 300 validation images" in events[0].text
+    device = DeviceImages(
+        ImageSet(images[rows], labels[rows]), training.dataset.mean, training.dataset.std, "cpu"
+    )
+    everything = training._loop.images.batch(slice(0, 2000))
+    assert torch.equal(everything[0], device.batch(slice(0, 2000))[0])
+    assert torch.equal(everything[1], device.batch(slice(0, 2000))[1])
+    held_back = DeviceImages(
+        ImageSet(images[held_back_rows], labels[held_back_rows]),
+        training.dataset.mean,
+        training.dataset.std,
+        "cpu",
+    )
+    end = next(event for event in events if isinstance(event, EpochEnd))
+    expected = evaluate(training.model, held_back)
+    assert (end.validation_loss, end.validation_accuracy) == pytest.approx(expected)
+    assert "validation loss" in str(end)
+    assert summary_of(events).best_by == "validation"
+
+
+def test_the_best_epoch_is_the_one_that_validation_images_choose(digits, monkeypatch):
+    """The second of three epochs, although the first and the third are better on test images."""
+    figures = iter([(1.0, 0.9), (1.0, 0.5), (1.0, 0.6), (1.0, 0.7), (1.0, 0.8), (1.0, 0.6)])
+    monkeypatch.setattr("core.jobs.train.evaluate", lambda model, images: next(figures))
+    training = TrainJob(small(epochs=3, validation=20), digits)
+    states, events = [], []
+    for event in training.events():
+        events.append(event)
+        if isinstance(event, EpochEnd):
+            states.append({k: v.clone() for k, v in training.model.state_dict().items()})
+    best = training.result()["best"]
+    assert all(torch.equal(best[name], tensor) for name, tensor in states[1].items())
+    summary = summary_of(events)
+    assert (summary.test_accuracy, summary.best_accuracy) == (0.8, 0.6)
+    assert (summary.best_by, summary.test_images, summary.classes) == ("validation", 360, 10)
+
+
+def test_without_validation_images_the_test_images_choose(digits):
+    assert summary_of(trained(small(epochs=1), digits)[1]).best_by == "test"
+
+
+def test_scores_see_no_validation_images(digits):
+    """The scoring batch is the first batch of the training, which has none."""
+    dataset = data.load("Digits", digits)
+    recipe = small(validation=1400, train_images=None, batch_size=37)
+    device = torch.device("cpu")
+    images = setup.training_images(recipe, dataset, device)
+    scoring = setup.scoring_images(recipe, dataset, images)
+    rows, _ = hold_back(dataset.train.labels, 1400, recipe.seed)
+    assert scoring.available == len(images) == len(rows) == 37
+
+
+def test_too_many_validation_images_are_refused(digits):
+    with pytest.raises(UserError, match=r"^validation must be in \[0, 1435\], .* got 1436$"):
+        trained(small(validation=1436), digits)
 
 
 def test_more_train_images_than_there_are_is_all_of_them(digits):
@@ -370,6 +488,7 @@ def saved_after(recipe, root, count):
         {"augment": True, "schedule": "cosine"},
         {"prune": None, "momentum": 0.0},
         {"batch_size": 13},
+        {"validation": 100},
     ],
     ids=str,
 )
@@ -437,3 +556,33 @@ def test_no_checkpoint_holds_a_nan(digits):
     training._loop.stepper.loss_sum.fill_(float("nan"))
     with pytest.raises(UserError, match="the loss is NaN or infinite"):
         training.checkpoint()
+
+
+# -- the precision of the steps --
+
+
+def test_the_chosen_precision_is_said_recorded_and_kept(digits, toy, monkeypatch):
+    def choose(recipe, model, images):
+        yield Progress("Comparing float32 with bfloat16", 0, 0)
+        return ChosenPrecision("bfloat16", "Training in bfloat16: 1.8 times as fast.")
+
+    monkeypatch.setattr(train, "choose_precision", choose)
+    whole, events = trained(small(epochs=1), digits)
+    assert "Training in bfloat16: 1.8 times as fast." in map(str, events)
+    assert summary_of(events).precision == "bfloat16"
+    assert whole.card().recipes[0]["precision"] == "bfloat16"
+
+    checkpoint, _ = saved_after(small(epochs=1), digits, len(events) - 3)
+    monkeypatch.setattr(train, "choose_precision", None)  # a resumed run does not choose again
+    resumed = TrainJob(small(epochs=1), digits, checkpoint)
+    assert summary_of(list(resumed.events())).precision == "bfloat16"
+    assert_same(whole.result(), resumed.result())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_requested_precision_is_the_one_that_trains(digits, toy, precision):
+    training, events = trained(small(epochs=1, precision=precision), digits)
+    assert f"Training in {precision}, as requested." in map(str, events)
+    assert training._loop.stepper.precision == precision
+    again, _ = trained(small(epochs=1, precision=precision), digits)
+    assert_same(training.result(), again.result())

@@ -1,11 +1,13 @@
 """Saved models: the weights and the card come back, and what is damaged is refused."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from core import models
 from core.errors import UserError
@@ -127,3 +129,12 @@ def test_a_weight_of_a_missing_or_damaged_file_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UserError, match="gone, damaged or of another network"):
         saved.load_weight(path, "fc.weight")
+
+
+@pytest.mark.parametrize("mean", [[0.5], [0.5] * 4, [float("nan"), 0, 0], ["a", "b", "c"]])
+def test_a_card_with_another_number_of_channels_is_refused(mean, tmp_path):
+    header = CARD.model_dump(mode="json") | {"mean": mean}
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save({"a": torch.ones(1)}, {saved.CARD_KEY: json.dumps(header)}))
+    with pytest.raises(UserError, match="damaged"):
+        saved.read_card(path)

@@ -9,12 +9,15 @@ from filelock import FileLock
 
 from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe
 from core.errors import UserError
+from core.events import EpochEnd
 from core.runs import run as running
 from core.runs import store as storing
+from core.runs.epochs import kept_epochs
 from core.runs.run import ACTIVE, MODEL, Status, read_status, write_status
 from core.runs.store import RunStore, describe_recipe
 
 RECIPE = TrainRecipe(model="LeNet5", dataset="Digits")
+EPOCH_END = EpochEnd(1, 4, 1.0, 0.5, 1.0, 0.5, 0.1, 100.0, 1.0, 2.0).to_dict()
 BAD_IDS = [
     "",
     ".",
@@ -56,6 +59,18 @@ def test_a_new_run_is_what_was_asked_for(store):
     ]
     assert (run.path / "source").read_bytes() == b"weights"
     assert abs(run.config.created - time.time()) < 60
+
+
+def test_a_recipe_from_before_the_score_mode_was_scored_in_training_mode(store):
+    run = store.create(RECIPE)
+    assert run.recipe == RECIPE
+    file = run.path / "config.json"
+    config = json.loads(file.read_text())
+    assert config["recipe"]["prune"].pop("score_mode") == "eval"
+    file.write_text(json.dumps(config))
+    assert store.get(run.id).recipe.prune == Prune(score_mode="train")
+    dense = store.create(RECIPE.model_copy(update={"prune": None}))
+    assert store.get(dense.id).recipe.prune is None
 
 
 def test_one_token_makes_one_run(store):
@@ -211,7 +226,7 @@ def test_events_survive_torn_and_foreign_lines(store):
         '"x"',
         "nonsense",
         '{"no": "event"}',
-        '{"event": "epochend", "epoch": 1, "test_accuracy": 0.5}',
+        json.dumps(EPOCH_END),
         '{"event": "epochend", "epo',
     ]
     (run.path / "events.jsonl").write_bytes("\n".join(lines).encode() + b"\xff")
@@ -225,7 +240,7 @@ def test_an_epoch_that_was_trained_again_counts_once(store):
     with (run.path / "events.jsonl").open("w") as file:
         for epoch, accuracy in rows:
             print(
-                json.dumps({"event": "epochend", "epoch": epoch, "test_accuracy": accuracy}),
+                json.dumps(EPOCH_END | {"epoch": epoch, "test_accuracy": accuracy}),
                 file=file,
             )
     assert [(row["epoch"], row["test_accuracy"]) for row in store.epochs(run.id)] == [
@@ -233,6 +248,53 @@ def test_an_epoch_that_was_trained_again_counts_once(store):
         (2, 0.25),
         (3, 0.35),
     ]
+
+
+@pytest.mark.parametrize("name", ["status.json", "events.jsonl", "log.txt", "lock", "epochs"])
+def test_a_folder_in_the_place_of_a_file_and_the_reverse(store, name):
+    run = store.create(RECIPE)
+    (run.path / name).unlink(missing_ok=True)
+    if name == "epochs":
+        (run.path / name).write_text("no folder")
+    else:
+        (run.path / name).mkdir()
+    assert store.get(run.id).state == "created"
+    assert [found.id for found in store.list()] == [run.id]
+    assert store.events(run.id) == store.epochs(run.id) == []
+    assert store.log(run.id) == ""
+    assert kept_epochs(run.path) == []
+
+
+def test_a_model_that_is_a_folder_is_none(store):
+    run = store.create(RECIPE)
+    put(run, state="finished")
+    (run.path / MODEL).mkdir()
+    assert not store.get(run.id).has_model
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        *["7", "[]", "null", '"x"', '{"state": 1}', '{"epoch": "many"}', "[" * 10_000],
+        *['{"accuracies": [null]}', '{"summary": 3}', '{"summary": []}', '{"worker": 7}'],
+        *['{"updated_at": "soon"}', '{"state": "running", "epochs": {}}'],
+    ],
+    ids=lambda text: text[:20],
+)
+def test_an_odd_status_is_that_of_a_new_run(store, status):
+    run = store.create(RECIPE)
+    (run.path / "status.json").write_text(status)
+    assert store.get(run.id).state == "created"
+    assert len(store.list()) == 1
+
+
+@pytest.mark.parametrize("created", [-1, 1e300, "Infinity", "NaN", '"long ago"'])
+def test_a_date_that_no_calendar_has_is_damage(store, created):
+    run = store.create(RECIPE)
+    text = (run.path / "config.json").read_text()
+    config = json.loads(text) | {"created": "DATE"}
+    (run.path / "config.json").write_text(json.dumps(config).replace('"DATE"', str(created)))
+    assert store.scan() == ([], [run.id])
 
 
 def test_the_end_of_a_long_log(store):

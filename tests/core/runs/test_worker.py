@@ -9,20 +9,24 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from filelock import FileLock
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from core import data
 from core.config import Prune, TrainRecipe
+from core.errors import UserError
 from core.events import EpochEnd, Finished, Note, Progress
 from core.models.parameters import prunable_weights
 from core.runs import failures, launch, record, worker
-from core.runs.run import Status, read_status, write_status
+from core.runs.run import Status, WorkerProcess, read_status, write_status
 from core.runs.store import RunStore
 from core.runs.worker import Stop, work
 from core.training import setup, step
@@ -255,17 +259,80 @@ def has_trained(store, run):
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_polite_signal_leaves_a_run_that_continues(store, work_on, finish, whole, number):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_polite_signal_leaves_a_run_that_continues(store, work_on, finish, whole, name):
     run = store.create(RECIPE)
     process = work_on(run, toy=True, save=False, slow=0.3)
     until(lambda: has_trained(store, run))
-    os.kill(process.pid, number)
+    os.kill(process.pid, getattr(signal, name))
     process.join()
     ended = store.get(run.id)
     assert (ended.state, process.exitcode) == ("interrupted", 1)
     assert (run.path / "checkpoint.pt").exists()
     assert contents(finish(ended)) == whole
+
+
+@posix
+def test_a_hang_up_is_ignored_where_it_was_ignored_before():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        Stop().listen()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, hang_up)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@posix
+def test_a_frozen_worker_is_silent_and_can_be_stopped_by_force(store, work_on, finish, whole):
+    run = store.create(RECIPE)
+    process = work_on(run, toy=True, slow=0.3)
+    until(lambda: has_trained(store, run))
+    assert store.get(run.id).silent_seconds < 10
+    os.kill(process.pid, signal.SIGSTOP)
+    frozen = store.get(run.id).silent_seconds
+    until(lambda: store.get(run.id).silent_seconds > frozen + 3)
+    assert store.get(run.id).state == "running"
+    launch.force_stop(store.get(run.id))
+    process.join()
+    ended = store.get(run.id)
+    assert (ended.state, ended.alive, ended.silent_seconds) == ("interrupted", False, 0.0)
+    assert "stopped by force" in ended.status.message
+    assert contents(finish(ended)) == whole
+
+
+@posix
+def test_a_worker_gives_signs_of_life_during_a_long_stage(store, work_on):
+    run = store.create(RECIPE)
+    work_on(run, toy=True, slow=60)
+    until(lambda: store.get(run.id).state == "running")
+    written = until(lambda: store.get(run.id).status.updated_at)
+    until(lambda: (run.path / "lock").stat().st_mtime > written + 5)
+    assert store.get(run.id).silent_seconds < 10
+
+
+def test_only_the_process_that_holds_the_lock_is_killed(store):
+    """Another one may have got its number. This process itself is never killed either."""
+    run = store.create(RECIPE)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = psutil.Process(other.pid).create_time()
+    own = psutil.Process().create_time()
+    workers = [
+        None,
+        WorkerProcess(pid=other.pid, started=started),
+        WorkerProcess(pid=other.pid, started=started - 100),
+        WorkerProcess(pid=2**30, started=started),
+        WorkerProcess(pid=os.getpid(), started=own),
+    ]
+    with FileLock(run.path / "lock"):
+        for worker_process in workers:
+            write_status(run.path, Status(state="running", worker=worker_process))
+            with pytest.raises(UserError, match="is not known, or runs on another machine"):
+                launch.force_stop(store.get(run.id))
+    assert other.poll() is None
+    other.communicate()
 
 
 @posix
@@ -337,6 +404,22 @@ def test_many_at_once_take_turns_in_their_order(store, work_on):
     assert [run.state for run in runs] == ["finished"] * 3
     for before, after in itertools.pairwise(runs):
         assert finished_at(store, before) <= after.status.started_at
+
+
+def test_the_queue_has_the_order_of_the_clicks(store, digits, toy):
+    """The worker of the first click is the last to start. The others wait for it."""
+    runs = [store.create(RECIPE) for _ in range(3)]
+    for run in runs:
+        assert launch.reopen(run)
+    late, *early = runs
+    queues = [work(run, digits) for run in early]
+    stages = [stage_of(next(queue)) for queue in queues]
+    assert stages == ["Waiting for cpu, 1 ahead", "Waiting for cpu, 2 ahead"]
+    assert isinstance(list(work(late, digits))[-1], Finished)
+    assert stage_of(next(queues[1])) == "Waiting for cpu, 1 ahead"
+    for queue in queues:
+        list(queue)
+    assert [store.get(run.id).state for run in runs] == ["finished"] * 3
 
 
 def test_the_next_begins_when_the_running_one_is_killed(store, work_on):
@@ -516,6 +599,21 @@ def test_a_really_full_disk(small_disk, digits, whole):
     assert contents(store.get(run.id)) == whole
 
 
+def test_a_full_data_folder_is_named(store, finish, monkeypatch, tmp_path):
+    """It may be on another disk than the runs."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(data.digits, "write_digits", full)
+    elsewhere = tmp_path / "elsewhere"
+    run = store.create(RECIPE)
+    for _ in work(run, elsewhere):
+        pass
+    message = failed(store.get(run.id))
+    assert message == f"The disk that holds {elsewhere} is full: free some space and resume."
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"PK\3\4", None])
 def test_a_damaged_checkpoint_says_what_to_do(store, digits, finish, whole, damage):
     run = store.create(RECIPE)
@@ -547,14 +645,91 @@ def test_a_torn_line_costs_one_line(store, digits, finish, toy):
     events = work(run, digits)
     next(event for event in events if isinstance(event, EpochEnd))
     events.close()
-    before = store.events(run.id)
+    before = [event for event in store.events(run.id) if event["event"] != "epochend"]
     with (run.path / "events.jsonl").open("ab") as file:
         file.write(b'{"event": "note", "te')
     finish(run)
     after = store.events(run.id)
     assert after[: len(before)] == before
     assert after[-1]["event"] == "finished"
+    assert [event["event"] for event in after].count("pruned") == 1
     assert [row["epoch"] for row in store.epochs(run.id)] == [1, 2]
+
+
+def damaged_events(kind, lines):
+    """The content of events.jsonl after some damage."""
+    if kind == "gone":
+        return b""
+    if kind == "an epoch missing":
+        return b"".join(line for line in lines if b'"epoch": 1,' not in line)
+    if kind == "torn":
+        return b"".join(lines)[: -len(lines[-1]) // 2]
+    surplus = [line.replace(b'"epoch": 2,', b'"epoch": 3,') for line in lines[-1:]]
+    odd = [b"7\n", b'{"event": ["x"]}\n', b'{"event": "epochend", "epoch": []}\n']
+    return b"".join([*lines, *odd, *surplus])
+
+
+@pytest.mark.parametrize("kind", ["gone", "an epoch missing", "torn", "odd and surplus"])
+def test_events_that_disagree_with_the_checkpoint_are_rebuilt(store, digits, toy, finish, kind):
+    run = store.create(RECIPE.model_copy(update={"epochs": 4}))
+    events = work(run, digits)
+    ends = (event for event in events if isinstance(event, EpochEnd))
+    for _ in range(2):
+        next(ends)
+    next(events)  # the checkpoint of the second epoch is saved
+    events.close()
+    before = store.epochs(run.id)
+    file = run.path / "events.jsonl"
+    file.write_bytes(damaged_events(kind, file.read_bytes().splitlines(keepends=True)))
+    events = work(store.get(run.id), digits)
+    next(events)
+    assert store.epochs(run.id) == before
+    assert store.get(run.id).status.epoch == 2
+    list(events)
+    ended = store.get(run.id)
+    assert ended.state == "finished"
+    assert [row["epoch"] for row in store.epochs(run.id)] == [1, 2, 3, 4]
+    assert store.epochs(run.id)[:2] == before
+    assert ended.status.accuracies == [row["test_accuracy"] for row in store.epochs(run.id)]
+    kinds = [event["event"] for event in store.events(run.id)]
+    assert kinds.count("finished") == 1
+
+
+def test_the_events_of_an_epoch_survive_a_power_cut(store, digits, toy, monkeypatch):
+    """They are synced to disk before the epoch counts as over."""
+    synced = []
+    real_fsync = os.fsync
+
+    def fsync(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run = store.create(RECIPE)
+    for event in work(run, digits):
+        if isinstance(event, EpochEnd | Finished):
+            assert (run.path / "events.jsonl").stat().st_ino in synced
+        synced.clear()
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "checkpoint.pt"])
+def test_a_folder_in_the_place_of_a_file_is_a_failed_run(store, finish, toy, name):
+    run = store.create(RECIPE)
+    (run.path / name).mkdir()
+    message = failed(finish(run))
+    assert f"{name} is a folder where a file belongs: move it away and resume." in message
+
+
+def test_what_the_record_cannot_read_is_a_failed_run(store, finish, toy, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "read_events", refuse)
+        run = finish(store.create(RECIPE))
+    assert "Input/output error" in failed(run)
+    assert launch.reopen(run)
+    assert finish(run).state == "finished"
 
 
 def test_a_damaged_status_costs_no_work(store, digits, finish, whole):
@@ -601,6 +776,20 @@ def test_an_unwritable_folder(store, finish, toy):
             "/x/y is not there (No such file",
         ),
         (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "/x/y"),
+            "/x/y is a folder where a file belongs",
+        ),
+        (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            "This machine ran out of memory: take a smaller batch size",
+        ),
+        (
+            ImportError(
+                "libtorch_cuda.so: failed to map segment from shared object: Cannot allocate memory"
+            ),
+            "This machine ran out of memory: take a smaller batch size",
+        ),
+        (
             ValueError("first line.\nsecond"),
             "An unexpected ValueError: first line. The log has the details.",
         ),
@@ -636,7 +825,9 @@ def test_an_epoch_that_is_trained_again_replaces_the_first_try(store):
     pen = record.Record(run)
     for epoch in (1, 2, 3):
         pen.take(epoch_end(epoch, 0.9 - epoch / 10))
+    ends = [epoch_end(epoch, 0.9 - epoch / 10) for epoch in (1, 2, 3)]
     pen = record.Record(store.get(run.id))
+    pen.follow([asdict(end) for end in ends])
     pen.take(epoch_end(2, 0.1))
     assert read_status(run.path).accuracies == [0.8, 0.1]
     assert read_status(run.path).best_accuracy == 0.8

@@ -9,6 +9,7 @@ from core import data
 from core.config import Prune, TrainRecipe
 from core.models import MODELS, model_info
 from pages.parts.activations.sources.network import InspectedNetwork, NetworkSource
+from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.progress import drain
 from pages.parts.shared.words import kept
 
@@ -25,21 +26,23 @@ _MAX_UNASKED_MACS = 10e9  # a batch with more multiply-adds is scored only after
 def choose_untrained_network(root: Path) -> NetworkSource | None:
     """Draw the choice of a network and a data set. Returns None until the network is scored."""
     left, right = st.columns(2)
-    network = left.selectbox(
-        "Network",
-        list(MODELS),
-        index=list(MODELS).index("LeNet5"),
-        key="fresh",
-        bind="query-params",
-        help="The network has its initial weights, made with seed 0.",
-    )
-    dataset = right.selectbox(
-        "Data set",
-        _datasets_here(root),
-        key="fresh_data",
-        bind="query-params",
-        help="SNIP scores the weights on the first training batch of this data set.",
-    )
+    with left:
+        network = address_selectbox(
+            "Network",
+            "fresh",
+            list(MODELS),
+            "LeNet5",
+            what="network",
+            help="The network has its initial weights, made with seed 0.",
+        )
+    with right:
+        dataset = address_selectbox(
+            "Data set",
+            "fresh_data",
+            _datasets_here(root),
+            what="data set",
+            help="SNIP scores the weights on the first training batch of this data set.",
+        )
     recipe = TrainRecipe(model=network, dataset=dataset, prune=Prune(), device="cpu")
     key = f"{network} {dataset} {root}"
     scored = _scored_network(recipe, root, key)
@@ -108,4 +111,5 @@ def _pruned_network(key: str, scored: "ScoredNetwork", density: float) -> Inspec
         key=f"{key} {density}",
         card=card,
         network=lambda: scored.network(density),
+        is_trained=False,
     )

@@ -25,12 +25,14 @@ class InspectedNetwork:
     key: Its key in caches. A network with other weights has another key.
     card: The classes of the network, and how its images are normalised.
     network: Returns the network in evaluation mode.
+    is_trained: Whether its weights have learnt anything.
     """
 
     name: str
     key: str
     card: ModelCard
     network: "Callable[[], nn.Module]"
+    is_trained: bool = True
 
 
 @dataclass(frozen=True, eq=False)

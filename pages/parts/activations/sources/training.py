@@ -13,6 +13,7 @@ from pages.parts.activations.sources.network import (
     NetworkSource,
     network_in_file,
 )
+from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.states import STATE_STYLES
 
 _REFRESH_SECONDS = 1.5
@@ -33,17 +34,14 @@ def choose_training(store: RunStore) -> NetworkSource | None:
         run = runs[run_id]
         return f"{STATE_STYLES[run.state].sign} {run.name} · {run.id}"
 
-    if st.session_state.get("training") not in runs:
-        wanted = st.query_params.get("training")
-        st.session_state["training"] = wanted if wanted in runs else next(iter(runs))
-    chosen = st.selectbox(
+    chosen = address_selectbox(
         "Training",
+        "training",
         list(runs),
-        key="training",
+        what="training",
         help="The trainings that are running now or have kept epochs.",
         format_func=label,
     )
-    st.query_params["training"] = chosen
     run = runs[chosen]
     refresh_seconds = _REFRESH_SECONDS if run.active else None
     return NetworkSource(run.dataset, lambda: _choose_epoch(store, run), refresh_seconds)

@@ -15,7 +15,7 @@ from core.compress.packed.ledger import packed_parts
 from core.errors import UserError
 from core.models.card import ModelCard
 
-CARD = ModelCard(model="LeNet5", classes=("a",), mean=(0.5,), std=(0.5,), side=8)
+CARD = ModelCard(model="LeNet5", classes=("a",), mean=(0.5,) * 3, std=(0.5,) * 3, side=8)
 
 
 def test_the_header_alone_tells_the_parts(tmp_path):

@@ -1,10 +1,11 @@
-"""Every ReLU call once, in order and untouched: against plain hooks, the dispatcher, and sums to
+"""Every activation once, in order and untouched: against plain hooks, the dispatcher, and sums to
 check by hand.
 """
 
 import copy
 import threading
 import weakref
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from core import models
 from core.errors import UserError
-from core.inspect.activations.captured import capture, capture_with_logits
-from core.inspect.activations.hooks import ACTIVATIONS, RELUS, observe_activations
+from core.inspect.activations.captured import capture, capture_with_logits, describe_left_out
+from core.inspect.activations.hooks import observe_activations
+from core.inspect.activations.kinds import ACTIVATIONS, RELUS
 from core.inspect.activations.statistics import measure_channels
 
 SMALLEST = (  # of every torchvision family
@@ -259,16 +261,110 @@ def test_functions_by_hand():
     ]
 
 
+class Rectifiers(nn.Module):
+    """Every rectifier that is no ReLU by name, and clamps that are none."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([2.0]))
+
+    def forward(self, x):
+        x = x.clamp(min=0) - 1
+        x = torch.clamp_min(x, 0) - 1
+        x = F.threshold(x, 0, 0) - 1
+        x = torch.clip(x, 0, 6) - 1
+        x = torch.clamp(x, 0.0) - 1
+        x.clamp_(min=0)
+        x = x.clamp(min=-5).clamp(max=9).clamp(0.1, 6) * self.scale.clamp(min=0)
+        return x.flatten(1)
+
+
+def test_rectifiers_by_another_name_are_captured_and_named():
+    captured = capture_with_logits(Rectifiers(), images([7.0, 2.0]))
+    assert {key: output.flatten().tolist() for key, output in captured.activations.items()} == {
+        "/clamp:1": [7, 2],
+        "/clamp_min:1": [6, 1],
+        "/threshold:1": [5, 0],
+        "/clip:1": [4, 0],
+        "/clamp:2": [3, 0],
+        "/clamp:3": [2, 0],
+    }
+    assert captured.kinds["/clamp:1"] == "clamp"
+    assert captured.kinds["/threshold:1"] == "Threshold"
+
+
+MODULES = [
+    nn.ReLU6(), nn.LeakyReLU(), nn.PReLU(), nn.RReLU(), nn.Threshold(0.0, 0.0), nn.ELU(), nn.SELU(),
+    nn.CELU(), nn.GELU(), nn.SiLU(), nn.Mish(), nn.Hardswish(), nn.Hardtanh(), nn.Softplus(),
+    nn.Softsign(), nn.LogSigmoid(), nn.Tanh(),
+]  # fmt: skip
+FUNCTIONS = [
+    F.relu6, F.leaky_relu, F.rrelu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardswish,
+    F.hardtanh, F.softplus, F.softsign, F.logsigmoid, torch.tanh, torch.selu_, torch.Tensor.tanh_,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: type(module).__name__)
+def test_every_activation_module_is_captured_once(module):
+    batch = torch.randn(1, 2, 3, 3)
+    captured = capture_with_logits(nn.Sequential(module), batch)
+    assert captured.kinds == {"0": type(module).__name__}
+    with torch.no_grad():
+        assert torch.equal(captured.activations["0"], module.eval()(batch))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_every_activation_function_is_captured_once(function):
+    class Call(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    batch = torch.randn(1, 2, 3, 3)
+    (output,) = capture(Call(), batch).values()
+    if function is not F.rrelu:  # which draws its slopes in training mode, its default
+        assert torch.equal(output, function(batch.clone()))
+
+
+def test_all_33_activations_of_mobilenet_v3_are_captured_and_its_gates_are_left_out():
+    model = models.build("mobilenet_v3_small", 10)
+    captured = capture_with_logits(model, torch.randn(1, 3, 64, 64))
+    assert Counter(captured.kinds.values()) == {"Hardswish": 19, "ReLU": 14}
+    assert list(captured.activations) == list(captured.kinds)
+    assert describe_left_out(captured.left_out) == (
+        "Left out: features.1.block.1.scale_activation and 8 more"
+        " (Hardsigmoid, a gate and no activation)."
+    )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_scripted_modules_are_named_as_left_out():
+    inner = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.ReLU())
+    model = nn.Sequential(torch.jit.script(inner), nn.ReLU())
+    captured = capture_with_logits(model, images([1.0]))
+    assert list(captured.activations) == ["1"]
+    assert captured.left_out == {"0": "Sequential, scripted: its calls cannot be observed"}
+    with pytest.warns(UserWarning, match=r"Left out: 0 \(Sequential, scripted"):
+        capture(model, images([1.0]))
+    whole = capture_with_logits(torch.jit.script(inner), images([1.0]))
+    assert list(whole.left_out) == ["the whole network"]
+
+
+def test_channels_after_a_convolution_of_one_dimension_are_captured():
+    model = nn.Sequential(nn.Flatten(2), nn.Conv1d(2, 5, 1), nn.ReLU())
+    captured = capture_with_logits(model, torch.randn(1, 2, 3, 3))
+    assert captured.maps("2").shape == (5, 9)
+
+
 def test_a_module_that_is_an_activation_itself():
     assert {
         key: output.tolist() for key, output in capture(nn.ReLU(), images([-1.0, 2.0])).items()
     } == {"ReLU": [[[[0.0, 2.0]]]]}
 
 
-def test_smooth_activations_are_an_option():
+def test_smooth_activations_are_captured_unless_only_relus_are_asked_for():
     model = nn.Sequential(nn.GELU(), nn.ReLU(), nn.SiLU())
-    assert list(capture(model, images([1.0]))) == ["1"]
-    assert list(capture(model, images([1.0]), kinds=ACTIVATIONS)) == ["0", "1", "2"]
+    assert list(capture(model, images([1.0]))) == ["0", "1", "2"]
+    assert list(capture(model, images([1.0]), kinds=RELUS)) == ["1"]
 
 
 def test_the_images_stay_the_callers():
@@ -339,7 +435,7 @@ def test_a_layer_that_is_not_kept_is_gone_before_the_next_but_one_is_seen():
     seen: list[weakref.ref] = []
     alive = []
 
-    def see(key, output, axis):
+    def see(call, output):
         alive.append(sum(other() is not None for other in seen))
         seen.append(weakref.ref(output))
 
@@ -370,7 +466,9 @@ def test_compiled_networks_give_what_their_originals_give_without_being_compiled
     in_place.compile(backend=backend)
     inside: Any = copy.deepcopy(model)
     inside.features = torch.compile(inside.features, backend=backend)
-    for compiled in (whole, in_place, inside):
+    function = copy.deepcopy(model)
+    function.forward = torch.compile(function.forward, backend=backend)
+    for compiled in (whole, in_place, inside, function):
         found = capture(compiled, batch)
         assert compilations == []
         assert list(found) == list(expected)
@@ -383,8 +481,8 @@ def test_compiled_networks_give_what_their_originals_give_without_being_compiled
 def test_another_thread_that_runs_the_same_model_is_not_seen():
     model, batch, keys = models.build("LeNet5", 10).eval(), torch.randn(1, 3, 32, 32), []
 
-    def see(key, output, axis):
-        keys.append(key)
+    def see(call, output):
+        keys.append(call.key)
         other = threading.Thread(target=model, args=(batch,))
         other.start()
         other.join()

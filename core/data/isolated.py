@@ -1,0 +1,63 @@
+"""Reads pictures of unknown origin, one or a folder of them, in a child process with limits."""
+
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+from PIL import Image
+
+from core.data.folder.importing import import_folder
+from core.data.picture import open_picture
+from core.errors import UserError
+from core.events import Event, Progress, result_of
+from core.sandbox import Limits, run_limited
+
+_PICTURE_LIMITS = Limits(seconds=60, megabytes=600)
+_FOLDER_LIMITS = Limits(seconds=120, megabytes=1_500)
+
+
+def open_picture_isolated(content: bytes, shorter: int = 1024) -> Image.Image:
+    """Decode a picture as `open_picture` does, in a child process with limits.
+
+    Raises UserError, in one sentence, as `open_picture` does, and if the child crashes or exceeds a
+    limit.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        source = Path(folder) / "source"
+        source.write_bytes(content)
+        target = Path(folder) / "pixels"
+        arguments = {"source": str(source), "target": str(target), "shorter": shorter}
+        events = run_limited(write_pixels, arguments, _PICTURE_LIMITS, "This picture")
+        width, height = result_of(events)
+        try:
+            return Image.frombytes("RGB", (width, height), target.read_bytes())
+        except (OSError, ValueError) as error:
+            raise UserError("This picture could not be read: is the disk full?") from error
+
+
+def write_pixels(source: str, target: str, shorter: int) -> Generator[Event, None, tuple[int, int]]:
+    """Write the RGB bytes of the picture `source` to `target`, and return its size.
+
+    Runs in the child.
+    """
+    yield Progress("Opening the picture", 0, 0)
+    picture = open_picture(source, shorter)
+    Path(target).write_bytes(picture.tobytes())
+    return picture.size
+
+
+def import_folder_isolated(
+    source: str | Path, root: str | Path, name: str, side: int = 32
+) -> Generator[Event, None, None]:
+    """Make a data set as `import_folder` does, in a child process with limits.
+
+    Raises UserError as `import_folder` does, also if the disk is full, and if the child crashes or
+    exceeds a limit.
+    """
+    arguments = {
+        "source": str(Path(source).expanduser().absolute()),
+        "root": str(Path(root).expanduser().absolute()),
+        "name": name,
+        "side": side,
+    }
+    yield from run_limited(import_folder, arguments, _FOLDER_LIMITS, str(source))

@@ -1,0 +1,117 @@
+"""Check all that can be known of a recipe before a run exists.
+
+Commands and pages make the same checks. A command passes the words that a person typed, so that an
+error names the flag.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from core import data
+from core.config import ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
+from core.data import Choice, DatasetInfo
+from core.errors import UserError
+from core.models import check_side
+
+Names = Mapping[str, str]
+"""The words for the fields of a recipe and for "data_dir". Other fields have their own names."""
+
+
+def check_recipe(
+    recipe: Recipe, root: Path, names: Names | None = None, dataset: str | None = None
+) -> None:
+    """Raise UserError, in one sentence, for what would make a run of the recipe fail.
+
+    root: the folder of the data sets. dataset: name of the data set, if the recipe has none.
+    """
+    names = names or {}
+    if isinstance(recipe, TrainRecipe | ImportRecipe):
+        info = check_dataset(recipe.dataset, root, names)
+        with _named(names.get("model")):
+            check_side(recipe.model, info.side)
+    else:
+        info = check_dataset(dataset or "", root, names)
+    if isinstance(recipe, TrainRecipe):
+        data.check_validation(
+            recipe.validation, info.train_images, names.get("validation", "validation")
+        )
+        _check_counts(recipe, info, info.train_images - recipe.validation, names)
+    if isinstance(recipe, KMeansRecipe) and recipe.epochs:
+        _check_counts(recipe, info, info.train_images, names)
+    check_device(recipe.device, names.get("device"))
+
+
+def check_dataset(name: str, root: Path, names: Names | None = None) -> DatasetInfo:
+    """Return the facts about a data set. Raises UserError if a run could not get it from `root`."""
+    names = names or {}
+    folder_name = names.get("data_dir", "The folder of the data sets")
+    existing = _check_folder(root, folder_name)
+    choices = {choice.name: choice for choice in data.available(root)}
+    if name not in choices:
+        word = names.get("dataset", "dataset")
+        raise UserError(f"{word} must be one of {', '.join(choices)}, got {name!r}")
+    if _must_be_written(choices[name]) and not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{folder_name} must be a folder that can be written, because {name} is not prepared"
+            f" yet, got {root}"
+        )
+    return choices[name].info
+
+
+def check_device(device: str, name: str | None = None) -> None:
+    """Raise UserError, beginning with `name`, if this machine does not have the device."""
+    if device in ("auto", "cpu"):
+        return
+    from core.training.device import choose_device  # imports torch
+
+    with _named(name):
+        choose_device(device)
+
+
+def _check_folder(root: Path, name: str) -> Path:
+    """Return the folder, or the nearest one above it that exists, in which it can be made."""
+    try:
+        existing = next(path for path in (root, *root.parents) if path.exists())
+        is_folder = existing.is_dir()
+    except OSError as error:
+        raise UserError(f"{name} must be a folder, got {root} ({error.strerror})") from None
+    if not is_folder:
+        raise UserError(f"{name} must be a folder, got {root} ({existing} is a file)")
+    if not os.access(existing, os.R_OK | os.X_OK):
+        raise UserError(f"{name} must be a folder that can be read, got {root}")
+    return existing
+
+
+def _must_be_written(choice: Choice) -> bool:
+    """Whether the data set has to be written to disk first. Bundled ones also work in memory."""
+    return choice.state in ("on disk", "download")
+
+
+def _check_counts(
+    recipe: TrainRecipe | KMeansRecipe, info: DatasetInfo, available: int, names: Names
+) -> None:
+    """Check the numbers of images in the training and in a batch against those that there are."""
+    if recipe.train_images is not None and recipe.train_images > available:
+        raise UserError(
+            f"{names.get('train_images', 'train_images')} must be at most {available:,}, the"
+            f" training images of {info.name}, got {recipe.train_images}"
+        )
+    images = recipe.train_images or available
+    if recipe.batch_size > images:
+        raise UserError(
+            f"{names.get('batch_size', 'batch_size')} must be at most {images:,}, the number of"
+            f" training images, got {recipe.batch_size}"
+        )
+
+
+@contextlib.contextmanager
+def _named(name: str | None) -> Iterator[None]:
+    """Begin the text of a UserError from inside with `name`, if there is one."""
+    try:
+        yield
+    except UserError as error:
+        if name is None:
+            raise
+        raise UserError(f"{name}: {error}") from None

@@ -1,0 +1,83 @@
+"""Holds training images back, to choose by them what is best.
+
+They are never trained on, scored on or calibrated on, so that what chooses has not been learnt, and
+the test images only report.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from core.config import KMeansRecipe, QuantizeRecipe, TrainRecipe
+from core.data import Dataset, check_validation
+from core.data.batches import DeviceImages
+from core.data.imageset import Rows, hold_back
+from core.models.card import ModelCard
+
+MOST_TUNING_IMAGES = 1000  # that tuning holds back, if its parent held none back
+_TUNING_SHARE = 0.1  # of the training images, which is the most that it holds back
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The division of a data set's training images.
+
+    training: rows of the images to train, score and calibrate on. held_back: rows of the images to
+    choose by; there may be none.
+    """
+
+    training: Rows
+    held_back: Rows
+
+
+def split_of_recipe(recipe: TrainRecipe | KMeansRecipe, dataset: Dataset) -> Split:
+    """Return the split of a recipe. A tuning by itself holds nothing back.
+
+    Raises UserError if the recipe holds back too many images.
+    """
+    validation = recipe.validation if isinstance(recipe, TrainRecipe) else 0
+    return _split(dataset, validation, recipe.seed)
+
+
+def split_of_card(card: ModelCard, dataset: Dataset) -> Split:
+    """Return the split with which the network of a card was trained.
+
+    Raises UserError if the data set has fewer images than were held back.
+    """
+    for recipe in card.recipes:
+        validation = recipe.get("validation")
+        if isinstance(validation, int) and validation:
+            return _split(dataset, validation, int(recipe.get("seed", 0)))
+    return _split(dataset, 0, seed=0)
+
+
+def split_for_quantizing(card: ModelCard, recipe: QuantizeRecipe, dataset: Dataset) -> Split:
+    """Return the split for quantizing the network of a card.
+
+    It holds back what the network's training held back. If that is nothing, a recipe that tunes
+    holds back a tenth of the training images, at most 1,000. Raises UserError if the data set has
+    fewer images than were held back.
+    """
+    split = split_of_card(card, dataset)
+    if len(split.held_back) or not recipe.epochs:
+        return split
+    tuning_images = min(MOST_TUNING_IMAGES, int(_TUNING_SHARE * len(dataset.train)))
+    return _split(dataset, tuning_images, recipe.seed)
+
+
+def images_at(rows: Rows, dataset: Dataset, device: torch.device) -> DeviceImages:
+    """Return these of the data set's training images, on the device."""
+    is_whole = len(rows) == len(dataset.train)
+    return DeviceImages(
+        dataset.train,
+        dataset.mean,
+        dataset.std,
+        device,
+        torch.channels_last,
+        None if is_whole else rows,
+    )
+
+
+def _split(dataset: Dataset, n: int, seed: int) -> Split:
+    check_validation(n, len(dataset.train))
+    return Split(*hold_back(dataset.train.labels, n, seed))

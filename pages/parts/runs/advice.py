@@ -1,0 +1,64 @@
+"""What to try after a run whose network is no better than guessing."""
+
+from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
+
+_HIGH_RATE = 0.05
+_FEW_EPOCHS = 20
+
+
+def what_to_try(recipe: Recipe) -> str:
+    """The remedies for a recipe in one phrase, the most likely first."""
+    match recipe:
+        case TrainRecipe():
+            remedies = _for_training(recipe)
+        case ImportRecipe():
+            remedies = _for_import(recipe)
+        case KMeansRecipe():
+            remedies = _for_kmeans(recipe)
+        case AffineRecipe():
+            remedies = _for_affine(recipe)
+    *others, last = remedies
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _for_training(recipe: TrainRecipe) -> list[str]:
+    remedies = []
+    prune = recipe.prune
+    if prune and prune.density < 1:
+        remedies.append("keep more weights")
+        if prune.method != "synflow":
+            remedies.append("prune by SynFlow")
+        if prune.method in ("snip", "iterative-snip") and prune.score_mode == "train":
+            remedies.append("score in evaluation mode")
+    if recipe.lr >= _HIGH_RATE:
+        remedies.append("lower the learning rate")
+    if recipe.epochs < _FEW_EPOCHS:
+        remedies.append("train for more epochs")
+    return remedies or ["lower the learning rate", "train for more epochs"]
+
+
+def _for_import(recipe: ImportRecipe) -> list[str]:
+    remedies = ["another normalisation of the pixels", "another order of the classes"]
+    if recipe.by_order:
+        remedies.insert(0, "a file whose tensors match by their names")
+    return remedies
+
+
+def _for_kmeans(recipe: KMeansRecipe) -> list[str]:
+    remedies = ["take more clusters"]
+    if not recipe.recalibrate:
+        remedies.append("re-estimate BatchNorm's statistics")
+    if recipe.epochs:
+        remedies.append("lower the learning rate of tuning")
+    else:
+        remedies.append("tune it for some epochs")
+    return remedies
+
+
+def _for_affine(recipe: AffineRecipe) -> list[str]:
+    remedies = ["take more bits"]
+    if not recipe.per_channel:
+        remedies.append("use a scale for every output channel")
+    if not recipe.recalibrate:
+        remedies.append("re-estimate BatchNorm's statistics")
+    return remedies

@@ -1,0 +1,99 @@
+"""Accuracies with their uncertainty, and the verdict that a network only guesses, on every page."""
+
+from core import data
+from core.accuracy import ChosenBy, guessing_text, interval_text, is_guessing
+from core.config import TrainRecipe, data_root
+from core.runs.run import Run
+from pages.parts.shared.words import percent
+
+INTERVAL_HELP = (
+    "Its 95% interval (Wilson) depends on the number of test images: with 10,000 it reaches at most"
+    " 1 point to each side, with 360 at most 5."
+)
+
+_BEST_LABELS: dict[ChosenBy, str] = {
+    "validation": "by validation",
+    "divergence": "by divergence",
+    "test": "on the test set: optimistic",
+}
+_BEST_HELP: dict[ChosenBy, str] = {
+    "validation": (
+        "Test accuracy of the epoch with the highest accuracy on validation images, which are never"
+        " trained on. The test images did not choose it."
+    ),
+    "divergence": (
+        "Test accuracy of the epoch whose answers are nearest to those of the float network, by"
+        " the KL divergence on held-back training images. The test images did not choose it."
+    ),
+    "test": (
+        "The highest test accuracy of any epoch. The test images chose the epoch, so new images"
+        " would get less. Validation images avoid that."
+    ),
+}
+
+
+def accuracy_text(run: Run, accuracy: float | None, *, bold: bool = False) -> str:
+    """A test accuracy with its 95% interval, such as "65.61% (64.7 to 66.5)"."""
+    text = f"**{percent(accuracy)}**" if bold else percent(accuracy)
+    counts = test_counts(run)
+    if accuracy is None or counts is None:
+        return text
+    images, _ = counts
+    return f"{text} ({interval_text(accuracy, images)})"
+
+
+def interval_note(run: Run, accuracy: float | None) -> str:
+    """The 95% interval of a test accuracy as a sentence for a tooltip; "" if it is not known."""
+    counts = test_counts(run)
+    if accuracy is None or counts is None:
+        return ""
+    images, _ = counts
+    return f"95% interval: {interval_text(accuracy, images)}% (Wilson, {images:,} test images)."
+
+
+def run_is_guessing(run: Run) -> bool:
+    """Whether the finished run's network is no better than guessing; False if not known."""
+    return guessing_verdict(run) is not None
+
+
+def guessing_verdict(run: Run) -> str | None:
+    """Say that the finished run's network is no better than guessing; None if it is, or unknown."""
+    accuracy = run.status.test_accuracy
+    if run.state != "finished" or accuracy is None:
+        return None
+    counts = test_counts(run)
+    if counts is None or not is_guessing(accuracy, *counts):
+        return None
+    _, classes = counts
+    return guessing_text(classes)
+
+
+def test_counts(run: Run) -> tuple[int, int] | None:
+    """The numbers of test images and of classes, None if they are not known.
+
+    They are in the summary. For a run that has none yet, or an old one, the data set knows them.
+    """
+    summary = run.status.summary
+    if summary is not None and summary.test_images and summary.classes:
+        return summary.test_images, summary.classes
+    info = data.DATASETS.get(run.dataset)
+    if info is None:
+        infos = {choice.name: choice.info for choice in data.available(data_root())}
+        info = infos.get(run.dataset)
+    return None if info is None else (info.test_images, info.classes)
+
+
+def best_words(run: Run) -> str:
+    """How the best epoch of a run is chosen, in words that follow "best"."""
+    return _BEST_LABELS[_best_by(run)]
+
+
+def best_help(run: Run) -> str:
+    """How the best epoch of a run is chosen, as a help text."""
+    return _BEST_HELP[_best_by(run)]
+
+
+def _best_by(run: Run) -> ChosenBy:
+    """Runs of older versions did not write it down: they chose on the test images."""
+    is_validated = isinstance(run.recipe, TrainRecipe) and run.recipe.validation
+    return run.status.best_by or ("validation" if is_validated else "test")
