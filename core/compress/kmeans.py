@@ -132,7 +132,7 @@ def exact_codebook(weight: Tensor) -> Codebook | None:
     """The codebook of a float32 tensor that has at most 256 distinct nonzero values, on the CPU.
 
     It decodes to the tensor bit for bit. Returns None for any other tensor, also for one with a
-    negative zero, which no codebook keeps.
+    negative zero or a subnormal number, which no codebook keeps in every process.
     """
     values = weight.detach().cpu().contiguous()
     if values.dtype != torch.float32 or not values.numel():
@@ -140,8 +140,11 @@ def exact_codebook(weight: Tensor) -> Codebook | None:
     sample = values.flatten()[:: 1 + values.numel() // _SAMPLE]
     if torch.unique(sample).numel() > _MOST_CLUSTERS + 1:  # zero may be one more value
         return None
-    is_zero = values == 0
-    if not values.isfinite().all() or (is_zero & values.signbit()).any():
+    bits = values.view(torch.int32)
+    is_zero = bits == 0
+    # Negative zeros and subnormal numbers, which a process may treat as zeros.
+    is_almost_zero = (bits & 0x7FFFFFFF) < 0x00800000
+    if not values.isfinite().all() or (is_almost_zero & ~is_zero).any():
         return None
     is_nonzero = ~is_zero
     mask = is_nonzero if bool(is_zero.any()) else None

@@ -298,7 +298,7 @@ def test_layers_can_be_left_out_and_given_more(app, trained):
     app.multiselect(key="picked_layers").set_value([FIRST, LAST]).run()
     app.button(key="own_leave").click().run()
     assert list(table(app)["choice"]).count("float") == 2
-    assert table(app).loc[LAST, "bits"] == 32
+    assert 25 < table(app).loc[LAST, "bits"] < 29  # float32, of which the exponents are deflated
     assert written_address(app) == {"layers": f"{FIRST}:0,{LAST}:0"}
     app.multiselect(key="picked_layers").set_value([LAST]).run()
     app.button(key="own_undo").click().run()

@@ -6,13 +6,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 from streamlit.testing.v1 import AppTest
 
+from core.compress import codec
 from core.config import ImportRecipe, KMeansRecipe
+from core.models.card import ModelCard
+from core.models.saved import model_bytes
 from core.runs import launch
-from core.runs.run import BEST, write_status
-from pages.parts.shared.words import plain
+from core.runs.run import BEST, MODEL, PACKED, write_status
+from pages.parts.shared.words import plain, size
 from tests.sample_runs import RECIPE, sample_run, summary_of
 
 ROOT = Path(__file__).parents[2]
@@ -308,6 +312,20 @@ def test_the_weights_can_be_taken(store):
     (button,) = opened(run.id).get("download_button")
     assert button.label.startswith("Weights")
     assert not opened(sample_run(store, "failed", done=0).id).get("download_button")
+
+
+def test_a_trained_run_has_a_packed_file_to_take(store):
+    run = sample_run(store)
+    state = {"weight": torch.randn(40, 30)}
+    card = ModelCard(model="LeNet5", classes=("a",), mean=(0.5,) * 3, std=(0.2,) * 3, side=32)
+    (run.path / MODEL).write_bytes(model_bytes(state, card))
+    codec.save(run.path / PACKED, state, card)
+    app = opened(run.id)
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures["Packed file"] == size((run.path / PACKED).stat().st_size)
+    assert figures["Smaller by"] == "1.2×"
+    assert "Bytes" in [tab.label for tab in app.tabs]
+    assert app.get("download_button")[0].label.startswith("Packed")
 
 
 def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):

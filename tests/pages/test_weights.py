@@ -17,8 +17,10 @@ from core.jobs.quantize import layer_figures
 from core.models import build, saved
 from core.models.card import ModelCard
 from core.runs.run import MODEL, PACKED, write_status
+from pages.parts.shared.cache import quantized_file
 from pages.parts.shared.words import plain
 from pages.parts.weights import table
+from pages.parts.weights.cached import layers_in_packed_file
 from tests.written_address import written_address
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
@@ -152,6 +154,26 @@ def test_a_layer_by_the_address_has_its_levels(dense, shared, lenet):
     assert "5 levels of classifier.4.weight in B" in levels
 
 
+def test_a_packed_file_in_float_is_no_quantized_one(dense, shared, lenet):
+    """A dead layer is a codebook in any packed file, and no level of anything."""
+    state = lenet.state_dict()
+    state["classifier.4.weight"] = torch.zeros(10, 84)
+    codec.save(dense.path / PACKED, state, saved.read_card(dense.path / MODEL))
+    assert isinstance(
+        codec.load(dense.path / PACKED).tensors["classifier.4.weight"], kmeans.Codebook
+    )
+    assert quantized_file(dense) is None
+    assert layers_in_packed_file(dense) == {}
+    assert quantized_file(shared) == shared.path / PACKED
+    assert (
+        opened(a=dense.id, b=shared.id)
+        .dataframe[0]
+        .value.set_index("layer")
+        .loc["classifier.4.weight", "bits A"]
+        == 32
+    )
+
+
 def test_the_table_has_the_figures_of_both(dense, shared, lenet):
     rows = opened(a=dense.id, b=shared.id).dataframe[0].value.set_index("layer")
     weight = lenet.classifier[4].weight.detach().numpy()
@@ -161,7 +183,7 @@ def test_the_table_has_the_figures_of_both(dense, shared, lenet):
     assert row["levels B"] == "5"
     assert (row["low A"], row["high A"]) == (weight.min(), weight.max())
     assert row["bits A"] == 32
-    assert 0 < row["bits B"] < math.log2(5) + 5 * 32 / 840
+    assert 0 < row["bits B"] < math.log2(5) + 5 * 40 / 840
     whole = rows.loc["The whole network"]
     total = (rows["bits B"] * rows["weights B"])[1:].sum()
     assert whole["bits B"] * 61770 == pytest.approx(total)

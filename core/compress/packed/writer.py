@@ -23,6 +23,7 @@ from core.compress.packed.levels import levels_in_units, mask_levels, unit_code
 from core.compress.packed.planes import write_planes
 
 _DTYPE_NAMES: dict[torch.dtype, DtypeName] = {dtype: name for name, dtype in DTYPES.items()}
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _OVERHEAD_BYTES = 16
 """About what another kind than "raw" adds to the manifest and to the tables of the file."""
 
@@ -303,10 +304,11 @@ def _is_pruned(integers: NDArray[np.int16]) -> bool:
 
 
 def _not_positive_zero(numbers: Tensor) -> Tensor:
-    """A mask of all numbers but 0.0. A negative zero is kept, because its bits differ from 0.0."""
-    if numbers.is_floating_point():
-        return (numbers != 0) | numbers.signbit()
-    return numbers != 0
+    """A mask of all numbers but 0.0, by their bits.
+
+    So a negative zero is kept, and a subnormal number also where a process flushes them to zero.
+    """
+    return numbers.view(_INTEGERS[numbers.itemsize]) != 0
 
 
 def _mask_counts(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

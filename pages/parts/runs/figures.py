@@ -59,7 +59,10 @@ def _draw_best_accuracy(run: Run) -> None:
 def _draw_import_figures(run: Run) -> None:
     _draw_test_accuracy(run)
     _draw_weights_kept(run)
-    _draw_packed_size(run)
+    if (run.path / PACKED).exists():
+        _draw_packed_size(run)
+    elif (run.path / MODEL).exists():  # imported before every run had a packed file
+        draw_metric("On disk", size(_bytes_on_disk(run, MODEL)), help_text="Weights in float.")
 
 
 def _draw_quantization_figures(run: Run, epochs: list[dict[str, Any]]) -> None:

@@ -104,8 +104,9 @@ def keep_in_address(
     """Give the widget `key`, which must not be drawn yet, its value, and keep it in the address.
 
     The value is the one in the address with which the page was opened, else the one that a person
-    chose earlier, else `default`. parse: makes a value of a text in the address, None of an impossible one. name: the
-    name in the address, `key` if not given. to_text: makes such a text of a value.
+    chose earlier, else `default`. parse: makes a value of a text in the address, None of an
+    impossible one. name: the name in the address, `key` if not given. to_text: makes such a text of
+    a value.
     """
     name = name or key
     state = st.session_state

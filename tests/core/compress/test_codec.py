@@ -332,6 +332,20 @@ def test_what_a_weight_will_take_is_known_before_packing(density):
         assert in_file == pytest.approx(expected, rel=0.04)
 
 
+@pytest.mark.parametrize("flush", [False, True])
+def test_subnormal_numbers_come_back_in_every_process(flush):
+    """Training flushes them to zero, which no packed file may do."""
+    few = torch.tensor([1e-42, 0.0, -1e-42, 1.0] * 100)
+    many = torch.cat([torch.arange(400.0), few])
+    torch.set_flush_denormal(flush)
+    try:
+        state = unpack(pack({"few": few, "many": many}, CARD)[0]).state()
+    finally:
+        torch.set_flush_denormal(False)
+    assert same(state["few"], few)
+    assert same(state["many"], many)
+
+
 def test_a_file_on_disk(tmp_path):
     model = network(density=0.2)
     state = {**model.state_dict(), **share_model(model, 5)}

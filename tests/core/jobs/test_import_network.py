@@ -160,6 +160,19 @@ def test_a_file_of_secateurs_keeps_its_history(imported):
     assert job.card().recipes == (first, RECIPE.model_dump(mode="json"))
 
 
+def test_a_network_in_float_gets_a_packed_file(imported):
+    model = network()
+    job, events = imported(torch_saved(model.state_dict()))
+    content = job.files()["packed.safetensors"]
+    packed = codec.unpack(content)
+    assert packed.card == job.card()
+    assert not packed.card.is_quantized
+    state = packed.state()
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+    summary = events[-1].summary
+    assert summary.packed_bytes == len(content) < summary.float_bytes
+
+
 @pytest.fixture
 def packed():
     """A packed file of five clusters a layer, and the network that it decodes to."""
