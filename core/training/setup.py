@@ -18,7 +18,6 @@ from core.config import KMeansRecipe, Prune, TrainRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages, epoch_plan
 from core.data.imageset import subset_rows
-from core.errors import UserError
 from core.events import Event, Progress
 from core.models import build, check_side
 from core.models.card import ModelCard
@@ -79,18 +78,8 @@ def test_images(dataset: Dataset, device: torch.device) -> DeviceImages:
 
 
 def with_normalisation_of(card: ModelCard, dataset: Dataset) -> Dataset:
-    """Return the data set with the normalisation that the card's network was trained with.
-
-    Raises UserError if the network was not trained on images of three channels.
-    """
-    mean = card.mean
-    std = card.std
-    if len(mean) != 3 or len(std) != 3:
-        raise UserError(
-            f"The images of {card.model} must have 3 channels, as those of {dataset.name} have, got"
-            f" {len(mean)}."
-        )
-    return replace(dataset, mean=mean, std=std)
+    """Return the data set with the normalisation that the card's network was trained with."""
+    return replace(dataset, mean=card.mean, std=card.std)
 
 
 def augments(recipe: TrainRecipe, dataset: Dataset) -> bool:

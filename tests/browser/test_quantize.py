@@ -91,7 +91,7 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
         page.get_by_role("radio", name="Round to bits (affine)").or_(
             page.get_by_role("button", name="Round to bits (affine)")
         ).first.click()
-        expect(page.get_by_text("Bits a weight")).to_be_visible()
+        expect(page.get_by_text("Bits a weight", exact=True)).to_be_visible()
 
     rounded = quantize(page, runs, to_8_bits)
     assert (rounded.recipe.kind, rounded.recipe.bits) == ("affine", 8)

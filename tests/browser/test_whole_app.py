@@ -84,7 +84,9 @@ def has_settings(page, *settings):
 
 
 def toggle(page, label):
-    page.get_by_text(label, exact=True).click()
+    switch = page.get_by_text(label, exact=True)
+    expect(switch).to_have_count(1)  # one of the choice before may still be shown
+    switch.click()
 
 
 def change_settings(page, name):

@@ -456,7 +456,7 @@ def test_what_was_imported_is_chosen(app, pets, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_no_data_set_says_why(dialog, tmp_path):
-    dialog.segmented_control(key="import_kind").set_value("Folder").run()
+    dialog.segmented_control(key="import_kind").set_value("Path").run()
     dialog.text_input(key="import_path").set_value(str(tmp_path / "nothing")).run()
     dialog.button(key="import_go").click().run()
     assert not dialog.exception
@@ -465,7 +465,7 @@ def test_a_folder_that_is_no_data_set_says_why(dialog, tmp_path):
 
 @pytest.mark.parametrize("path", ["~nobody-here/pets", "a\0b", "x" * 5000])
 def test_a_path_that_cannot_be_read_is_a_sentence(dialog, path):
-    dialog.segmented_control(key="import_kind").set_value("Folder").run()
+    dialog.segmented_control(key="import_kind").set_value("Path").run()
     dialog.text_input(key="import_path").set_value(path).run()
     dialog.button(key="import_go").click().run()
     assert not dialog.exception

@@ -6,7 +6,6 @@ import torch
 
 from core.config import Prune, TrainRecipe
 from core.data import Dataset, ImageSet
-from core.errors import UserError
 from core.models.card import ModelCard
 from core.training import setup
 
@@ -25,11 +24,6 @@ def test_a_data_set_takes_the_normalisation_of_a_network(dataset):
     changed = setup.with_normalisation_of(card((0.4, 0.5, 0.6), (0.7, 0.8, 0.9)), dataset)
     assert (changed.mean, changed.std) == ((0.4, 0.5, 0.6), (0.7, 0.8, 0.9))
     assert changed.train is dataset.train
-
-
-def test_a_network_for_other_channels_is_refused(dataset):
-    with pytest.raises(UserError, match=r"^The images of LeNet5 must have 3 channels, .* got 1\.$"):
-        setup.with_normalisation_of(card((0.5,), (0.5,)), dataset)
 
 
 def test_a_recipe_that_prunes_nothing_has_no_scores(dataset):
