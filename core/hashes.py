@@ -95,6 +95,17 @@ def recorded_files(folder: Path) -> list[Path]:
     return [folder / name for name in _read(folder)]
 
 
+def has_readable_hashes(folder: Path) -> bool:
+    """Whether the hashes of the folder's files can be read, or none were ever recorded."""
+    try:
+        _HASHES.validate_json((folder / HASHES).read_bytes())
+    except FileNotFoundError:
+        return True
+    except (OSError, ValidationError):
+        return False
+    return True
+
+
 def _exists(path: Path, name: str) -> bool:
     return (path.parent / name).exists()
 

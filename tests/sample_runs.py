@@ -30,7 +30,7 @@ def sample_run(
     is_pruned = getattr(recipe, "prune", None) is not None
     accuracies = [0.6 + 0.1 * epoch for epoch in range(done)]
     events: list[Event] = [Pruned(120, 1200, LAYERS)] if is_pruned else []
-    events += _epoch_ends(recipe.epochs, accuracies)
+    events += epoch_ends(recipe.epochs, accuracies)
     (run.path / "events.jsonl").write_text(
         "".join(json.dumps(event.to_dict()) + "\n" for event in events)
     )
@@ -74,7 +74,8 @@ def summary_of(run: Run, **changes: Any) -> Summary:
     return Summary.model_validate(figures | changes)
 
 
-def _epoch_ends(epochs: int, accuracies: list[float]) -> Iterator[EpochEnd]:
+def epoch_ends(epochs: int, accuracies: list[float]) -> Iterator[EpochEnd]:
+    """Yield the ends of the first epochs, with these test accuracies."""
     for epoch, accuracy in enumerate(accuracies, 1):
         yield EpochEnd(
             epoch=epoch,

@@ -75,6 +75,13 @@ def test_a_foreign_page_gets_nothing(address, origin):
     assert not opens(address, origin=origin)
 
 
+def test_an_origin_without_its_scheme_is_foreign(address):
+    without_scheme = address.removeprefix("http:")
+    response, _ = answer(address, "/_stcore/host-config", Origin=without_scheme)
+    assert response.status == 403
+    assert not opens(address, origin=without_scheme)
+
+
 def test_the_apps_own_page_opens_the_stream(address):
     assert opens(address, origin=address)
 

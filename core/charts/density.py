@@ -38,7 +38,7 @@ def density_chart(
     table = density_table(layers).assign(pruning=pruning)
     tooltip = [
         alt.Tooltip("layer:N", title="Layer"),
-        alt.Tooltip("density:Q", title="Kept", format=".2%"),
+        alt.Tooltip("density:Q", title="Kept", format=".3~p"),
         alt.Tooltip("kept:Q", title="Weights kept", format=",d"),
         alt.Tooltip("weights:Q", title="of", format=",d"),
     ]
@@ -68,7 +68,7 @@ def density_forecast_chart(networks: PrunedNetworks) -> alt.LayerChart:
         alt.Tooltip("pruning:N", title="Pruning"),
         alt.Tooltip("kept:Q", title="Kept weights", format=","),
         alt.Tooltip("weights:Q", title="of", format=","),
-        alt.Tooltip("density:Q", title="Density", format=".3%"),
+        alt.Tooltip("density:Q", title="Density", format=".3~p"),
         alt.Tooltip("macs:Q", title="Multiply-adds", format=","),
     ]
     legend = alt.Legend(orient="top", values=list(networks))
@@ -108,8 +108,8 @@ def density_forecast_alt_text(networks: PrunedNetworks) -> str:
         low = min(layers, key=lambda layer: layer.density)
         high = max(layers, key=lambda layer: layer.density)
         sentences.append(
-            f"{way} pruning keeps from {low.density:.2%} ({low.name}) to {high.density:.2%}"
-            f" ({high.name})"
+            f"{way} pruning keeps from {100 * low.density:.3g}% ({low.name})"
+            f" to {100 * high.density:.3g}% ({high.name})"
         )
     count = len(next(iter(networks.values())))
     return f"Weights kept in each of {count} layers: {'; '.join(sentences)}."

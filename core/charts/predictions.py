@@ -37,7 +37,7 @@ def prediction_chart(
     tooltip = [
         alt.Tooltip("class:N", title="Class"),
         alt.Tooltip("network:N", title="Network"),
-        alt.Tooltip("probability:Q", title="Probability", format=".2%"),
+        alt.Tooltip("probability:Q", title="Probability", format=".1%"),
     ]
     base = alt.Chart(table).encode(
         y=y, yOffset=alt.YOffset("network:N", sort=networks), tooltip=tooltip

@@ -1,53 +1,71 @@
 """The course of a training, epoch by epoch: charts of its EpochEnd events."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from core.accuracy import interval_text
+
 MOST_POINTS_PER_LINE = 1000
 """More points cannot be told apart, and every update of a live chart sends all of them."""
 
-_HEIGHT = 260
+CURVE_HEIGHT = 260
+"""Pixels of the charts of loss and accuracy."""
+
 _SMALL_HEIGHT = 180
 _DASHES = [[1, 0], [6, 3], [2, 2]]  # of training, test and validation
 
-Rows = list[dict[str, Any]]
+EpochRows = list[dict[str, Any]]
 """EpochEnd events as plain data, as `RunStore.epochs` returns them."""
 
 
-def loss_chart(rows: Rows, epochs: int) -> alt.Chart:
+def loss_chart(rows: EpochRows, epochs: int) -> alt.Chart:
     """Draw the cross entropy in nats of training, test and validation over the epochs."""
     return _train_and_test_chart(rows, epochs, "loss", "Cross entropy (nats)", ".4f", "~g")
 
 
-def accuracy_chart(rows: Rows, epochs: int) -> alt.Chart:
-    """Draw the fraction of right answers in training, test and validation over the epochs."""
-    return _train_and_test_chart(rows, epochs, "accuracy", "Accuracy", ".2%", "~%")
+def accuracy_chart(
+    rows: EpochRows, epochs: int, images: Mapping[str, int] | None = None
+) -> alt.Chart:
+    """Draw the fraction of right answers in training, test and validation over the epochs.
+
+    images: the numbers of images of the series "test" and "validation". With them, the tooltips
+    have the 95% interval of each accuracy.
+    """
+    chart = _train_and_test_chart(rows, epochs, "accuracy", "Accuracy", ".2%", "~%")
+    if not images:
+        return chart
+    for point in chart.datasets["epochs"]:
+        count = images.get(point["series"])
+        point["interval"] = f"{interval_text(point['value'], count)}%" if count else "—"
+    interval = alt.Tooltip("interval:N", title="95% interval")
+    return chart.encode(tooltip=[*chart.encoding.tooltip, interval])
 
 
-def learning_rate_chart(rows: Rows, epochs: int) -> alt.Chart:
+def learning_rate_chart(rows: EpochRows, epochs: int) -> alt.Chart:
     """Draw the learning rate of each epoch's last step."""
     table = _table(rows, {"lr": "lr"})
     return _line_chart(table, epochs, "Learning rate", ".3~g", "~g", _SMALL_HEIGHT)
 
 
-def speed_chart(rows: Rows, epochs: int) -> alt.Chart:
+def speed_chart(rows: EpochRows, epochs: int) -> alt.Chart:
     """Draw the number of training images per second."""
     table = _table(rows, {"images_per_second": "speed"})
     return _line_chart(table, epochs, "Images a second", ",.0f", "~s", _SMALL_HEIGHT)
 
 
 def _train_and_test_chart(
-    rows: Rows, epochs: int, quantity: str, title: str, tooltip_format: str, axis_format: str
+    rows: EpochRows, epochs: int, quantity: str, title: str, tooltip_format: str, axis_format: str
 ) -> alt.Chart:
     columns = {f"train_{quantity}": "train", f"test_{quantity}": "test"}
     if rows and rows[-1].get(f"validation_{quantity}") is not None:
         columns[f"validation_{quantity}"] = "validation"
     table = _table(rows, columns)
     series = list(columns.values())
-    chart = _line_chart(table, epochs, title, tooltip_format, axis_format, _HEIGHT)
+    chart = _line_chart(table, epochs, title, tooltip_format, axis_format, CURVE_HEIGHT)
     legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3)
     dashes = alt.Scale(domain=series, range=_DASHES[: len(series)])
     return chart.encode(
@@ -85,7 +103,7 @@ def _line_chart(
     return chart.encode(x=x, y=y, tooltip=tooltip).properties(height=height)
 
 
-def _table(rows: Rows, columns: dict[str, str]) -> pd.DataFrame:
+def _table(rows: EpochRows, columns: dict[str, str]) -> pd.DataFrame:
     """Return a row for each epoch and series: epoch, series and value.
 
     `columns` maps the name of a figure to the name of its series. Epochs are thinned evenly, and

@@ -175,6 +175,7 @@ def _add_prune_flags(parser: Parser) -> None:
         action="store",
         type=_yes_or_no,
         metavar="{yes,no}",
+        help=f"{Prune.model_fields['augment'].description} [yes]",
     )
     parser.add_argument("--dense", action="store_true", help="do not prune")
 

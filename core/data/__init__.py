@@ -51,6 +51,9 @@ class DatasetInfo:
     description: str
 
 
+_CANNOT_BE_WRITTEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
+"""The errors of a folder in which nothing can be made. /proc says that it is not there."""
+
 DATASETS: dict[str, DatasetInfo] = {
     "Digits": DatasetInfo(
         name="Digits",
@@ -151,8 +154,7 @@ def prepare(name: str, root: str | Path) -> Generator[Event, None, None]:
     except OSError as error:
         if error.filename is None:  # as on a full disk, whose folder a message then names
             error.filename = str(root)
-        is_read_only = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-        if name != "Digits" or not is_read_only:
+        if name != "Digits" or error.errno not in _CANNOT_BE_WRITTEN:
             raise
         yield Note(f"{root} cannot be written: Digits are made in memory.")
 

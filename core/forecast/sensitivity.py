@@ -45,7 +45,7 @@ that is lost in percentage points, on test images.
 """
 
 
-class LayerCost(NamedTuple):
+class QuantizationCost(NamedTuple):
     """What it costs to quantize one layer: the mean over the images, and its standard error.
 
     In nats, or in percentage points.
@@ -69,7 +69,7 @@ class SensitivityScan:
     measure: Measure
     images: int
     of_images: int
-    layers: dict[str, LayerCost] = field(default_factory=dict)
+    layers: dict[str, QuantizationCost] = field(default_factory=dict)
 
 
 def scan_sensitivity(
@@ -149,7 +149,7 @@ def _answers(
     return torch.cat(logits)
 
 
-def _cost(before: Tensor, after: Tensor, labels: Tensor, measure: Measure) -> LayerCost:
+def _cost(before: Tensor, after: Tensor, labels: Tensor, measure: Measure) -> QuantizationCost:
     """Compare the logits before and after quantization, (N, C) each."""
     if measure == "divergence":
         costs = kl_divergence(after, before)
@@ -161,7 +161,7 @@ def _cost(before: Tensor, after: Tensor, labels: Tensor, measure: Measure) -> La
         least_error = 100 / len(labels)  # the error that a single changed image makes
     values = costs.double().cpu()
     error = values.std(correction=0).item() / math.sqrt(len(values))
-    return LayerCost(values.mean().item(), max(error, least_error))
+    return QuantizationCost(values.mean().item(), max(error, least_error))
 
 
 def load_scan(
@@ -180,7 +180,7 @@ def load_scan(
     for name, by_choice in content["layers"].items():
         choice = str(clusters_or_bits(recipe, name))
         if choice in by_choice:
-            layers[name] = LayerCost(*by_choice[choice])
+            layers[name] = QuantizationCost(*by_choice[choice])
     return SensitivityScan(
         measure,
         content["images"] or min(images, of_images),

@@ -52,7 +52,7 @@ def check_dataset(name: str, root: Path, names: Names | None = None) -> DatasetI
     if name not in choices:
         word = names.get("dataset", "dataset")
         raise UserError(f"{word} must be one of {', '.join(choices)}, got {name!r}")
-    if _must_be_written(choices[name]) and not os.access(existing, os.W_OK | os.X_OK):
+    if _must_be_written(choices[name]) and not _can_be_written(root, existing):
         raise UserError(
             f"{folder_name} must be a folder that can be written, because {name} is not prepared"
             f" yet, got {root}"
@@ -82,6 +82,20 @@ def _check_folder(root: Path, name: str) -> Path:
     if not os.access(existing, os.R_OK | os.X_OK):
         raise UserError(f"{name} must be a folder that can be read, got {root}")
     return existing
+
+
+def _can_be_written(root: Path, existing: Path) -> bool:
+    """Whether files can be written to `root`, which is made below the folder that exists.
+
+    Only making it tells. Root has every permission in /proc, but no folder can be made there.
+    """
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return False
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _must_be_written(choice: Choice) -> bool:

@@ -19,7 +19,7 @@ from core.models.parameters import batchnorm_weights
 from core.models.saved import SavedModel
 from core.training import setup
 from core.training.evaluate import evaluate_with_progress
-from core.training.held_back import Split, images_at
+from core.training.held_back import TrainingSplit, images_at
 
 CALIBRATION_IMAGES = 2_500  # training images on which BatchNorm's statistics are re-estimated
 _CALIBRATION_BATCH = 250
@@ -60,7 +60,7 @@ class Packer:
         parent: SavedModel,
         parent_items: Mapping[str, Tensor | QuantizedWeight],
         dataset: Dataset,
-        split: Split,
+        split: TrainingSplit,
         device: torch.device,
     ):
         self.recipe = recipe

@@ -38,7 +38,7 @@ from core.training.evaluate import (
     evaluate_with_progress,
     mean_divergence,
 )
-from core.training.held_back import Split, images_at, split_for_quantizing
+from core.training.held_back import TrainingSplit, images_at, split_for_quantizing
 from core.training.history import History
 
 
@@ -120,14 +120,14 @@ class QuantizeJob:
             self._packed_result = yield from packer.pack_and_test(network, items)
         yield Finished(self._summary(packer))
 
-    def _split(self, dataset: Dataset) -> Split:
+    def _split(self, dataset: Dataset) -> TrainingSplit:
         """Return which training images are held back.
 
         A run that was started by an older version held none back, and continues so.
         """
         if self._saved is not None and not self._saved.get("held_back"):
             everything = np.arange(len(dataset.train))
-            return Split(everything, everything[:0])
+            return TrainingSplit(everything, everything[:0])
         return split_for_quantizing(self.parent.card, self.recipe, dataset)
 
     def _layer_figures(self, items: Mapping[str, QuantizedWeight]) -> dict[str, QuantizedLayer]:

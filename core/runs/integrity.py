@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.events import Progress
-from core.hashes import FileState, recorded_files, state_of
+from core.hashes import HASHES, FileState, has_readable_hashes, recorded_files, state_of
 from core.runs.epochs import epoch_file, kept_epochs
 from core.runs.run import BEST, MODEL, PACKED, Run
 
@@ -35,9 +35,19 @@ def check_runs(runs: Sequence[Run]) -> Generator[Progress, None, list[CheckedFil
     done = 0
     for (run_id, path), size in zip(files, sizes, strict=True):
         yield Progress(f"Checking {run_id}", done, sum(sizes), "bytes")
-        checked.append(CheckedFile(run_id, path, state_of(path, afresh=True)))
+        checked.append(CheckedFile(run_id, path, _state(path)))
         done += size
     return checked
+
+
+def _state(path: Path) -> FileState:
+    """Read a file again, and compare its hash. What cannot be read is damaged."""
+    if path.name == HASHES:
+        return "damaged"  # it is listed only then
+    try:
+        return state_of(path, afresh=True)
+    except OSError:
+        return "damaged"
 
 
 def _files_of(run: Run) -> list[Path]:
@@ -46,7 +56,10 @@ def _files_of(run: Run) -> list[Path]:
     known = [run.path / name for name in (*_RESULTS, CHECKPOINT)]
     known += [epoch_file(run.path, epoch) for epoch in kept_epochs(run.path)]
     present = [path for path in known if path.exists()]
-    return list(dict.fromkeys([*present, *expected]))
+    # Hashes that cannot be read protect nothing. Readable ones are not counted as files.
+    folders = dict.fromkeys(path.parent for path in present)
+    damaged = [folder / HASHES for folder in folders if not has_readable_hashes(folder)]
+    return list(dict.fromkeys([*present, *expected, *damaged]))
 
 
 def _size(path: Path) -> int:

@@ -211,10 +211,8 @@ class RunStore:
     def _take(self, lock: RunLock, run_id: str) -> bool:
         try:
             return lock.take(timeout=1)
-        except FileNotFoundError:
-            self.get(run_id)  # says that it is not there
-            raise
         except OSError as error:
+            self.get(run_id)  # says if it is not there
             raise unwritable(self.root, error) from error
 
     def trash(self) -> _Runs:

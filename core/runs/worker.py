@@ -25,7 +25,7 @@ from core.events import EpochEnd, Event, Finished, Progress
 from core.runs.failures import explain_failure
 from core.runs.lock import RunLock
 from core.runs.record import Record
-from core.runs.run import Run, State, WorkerProcess, read_status
+from core.runs.run import Run, State, WorkerProcess, read_status, unwritable
 from core.runs.store import RunStore
 
 EPOCH_SAVE_SECONDS: float = 5
@@ -78,7 +78,8 @@ def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, Non
 
     Yields nothing if another worker is at it, or if it is over or deleted. The run ends as
     finished, failed, cancelled or interrupted: an error becomes a state, a sentence, and a
-    traceback in the log. `data` is the folder of the data sets.
+    traceback in the log. `data` is the folder of the data sets. Raises UserError if the lock cannot
+    be taken, as when a folder is in its place.
     """
     with RunLock(run.path) as lock:
         try:
@@ -87,6 +88,8 @@ def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, Non
                 return
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise unwritable(run.path.parent, error) from error
         # The run may be over if this is its second worker.
         if read_status(run.path).state in ("finished", "cancelled"):
             return
@@ -129,7 +132,7 @@ def _this_process() -> WorkerProcess:
     return WorkerProcess(pid=os.getpid(), started=psutil.Process().create_time())
 
 
-def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, None, None]:
+def _enter_queue(run: Run, record: Record) -> None:
     # A launch gives the run its place in the queue. A run that is worked on without one has none.
     was_launched = record.status.state == "starting" and record.status.queued_at > 0
     record.update(
@@ -142,6 +145,10 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, 
         total=0,
         epochs=run.recipe.epochs,
     )
+
+
+def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, None, None]:
+    _enter_queue(run, record)
     # While they wait, OpenMP's threads spin. If a browser needs the same cores, that makes the
     # steps of a small network thirty times slower. Sleeping threads cost next to nothing. OpenMP
     # reads this variable once, when torch is loaded.

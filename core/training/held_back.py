@@ -19,7 +19,7 @@ _TUNING_SHARE = 0.1  # of the training images, which is the most that it holds b
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class TrainingSplit:
     """The division of a data set's training images.
 
     training: rows of the images to train, score and calibrate on. held_back: rows of the images to
@@ -30,7 +30,7 @@ class Split:
     held_back: Rows
 
 
-def split_of_recipe(recipe: TrainRecipe | KMeansRecipe, dataset: Dataset) -> Split:
+def split_of_recipe(recipe: TrainRecipe | KMeansRecipe, dataset: Dataset) -> TrainingSplit:
     """Return the split of a recipe. A tuning by itself holds nothing back.
 
     Raises UserError if the recipe holds back too many images.
@@ -39,19 +39,24 @@ def split_of_recipe(recipe: TrainRecipe | KMeansRecipe, dataset: Dataset) -> Spl
     return _split(dataset, validation, recipe.seed)
 
 
-def split_of_card(card: ModelCard, dataset: Dataset) -> Split:
+def split_of_card(card: ModelCard, dataset: Dataset) -> TrainingSplit:
     """Return the split with which the network of a card was trained.
 
     Raises UserError if the data set has fewer images than were held back.
     """
-    for recipe in card.recipes:
-        validation = recipe.get("validation")
-        if isinstance(validation, int) and validation:
-            return _split(dataset, validation, int(recipe.get("seed", 0)))
-    return _split(dataset, 0, seed=0)
+    validation, seed = _validation_of(card)
+    return _split(dataset, validation, seed)
 
 
-def split_for_quantizing(card: ModelCard, recipe: QuantizeRecipe, dataset: Dataset) -> Split:
+def count_held_back(card: ModelCard) -> int:
+    """Return how many training images the training of a card's network held back."""
+    validation, _ = _validation_of(card)
+    return validation
+
+
+def split_for_quantizing(
+    card: ModelCard, recipe: QuantizeRecipe, dataset: Dataset
+) -> TrainingSplit:
     """Return the split for quantizing the network of a card.
 
     It holds back what the network's training held back. If that is nothing, a recipe that tunes
@@ -78,6 +83,15 @@ def images_at(rows: Rows, dataset: Dataset, device: torch.device) -> DeviceImage
     )
 
 
-def _split(dataset: Dataset, n: int, seed: int) -> Split:
+def _validation_of(card: ModelCard) -> tuple[int, int]:
+    """Return the number of images that the training held back, and the seed that chose them."""
+    for recipe in card.recipes:
+        validation = recipe.get("validation")
+        if isinstance(validation, int) and validation:
+            return validation, int(recipe.get("seed", 0))
+    return 0, 0
+
+
+def _split(dataset: Dataset, n: int, seed: int) -> TrainingSplit:
     check_validation(n, len(dataset.train))
-    return Split(*hold_back(dataset.train.labels, n, seed))
+    return TrainingSplit(*hold_back(dataset.train.labels, n, seed))

@@ -22,7 +22,7 @@ from core.events import Event, Progress
 from core.models import build, check_side
 from core.models.card import ModelCard
 from core.training.device import choose_device, prepare_process
-from core.training.held_back import Split, images_at, split_of_recipe
+from core.training.held_back import TrainingSplit, images_at, split_of_recipe
 
 _global_generator = threading.Lock()
 
@@ -57,7 +57,7 @@ def training_images(
     recipe: TrainRecipe | KMeansRecipe,
     dataset: Dataset,
     device: torch.device,
-    split: Split | None = None,
+    split: TrainingSplit | None = None,
 ) -> DeviceImages:
     """Return the images that the recipe trains on, on the device.
 

@@ -40,8 +40,9 @@ CONTRAST = """element => {
     })
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
   }
-  const background = luminance(layers.reduce(over, [255, 255, 255]))
-  const text = luminance(parse(getComputedStyle(element).color).slice(0, 3))
+  const behind = layers.reduce(over, [255, 255, 255])
+  const background = luminance(behind)
+  const text = luminance(over(behind, parse(getComputedStyle(element).color)))
   return (Math.max(background, text) + 0.05) / (Math.min(background, text) + 0.05)
 }"""
 
@@ -201,11 +202,34 @@ def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, sch
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_chosen_segment_can_be_read(chromium, address, scheme):
+def test_a_chosen_segment_and_the_main_button_can_be_read(chromium, address, scheme):
     page = chromium.new_page(color_scheme=scheme)
     page.goto(f"{address}/train")
     chosen = page.locator("[data-testid=stButtonGroup] [aria-checked=true]:visible")
     until(lambda: chosen.count() >= 2)
     for index in range(chosen.count()):
         assert chosen.nth(index).locator("p").evaluate(CONTRAST) >= 4.5
+    main = page.get_by_role("button", name="Start training").locator("p")
+    assert main.evaluate(CONTRAST) >= 4.5
+    page.close()
+
+
+def test_a_narrow_screen_shows_the_runs_as_cards(chromium, address, two_models):
+    parent, _ = two_models
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{address}/runs")
+    card = page.locator(f".st-key-card-{parent.id}")
+    expect(card).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_test_id("stDataFrame")).to_be_hidden()
+    text = card.inner_text()
+    assert text.index("90.00%") < text.index(parent.id)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    page.set_viewport_size({"width": 1280, "height": 900})
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    expect(card).to_be_hidden()
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    card.get_by_role("link", name="Parent", exact=True).click()
+    has_opened(page, "Parent")
     page.close()

@@ -24,7 +24,7 @@ from core.runs.run import MODEL, PACKED, write_status
 from pages.parts.quantize import scan
 from pages.parts.quantize.form import QUANTIZE_METHODS
 from pages.parts.quantize.settings import DEFAULT_QUANTIZE_RECIPES
-from tests.sample_runs import RECIPE, sample_run
+from tests.sample_runs import RECIPE, epoch_ends, sample_run
 from tests.written_address import written_address
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
@@ -259,7 +259,7 @@ def test_a_training_has_no_settings_to_take_over(app, trained):
 def test_what_it_would_do(app, trained):
     opened(app)
     found = figures(app)
-    assert found["Float"] == ("248 kB", "61,770 weights")
+    assert found["Float"] == ("248.0 kB", "61,770 weights")
     assert found["Smaller by"][0].endswith("×")
     assert (
         found["Tuning, about"][1] == "from its training's speed"
@@ -495,7 +495,7 @@ def test_a_quantized_run_shows_before_and_after(app, store, trained, state):
     found, size = figures(app), (run.path / PACKED).stat().st_size
     assert found["Test accuracy"] == ("85.00%", "-5.00 points")
     assert found["Packed file"][0] == f"{size / 1e3:.3g} kB"
-    assert found["Packed file"][1] == "float: 249 kB"
+    assert found["Packed file"][1] == "float: 249.1 kB"
     assert "5.00 points less than before (90.00%)" in app.success[0].value
     assert "tune it" in app.success[0].value
     assert "speed-up is not" in texts(app)
@@ -542,11 +542,13 @@ def test_the_bytes_are_those_of_the_codec(store, trained, state):
 def test_a_tuned_run_has_curves(app, store, trained, state):
     recipe = KMeansRecipe(epochs=2)
     run = finished(store, recipe, trained, state)
+    lines = [json.dumps(event.to_dict()) + "\n" for event in epoch_ends(2, [0.8, 0.9])]
+    (run.path / "events.jsonl").write_text("".join(lines))
     app = opened(app, "runs", run=run.id)
     assert figures(app)["Epoch"][0] == "0 / 2"
     assert [chart.proto.alt for chart in app.get("vega_lite_chart")][:2] == [
-        "Loss of training and test by epoch",
-        "Accuracy of training and test by epoch",
+        "Loss of training and test by epoch, at the end 0.5000 and 0.5500",
+        "Accuracy of training and test by epoch, at the end 85.00% and 90.00%",
     ]
     assert "Pace" in [tab.label for tab in app.tabs]
 
@@ -556,7 +558,7 @@ def test_an_imported_run_says_what_it_is(app, store, state):
     opened(app, "runs", run=run.id)
     assert "lenet" in app.success[0].value
     assert "**85.00%**" in app.success[0].value
-    assert figures(app)["On disk"][0] == "249 kB"
+    assert figures(app)["On disk"][0] == "249.1 kB"
     assert not [button for button in app.button if button.key == "duplicate"]
     assert "Weights" in [link.proto.label for link in app.get("page_link")]
     app.session_state["details"] = "Command"

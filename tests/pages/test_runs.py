@@ -70,6 +70,20 @@ def test_a_training_that_goes_on_links_to_its_live_activations(store):
     assert f"training={run.id}" in link.query_string
 
 
+def test_curves_appear_with_the_first_epoch_and_have_a_place_until_then(store):
+    run = sample_run(store, "failed", done=0)
+    app = opened(run.id)
+    assert len(app.get("vega_lite_chart")) == 1  # of its layers
+    assert not app.get("skeleton")
+    write_status(run.path, run.status.model_copy(update={"state": "queued"}))
+    with FileLock(run.path / "lock"):
+        app = opened(run.id)
+    assert len(app.get("vega_lite_chart")) == 1
+    assert len(app.get("skeleton")) == 2
+    assert "one run at a time" in texts(app)
+    assert "on auto" not in texts(app)
+
+
 def links(app):
     return [link.proto.label for link in app.get("page_link")]
 
@@ -110,6 +124,13 @@ def test_a_finished_run_says_what_was_achieved_and_what_to_try(store):
         "Epoch": "4 / 4",
     }
     assert "finished" in texts(app)
+
+
+def test_a_network_that_guesses_is_no_comparison(store):
+    with_accuracy(store, 0.1, recipe=RECIPE.model_copy(update={"prune": None}))
+    said = opened(with_accuracy(store, 0.9).id).success[0].value
+    assert "For comparison" not in said
+    assert "train it dense" in said
 
 
 def with_accuracy(store, accuracy, recipe=RECIPE):
@@ -298,6 +319,26 @@ def test_the_accuracy_is_beside_the_name_where_a_phone_shows_it(store):
     assert list(opened().dataframe[0].value.columns)[:2] == ["name", "test"]
 
 
+def test_a_card_tells_the_accuracy_before_the_id(store):
+    run = with_accuracy(store, 0.6561)
+    app = opened()
+    (accuracy,) = [item for item in app.markdown if "test accuracy" in item.value]
+    assert accuracy.value == "**65.61%** test accuracy"
+    assert accuracy.proto.help == "95% interval: 64.7 to 66.5% (Wilson, 10,000 test images)."
+    (facts,) = [item.value for item in app.caption if run.id in item.value]
+    assert facts == f"LeNet5 on Digits · 10% kept · training · 7 B · {run.id}"
+    assert links(app) == [run.name]
+
+
+def test_many_runs_are_cards_on_several_pages(store):
+    runs = [sample_run(store) for _ in range(21)]
+    app = opened()
+    assert len(links(app)) == 20
+    (pages,) = app.get("pagination")
+    assert pages.proto.num_pages == 2
+    assert runs[0].name in {run.name for run in store.list()}
+
+
 def test_there_is_one_main_step_and_deleting_is_last_in_the_menu(store):
     app = opened(sample_run(store).id)
     main = [button.key for button in app.button if button.proto.type == "primary"]
@@ -378,7 +419,7 @@ def test_the_trash_says_how_large_it_is_and_how_long_it_stays(store):
     store.delete(run.id)
     app = opened()
     (trash,) = [item for item in app.expander if item.label.startswith("Trash")]
-    assert trash.label == "Trash (1, 2 MB)"
+    assert trash.label == "Trash (1, 2.0 MB)"
     assert "stay here for 30 days" in texts(app)
 
 

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.inspect.activations.tables import network_letters
 from pages.parts.shared.steady_image import draw_clickable_tiles
 from pages.parts.shared.theme import is_dark
-from pages.parts.shared.words import span
+from pages.parts.shared.words import part, span
 
 if TYPE_CHECKING:
     from core.inspect.activations.comparison import ActivationComparison, MatchedCalls
@@ -92,7 +92,7 @@ def _draw_row(
 
 def _statistics_in_words(statistics: "ChannelStatistics") -> str:
     zeros = statistics.zero_fraction.mean().item()
-    return f"{zeros:.0%} zeros, {int(statistics.dead.sum())} dead"
+    return f"{part(zeros)} zeros, {int(statistics.dead.sum())} dead"
 
 
 def _comparison_in_words(change: "ChannelComparison") -> str:

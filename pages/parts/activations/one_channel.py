@@ -14,7 +14,7 @@ from pages.parts.activations.sources.network import InspectedNetwork
 from pages.parts.activations.table import draw_table
 from pages.parts.shared.steady_image import draw_steady_image
 from pages.parts.shared.theme import is_dark
-from pages.parts.shared.words import span
+from pages.parts.shared.words import part, span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,5 +168,5 @@ def _kernel_caption(kernel: _Kernel, channel: int) -> str:
         f"`{kernel.weight}[{channel}]`",
         inputs,
         span(values.min(), values.max()),
-        f"{zeros:.0%} zeros" if zeros else "",
+        f"{part(zeros)} zeros" if zeros else "",
     )

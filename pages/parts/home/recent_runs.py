@@ -2,11 +2,8 @@
 
 import streamlit as st
 
-from core.runs.run import Run
 from core.runs.store import RunStore
-from pages.parts.shared.accuracies import interval_note
-from pages.parts.shared.states import draw_state
-from pages.parts.shared.words import percent, plain
+from pages.parts.shared.run_line import draw_run_line
 
 _MOST_RUNS = 5
 
@@ -24,22 +21,7 @@ def draw_recent_runs(store: RunStore) -> None:
         if not runs:
             st.info("Nothing has run yet. Start with the quick tour.", icon=":material/eco:")
         for run in runs:
-            _draw_run(run)
+            with st.container(border=True, key=f"recent-{run.id}"):
+                draw_run_line(run)
 
     draw_list()
-
-
-def _draw_run(run: Run) -> None:
-    with st.container(
-        border=True, horizontal=True, vertical_alignment="center", key=f"recent-{run.id}"
-    ):
-        draw_state(run)
-        st.page_link(
-            "pages/runs.py", label=plain(run.name), query_params={"run": run.id}, width="stretch"
-        )
-        accuracy = run.status.test_accuracy
-        st.markdown(
-            f"**{percent(accuracy)}** test accuracy",
-            width="content",
-            help=interval_note(run, accuracy) or None,
-        )

@@ -10,10 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from core import data
-from core.config import QuantizeRecipe, TrainRecipe
+from core.config import QuantizeRecipe
 from core.forecast import sensitivity
 from core.forecast.quantization import LayerPlan, QuantizationPlan
+from core.models.card import ModelCard
 from core.runs.run import Run
+from core.training.held_back import count_held_back
 from pages.parts.quantize.layer_settings import draw_layer_settings, unit_of
 from pages.parts.quantize.model import load_parent
 from pages.parts.quantize.scan import chosen_measure, draw_sensitivity_scan, is_scan_on
@@ -45,7 +47,7 @@ _COST_COLUMNS: dict[sensitivity.Measure, Any] = {
     ),
     "accuracy": st.column_config.NumberColumn(
         "Lost (points)",
-        format="%+.1f",
+        format="%+.2f",
         help=(
             "Accuracy on test images, in percentage points, that is lost if this layer alone is"
             " quantized. It is empty until the layer was scanned."
@@ -61,7 +63,7 @@ def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
     def draw() -> None:
         saved, _ = load_parent(run)
         measure = chosen_measure()
-        of_images = _images_to_scan(run, measure, root)
+        of_images = _images_to_scan(saved.card, measure, root)
         scan = sensitivity.load_scan(run.path, recipe, measure, of_images=of_images)
         draw_layer_settings(run.id, recipe, plan)
         left, right = st.columns([7, 5], gap="medium")
@@ -78,16 +80,15 @@ def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
     draw()
 
 
-def _images_to_scan(run: Run, measure: sensitivity.Measure, root: Path) -> int:
-    """Return the number of images that a scan can use, 0 if the run's data set is gone."""
+def _images_to_scan(card: ModelCard, measure: sensitivity.Measure, root: Path) -> int:
+    """Return the number of images that a scan can use, 0 if the network's data set is gone."""
     datasets = {choice.name: choice.info for choice in data.available(root)}
-    if run.dataset not in datasets:
+    if card.dataset not in datasets:
         return 0
-    info = datasets[run.dataset]
+    info = datasets[card.dataset]
     if measure == "accuracy":
         return info.test_images
-    held_back = run.recipe.validation if isinstance(run.recipe, TrainRecipe) else 0
-    return info.train_images - held_back
+    return info.train_images - count_held_back(card)
 
 
 # -- the table --

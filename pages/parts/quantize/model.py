@@ -12,7 +12,7 @@ from core.runs.store import RunStore
 from pages.parts.shared.cache import FileKey, file_key, model_key, quantized_file
 from pages.parts.shared.import_network import draw_import_network_button
 from pages.parts.shared.model_choice import choose_model
-from pages.parts.shared.words import kept, plain, size
+from pages.parts.shared.words import kept, plain
 
 if TYPE_CHECKING:
     from core.forecast.quantization import StoredTensor
@@ -51,10 +51,7 @@ def layer_memory(run: Run) -> dict[str, Any]:
 
 
 def _describe(run: Run) -> str:
-    _, bytes_on_disk, _ = model_key(run)
-    text = (
-        f"{run.model} on {plain(run.dataset)}, {kept(run.density)}, {size(bytes_on_disk)} in float."
-    )
+    text = f"{run.model} on {plain(run.dataset)}, {kept(run.density)}."
     if quantized_file(run) is not None:
         text += (
             " It is quantized already. Rounding to bits then rounds the centroids, and weights"

@@ -116,7 +116,7 @@ def _draw_links(run: Run) -> None:
         "Activations",
         ":material/blur_on:",
         compared,
-        f"See the output of every ReLU for a picture{comparison}.",
+        f"See the output of every activation function for a picture{comparison}.",
     )
     _draw_link(
         "kernels", "Kernels", ":material/grid_view:", compared, f"See its kernels{comparison}."

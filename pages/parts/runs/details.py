@@ -117,6 +117,9 @@ def _draw_pace(store: RunStore, run: Run) -> None:
     from core.charts.training import learning_rate_chart, speed_chart  # imports altair
 
     rows = store.epochs(run.id)
+    if not rows:
+        st.caption("No epoch has ended yet.")
+        return
     left, right = st.columns(2)
     for column, draw_chart, title in (
         (left, learning_rate_chart, "Learning rate by epoch"),

@@ -6,7 +6,12 @@ from core.runs.run import Run
 from core.runs.store import RunStore, describe_recipe
 from pages.parts.runs.advice import what_to_try
 from pages.parts.runs.figures import times_smaller
-from pages.parts.shared.accuracies import accuracy_text, guessing_verdict, test_counts
+from pages.parts.shared.accuracies import (
+    accuracy_text,
+    guessing_verdict,
+    run_is_guessing,
+    test_counts,
+)
 from pages.parts.shared.words import duration, kept, percent, plain
 
 _SMALL_LOSS = 0.01  # of test accuracy, for which no advice is needed
@@ -75,8 +80,13 @@ def _is_good(run: Run) -> bool:
 
 
 def _is_other_density(run: Run, recipe: TrainRecipe) -> bool:
-    """Whether the run trained the same network on the same data set, at another density."""
+    """Whether the run trained the same network on the same data set, at another density.
+
+    A network that only guesses is no comparison.
+    """
     if not isinstance(run.recipe, TrainRecipe) or run.state != "finished":
+        return False
+    if run_is_guessing(run):
         return False
     is_same_subject = run.model == recipe.model and run.dataset == recipe.dataset
     return is_same_subject and run.density != recipe.density

@@ -1,14 +1,20 @@
 """The page of all runs: the table, and the trash below it."""
 
-import contextlib
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.runs.run import MODEL, PACKED, Run
-from core.runs.store import RunStore, describe_recipe
+from core.runs.run import Run
+from core.runs.store import RunStore
+from pages.parts.runs.cards import (
+    TABLE_KEY,
+    bytes_on_disk,
+    draw_cards,
+    kept_share,
+    made_by,
+)
 from pages.parts.runs.trash import draw_trash, draw_undo
 from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.import_network import draw_import_network_button
@@ -17,7 +23,7 @@ from pages.parts.shared.words import plain
 
 _PERCENT = "%.2f%%"
 
-# In the order of what matters, because a phone shows the first columns only.
+# In the order of what matters, because a small window shows the first columns only.
 _COLUMNS = {
     "name": st.column_config.TextColumn("Name", width=160),
     "test": st.column_config.NumberColumn(
@@ -48,13 +54,12 @@ _COLUMNS = {
             f" are any. Otherwise the test images do, which is optimistic. {INTERVAL_HELP}"
         ),
     ),
-    "curve": st.column_config.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1),
+    "curve": st.column_config.LineChartColumn("By epoch", width=80, y_min=0, y_max=1),
     "size": st.column_config.NumberColumn(
-        "On disk", format="bytes", help="The packed file, or else the weights in float."
+        "On disk", format="%.1f kB", help="The packed file, or else the weights in float."
     ),
     "created": st.column_config.DatetimeColumn("Created", format="D MMM YYYY, HH:mm"),
 }
-_KINDS = {"train": "training", "import": "import"}
 
 
 def draw_runs(store: RunStore) -> None:
@@ -64,7 +69,7 @@ def draw_runs(store: RunStore) -> None:
     runs, damaged_ids = store.scan()
     if runs:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption("Click a row to open its run.", width="stretch")
+            st.caption("Click a run to open it.", width="stretch")
             draw_import_network_button(store)
         _draw_live_table(store, any(run.active for run in runs))
     else:
@@ -100,19 +105,25 @@ def _draw_live_table(store: RunStore, was_active: bool) -> None:
         is_active = any(run.active for run in runs)
         if st.query_params.get("run") or is_active != was_active:
             st.rerun()
-        st.session_state["shown"] = [run.id for run in runs]
-        st.dataframe(
-            pd.DataFrame([_row(run) for run in runs], columns=list(_COLUMNS)),
-            hide_index=True,
-            key="runs",
-            column_config=_COLUMNS,
-            on_select=_open_selected_run,
-            selection_mode=["single-row", "single-cell"],
-            placeholder="—",
-            alt="All runs with their state, settings and accuracies",
-        )
+        with st.container(key=TABLE_KEY):
+            _draw_table(runs)
+        draw_cards(runs)
 
     draw_live_table()
+
+
+def _draw_table(runs: list[Run]) -> None:
+    st.session_state["shown"] = [run.id for run in runs]
+    st.dataframe(
+        pd.DataFrame([_row(run) for run in runs], columns=list(_COLUMNS)),
+        hide_index=True,
+        key="runs",
+        column_config=_COLUMNS,
+        on_select=_open_selected_run,
+        selection_mode=["single-row", "single-cell"],
+        placeholder="—",
+        alt="All runs with their state, settings and accuracies",
+    )
 
 
 def _open_selected_run() -> None:
@@ -125,29 +136,22 @@ def _open_selected_run() -> None:
 
 def _row(run: Run) -> dict[str, Any]:
     status = run.status
+    number = bytes_on_disk(run)
     return {
         "status": [signed_state(run)],
         "name": run.name,
-        "kind": _KINDS.get(run.recipe.kind) or describe_recipe(run.recipe),
+        "kind": made_by(run),
         "model": run.model,
         "dataset": run.dataset,
-        "density": run.density if status.summary is None else status.summary.density,
+        "density": kept_share(run),
         "epoch": f"{status.epoch} / {run.recipe.epochs}" if run.recipe.epochs else None,
         "test": _in_percent(status.test_accuracy),
         "best": _in_percent(status.best_accuracy),
         "curve": status.accuracies or None,
-        "size": _bytes_on_disk(run),
+        "size": None if number is None else number / 1000,
         "created": datetime.fromtimestamp(run.config.created),
     }
 
 
 def _in_percent(accuracy: float | None) -> float | None:
     return None if accuracy is None else 100 * accuracy
-
-
-def _bytes_on_disk(run: Run) -> int | None:
-    """The size of the packed file, or else of the weights. None if there is neither."""
-    for name in (PACKED, MODEL):
-        with contextlib.suppress(OSError):
-            return (run.path / name).stat().st_size
-    return None

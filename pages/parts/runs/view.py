@@ -14,7 +14,7 @@ from pages.parts.runs.details import draw_details
 from pages.parts.runs.figures import draw_figures
 from pages.parts.runs.outcome import outcome_sentence
 from pages.parts.runs.silence import draw_silence
-from pages.parts.shared.accuracies import accuracy_text, run_is_guessing
+from pages.parts.shared.accuracies import accuracy_text, counts_of_series, run_is_guessing
 from pages.parts.shared.states import draw_state
 from pages.parts.shared.words import SIMULATED_QUANTIZATION, duration, kept, plain
 
@@ -48,8 +48,13 @@ def _draw_header(run: Run) -> None:
     density = run.density if summary is None else summary.density
     st.caption(
         f"{run.model} on {plain(run.dataset)}, {kept(density)} · created {created:%d %b %Y, %H:%M}"
-        f" · on {run.status.device or run.recipe.device} · {run.id}"
+        f" · {_device_words(run)} · {run.id}"
     )
+
+
+def _device_words(run: Run) -> str:
+    device = run.status.device or run.recipe.device
+    return "on the best device" if device == "auto" else f"on {device}"
 
 
 def _draw_lineage(store: RunStore, run: Run) -> None:
@@ -128,6 +133,8 @@ def _draw_progress(run: Run) -> None:
     if status.total and status.unit != "batches":  # not a part of the training
         share = status.done / status.total
     st.progress(min(1.0, share), text=text)
+    if run.state == "queued":
+        st.caption("A device works on one run at a time, in the order in which they were started.")
 
 
 def _draw_outcome(store: RunStore, run: Run) -> None:
@@ -169,18 +176,29 @@ def _resume_text(run: Run) -> str:
 
 
 def _draw_curves(run: Run, epochs: list[dict[str, Any]]) -> None:
-    """Draw loss and accuracy by epoch."""
-    from core.charts.training import accuracy_chart, loss_chart  # imports altair
+    """Draw loss and accuracy by epoch, or keep their place until the first epoch has ended."""
+    from core.charts.training import CURVE_HEIGHT, accuracy_chart, loss_chart  # imports altair
 
-    left, right = st.columns(2)
-    for column, title, name, draw_chart, number_format in (
-        (left, "Loss", "loss", loss_chart, ".3f"),
-        (right, "Accuracy", "accuracy", accuracy_chart, ".1%"),
-    ):
+    columns = st.columns(2)
+    if not epochs:
+        if run.active:
+            for column in columns:
+                column.skeleton(CURVE_HEIGHT)
+        return
+    charts = (
+        ("Loss", "loss", loss_chart(epochs, run.recipe.epochs), ".4f"),
+        (
+            "Accuracy",
+            "accuracy",
+            accuracy_chart(epochs, run.recipe.epochs, counts_of_series(run)),
+            ".2%",
+        ),
+    )
+    for column, (title, name, chart, number_format) in zip(columns, charts, strict=True):
         alt = f"{title} of training and test by epoch"
         # A text that changes would make the browser draw a live chart from scratch.
-        if epochs and not run.active:
+        if not run.active:
             train_value = format(epochs[-1][f"train_{name}"], number_format)
             test_value = format(epochs[-1][f"test_{name}"], number_format)
             alt += f", at the end {train_value} and {test_value}"
-        column.altair_chart(draw_chart(epochs, run.recipe.epochs), key=name, alt=alt)
+        column.altair_chart(chart, key=name, alt=alt)

@@ -83,6 +83,15 @@ def test_counts(run: Run) -> tuple[int, int] | None:
     return None if info is None else (info.test_images, info.classes)
 
 
+def counts_of_series(run: Run) -> dict[str, int]:
+    """The numbers of images behind the accuracies of an epoch, by series, as far as known."""
+    counts = test_counts(run)
+    images = {} if counts is None else {"test": counts[0]}
+    if isinstance(run.recipe, TrainRecipe) and run.recipe.validation:
+        images["validation"] = run.recipe.validation
+    return images
+
+
 def best_words(run: Run) -> str:
     """How the best epoch of a run is chosen, in words that follow "best"."""
     return _BEST_LABELS[_best_by(run)]

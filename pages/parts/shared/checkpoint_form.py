@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import data, models
+from core.accuracy import interval_text
 from core.config import ImportRecipe
 from core.data.normalisation import Normalisation
 from core.errors import UserError
@@ -98,15 +99,22 @@ def choose_normalisation(
     else:
         ranked = _ranked_normalisations(checkpoint, candidate, dataset, root, key)
         choices = {trial.name: trial.normalisation for trial in ranked}
-        labels = {trial.name: f"{trial.name}: {percent(trial.accuracy)}" for trial in ranked}
+        labels = {
+            trial.name: (
+                f"{trial.name}: {percent(trial.accuracy)}"
+                f" ({interval_text(trial.accuracy, TRIAL_IMAGES)})"
+            )
+            for trial in ranked
+        }
     help_text = (
         "Choose what the network was trained with. Its authors say so. A wrong choice costs"
         " accuracy, from a tenth of a point to everything."
     )
     if labels:
         help_text += (
-            f" The percentages are of {TRIAL_IMAGES} training images, and the likeliest choice"
-            " comes first. Of equally good ones it is the one that fits the network's BatchNorm."
+            f" The percentages are of {TRIAL_IMAGES} training images, with their 95%"
+            " intervals (Wilson), and the likeliest choice comes first. Of equally good ones it is"
+            " the one that fits the network's BatchNorm."
         )
     if st.session_state.get("net_tried") != (key, dataset):
         st.session_state["net_tried"] = (key, dataset)

@@ -86,7 +86,4 @@ def _is_origin_allowed(origin: str, host: str) -> bool:
         return True
     if origin in st.get_option("server.corsAllowedOrigins"):
         return True
-    try:
-        return urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        return False
+    return origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")

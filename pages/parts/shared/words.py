@@ -52,7 +52,7 @@ def size(number: float) -> str:
     """A number of bytes, such as "58.9 MB"."""
     for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if number >= factor:
-            return f"{number / factor:.3g} {unit}"
+            return f"{number / factor:.1f} {unit}"
     return f"{number:.0f} B"
 
 

@@ -75,7 +75,7 @@ def _draw_live_share(recipe: TrainRecipe, preview: PruningPreview) -> "LiveShare
         live = preview.paths.at(recipe.density, recipe.prune.layerwise)
     draw_metric(
         "Can still matter",
-        f"{live.share:.1%}",
+        part(live.share),
         "of the kept weights",
         "The kept weights that are on a path of kept weights from the image to an output. The"
         " others can be trained, but the outputs do not depend on them.",
@@ -84,7 +84,7 @@ def _draw_live_share(recipe: TrainRecipe, preview: PruningPreview) -> "LiveShare
 
 
 def _warn_of_cut_paths(live: "LiveShare") -> None:
-    text = f"Only {live.share:.1%} of the kept weights are on a path from the image to an output."
+    text = f"Only {part(live.share)} of the kept weights are on a path from the image to an output."
     if live.cut_layers:
         text += f" Nothing passes {_listed(live.cut_layers)}."
     st.warning(

@@ -11,6 +11,7 @@ from pages.parts.shared.address import (
     parse_flag,
 )
 from pages.parts.shared.fields import help_text, number_field
+from pages.parts.shared.words import part
 from pages.parts.train.form import DENSE
 
 METHOD_NAMES = {
@@ -71,7 +72,7 @@ def _draw_density(is_dense: bool) -> None:
         "Density: the fraction of weights that is kept",
         _DENSITIES,
         disabled=is_dense,
-        format_func=lambda step: f"{100 * step:.3g}%",
+        format_func=part,
         key="step_of_density",
         on_change=_take_density_of_slider,
         help=help_text(Prune, "density"),

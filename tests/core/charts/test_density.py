@@ -101,7 +101,7 @@ def test_small_densities_are_on_a_logarithmic_axis_up_to_all_weights():
 def test_the_description_names_the_extremes():
     text = density_forecast_alt_text(WAYS)
     assert "3 layers" in text
-    assert "global pruning keeps from 0.00% (dead.weight) to 90.00% (conv.weight)" in text
+    assert "global pruning keeps from 0% (dead.weight) to 90% (conv.weight)" in text
 
 
 def test_density_keeps_the_networks_order_and_names_its_units():

@@ -54,6 +54,13 @@ def test_validation_has_a_line_where_there_is_one():
     assert set(table(older)["series"]) == {"train", "test"}
 
 
+def test_the_tooltip_of_an_accuracy_has_its_interval():
+    chart = accuracy_chart(ROWS, 10, {"test": 10_000})
+    assert table(chart)["interval"].tolist() == ["—", "24.2 to 25.9%"] * 2
+    titles = [field["title"] for field in chart.to_dict()["encoding"]["tooltip"]]
+    assert titles == ["Epoch", "Series", "Accuracy", "95% interval"]
+
+
 @pytest.mark.parametrize(("chart", "value"), [(learning_rate_chart, 0.1), (speed_chart, 1000.0)])
 def test_a_single_line_shows_its_column(chart, value):
     assert table(chart(ROWS, 10))["value"].tolist() == [value, value]

@@ -355,6 +355,20 @@ def test_a_data_folder_that_cannot_be_written_names_the_flag(store, capsys, tmp_
     assert not store.root.exists()
 
 
+def test_the_help_gives_a_default_in_words_that_the_flag_takes(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Otherwise as they are. [yes]" in text
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_a_data_folder_that_cannot_be_made_names_the_flag(store, capsys):
+    assert train.main(["--model", "LeNet5", "--data-dir", "/proc/nothing"]) == 2
+    assert "--data-dir must be a folder that can be written" in capsys.readouterr().err
+    assert not store.root.exists()
+
+
 def test_resume_names_what_the_run_needs_and_this_machine_lacks(store, digits, capsys):
     elsewhere = recipe_from(*QUICK[:-1], "cuda:99")
     run = store.create(elsewhere)

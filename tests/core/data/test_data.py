@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +113,12 @@ def test_digits_need_no_writable_disk(tmp_path, monkeypatch, root, code):
         expected.classes,
     )
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_digits_need_no_folder_that_can_be_made():
+    assert [type(event) for event in prepare("Digits", "/proc/nothing")] == [Note]
+    assert len(load("Digits", "/proc/nothing").train) == 1437
 
 
 def test_an_unwritable_folder_is_an_os_error_that_names_it(tmp_path, monkeypatch):

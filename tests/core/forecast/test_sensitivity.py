@@ -15,7 +15,7 @@ from core.data import Dataset, ImageSet
 from core.errors import UserError
 from core.forecast.quantization import LayerPlan
 from core.forecast.sensitivity import (
-    LayerCost,
+    QuantizationCost,
     SensitivityScan,
     _cost,
     load_scan,
@@ -230,8 +230,8 @@ def test_a_layer_that_is_not_finite_is_named(saved, toy, tmp_path):
 def test_no_change_among_a_thousand_images_is_not_no_error():
     logits = torch.eye(10).repeat(100, 1)
     labels = torch.arange(10).repeat(100)
-    assert _cost(logits, logits, labels, "accuracy") == LayerCost(0.0, 0.1)
-    assert _cost(logits, logits, labels, "divergence") == LayerCost(0.0, 0.0)
+    assert _cost(logits, logits, labels, "accuracy") == QuantizationCost(0.0, 0.1)
+    assert _cost(logits, logits, labels, "divergence") == QuantizationCost(0.0, 0.0)
 
 
 # -- picture --
@@ -246,7 +246,11 @@ FOUND = SensitivityScan(
     "accuracy",
     1000,
     10_000,
-    {"a": LayerCost(2.0, 0.6), "b": LayerCost(0.1, 0.2), "c": LayerCost(0.0, 0.1)},
+    {
+        "a": QuantizationCost(2.0, 0.6),
+        "b": QuantizationCost(0.1, 0.2),
+        "c": QuantizationCost(0.0, 0.1),
+    },
 )
 
 

@@ -168,3 +168,20 @@ def test_verify_refuses_what_is_no_run(store, capsys):
     assert verify.main(["nonsense"]) == 2
     assert "is not a run's id" in capsys.readouterr().err
     assert verify.main([]) == 0
+
+
+def test_verify_goes_on_after_a_file_that_cannot_be_read(parent, capsys):
+    """A folder in the place of a file, or a disk that answers with an error."""
+    path = parent.path / "model.safetensors"
+    path.unlink()
+    path.mkdir()
+    assert verify.main([]) == 1
+    assert f"{path} is damaged" in capsys.readouterr().out
+
+
+def test_verify_finds_damaged_hashes(parent, capsys):
+    """Without the hashes no damage would be found, so they must not be lost without a word."""
+    file = parent.path / "hashes.json"
+    file.write_bytes(file.read_bytes().replace(b"{", b"[", 1))
+    assert verify.main([]) == 1
+    assert f"{file} is damaged" in capsys.readouterr().out

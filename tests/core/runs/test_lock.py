@@ -14,6 +14,7 @@ from filelock import FileLock
 from core.config import TrainRecipe
 from core.errors import UserError
 from core.runs.lock import RunLock, is_lock_held
+from core.runs.worker import work
 
 ROOT = Path(__file__).parents[3]
 RECIPE = TrainRecipe(model="LeNet5", dataset="Digits")
@@ -134,3 +135,15 @@ def test_delete_and_start_at_once_leave_a_run_or_none(store):
         assert store.scan()[1] == []
     starter.stdin.close()
     assert starter.wait() == 0
+
+
+def test_a_lock_that_cannot_be_taken_is_a_sentence(store, tmp_path):
+    """Such as a link to nowhere, or a folder in its place."""
+    linked = store.create(RECIPE)
+    (linked.path / "lock").symlink_to(tmp_path / "nowhere" / "lock")
+    with pytest.raises(UserError, match="cannot be written"):
+        store.delete(linked.id)
+    blocked = store.create(RECIPE)
+    (blocked.path / "lock").mkdir()
+    with pytest.raises(UserError, match="cannot be written"):
+        list(work(blocked, tmp_path))

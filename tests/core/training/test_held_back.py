@@ -10,7 +10,7 @@ from core.data.imageset import hold_back
 from core.errors import UserError
 from core.models.card import ModelCard
 from core.training import setup
-from core.training.held_back import split_for_quantizing, split_of_recipe
+from core.training.held_back import count_held_back, split_for_quantizing, split_of_recipe
 
 LABELS = np.repeat(np.arange(3), [10, 30, 60])
 
@@ -82,6 +82,11 @@ def test_quantizing_holds_back_what_the_training_did(dataset, recipe):
     expected = split_of_recipe(TrainRecipe(validation=20, seed=5), dataset)
     assert np.array_equal(split.held_back, expected.held_back)
     assert np.array_equal(split.training, expected.training)
+
+
+def test_a_quantized_network_knows_how_many_images_its_training_held_back():
+    assert count_held_back(card(validation=20, seed=5)) == 20
+    assert count_held_back(card()) == 0
 
 
 def test_only_a_tuning_holds_back_images_by_itself(dataset):

@@ -11,7 +11,7 @@ from core.models import MODELS, model_info
 from pages.parts.activations.sources.network import InspectedNetwork, NetworkSource
 from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.progress import drain
-from pages.parts.shared.words import kept
+from pages.parts.shared.words import kept, part
 
 if TYPE_CHECKING:
     from core.forecast.any_density import ScoredNetwork
@@ -94,7 +94,7 @@ def _choose_density(key: str, scored: "ScoredNetwork") -> list[InspectedNetwork]
         _DENSITIES,
         0.1,
         key="at",
-        format_func=lambda density: f"{100 * density:.3g}%",
+        format_func=part,
         help=(
             "SNIP chooses the weights, and all layers compete. BatchNorm has its initial"
             " parameters, with which it changes nothing."
