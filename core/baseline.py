@@ -9,11 +9,13 @@ import sys
 from core.commands import train
 
 PROGRAM = "python -m core.baseline"
+_LENIENT = ("--step",)
+"""The original's flags that other flags may make idle: a script that adds --schedule still runs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 1 for a failed run, 2 for wrong arguments."""
-    return train.main(arguments, PROGRAM)
+    return train.main(arguments, PROGRAM, _LENIENT)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Records the SHA-256 of files when they are written, and checks it when they are read.
 
 A disk, a memory or a copy can change a bit without a word, and a network with one wrong bit still
-gives answers. The hashes of a folder's files are in its `hashes.json`.
+gives answers. The hashes of a folder's files are in its `hashes.json`. It has its own entry, with
+the hash of all other entries, so that a hash that is lost or changed is noticed too. Files of older
+versions lack that entry.
 """
 
 import hashlib
@@ -9,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from core.errors import UserError
 from core.files import Content, write_atomically
@@ -53,6 +55,7 @@ def write_with_hash(path: Path, content: Content, lasting: bool = True) -> None:
         written = _hash_of(temporary)
         hashes[path.name] = [*(kept for kept in before if kept == _found(path)), written]
         _known[_identity(path, temporary.stat())] = written
+        hashes[HASHES] = [_hash_of_all(hashes)]
         text = _HASHES.dump_json(hashes, indent=1)
         write_atomically(path.parent / HASHES, text, lasting)
 
@@ -96,12 +99,12 @@ def recorded_files(folder: Path) -> list[Path]:
 
 
 def has_readable_hashes(folder: Path) -> bool:
-    """Whether the hashes of the folder's files can be read, or none were ever recorded."""
+    """Whether the hashes of the folder's files are as written, or none were ever recorded."""
     try:
-        _HASHES.validate_json((folder / HASHES).read_bytes())
+        _read_strictly(folder)
     except FileNotFoundError:
         return True
-    except (OSError, ValidationError):
+    except (OSError, ValueError):
         return False
     return True
 
@@ -111,11 +114,28 @@ def _exists(path: Path, name: str) -> bool:
 
 
 def _read(folder: Path) -> _Hashes:
-    """Read the recorded hashes by file name. There are none if the file cannot be read."""
+    """Read the recorded hashes by file name. There are none if the file is damaged."""
     try:
-        return _HASHES.validate_json((folder / HASHES).read_bytes())
-    except (OSError, ValidationError):
+        return _read_strictly(folder)
+    except (OSError, ValueError):
         return {}
+
+
+def _read_strictly(folder: Path) -> _Hashes:
+    """Read the recorded hashes by file name. Raises OSError, and ValueError for a damaged file."""
+    hashes = _HASHES.validate_json((folder / HASHES).read_bytes())
+    own = hashes.pop(HASHES, None)
+    if own is not None and own != [_hash_of_all(hashes)]:
+        raise ValueError("hashes that were not written so")
+    if not hashes:
+        raise ValueError("no hashes, although each writing records one")
+    return hashes
+
+
+def _hash_of_all(hashes: _Hashes) -> _FileHash:
+    """The hash of all entries, in any layout of the file."""
+    content = _HASHES.dump_json(dict(sorted(hashes.items())))
+    return _FileHash(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _remembered_hash_of(path: Path) -> _FileHash:

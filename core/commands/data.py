@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from core.commands.terminal import Parser, text_stream
 from core.config import data_root
-from core.data import Choice, available, import_folder, prepare, remove
+from core.data import Choice, available, import_folder, is_ready, prepare, remove
 from core.errors import UserError
 from core.events import Event, Progress
 
@@ -24,7 +24,10 @@ PROGRAM = "python -m core data"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return 0, or 1 if it failed. Wrong arguments exit with 2."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "prepare":
+        _check_name(parser, options.name, data_root(options.data_dir))
     out = text_stream(options)
     try:
         result = _COMMANDS[options.command](options, data_root(options.data_dir), out)
@@ -78,6 +81,14 @@ def _facts(choice: Choice) -> dict[str, Any]:
 
 def _facts_of(name: str, root: Path) -> dict[str, Any]:
     return next(_facts(choice) for choice in available(root) if choice.name == name)
+
+
+def _check_name(parser: Parser, name: str, root: Path) -> None:
+    """Exit with 2 for the name of no data set."""
+    try:
+        is_ready(name, root)
+    except UserError as error:
+        parser.error(str(error))
 
 
 def _parser() -> Parser:

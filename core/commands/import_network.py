@@ -207,6 +207,8 @@ def _describe_ranking(ranked: "list[TriedNormalisation]") -> str:
             "The file does not say how its pixels were normalised. Of training images these get"
             " right:",
             *lines,
+            "Those within one point of the best are too close to tell apart. Of them, the first is"
+            " the one that fits the network's BatchNorm best, or without one, has the lowest loss.",
             f"The first one is taken: --mean={join_numbers(best.normalisation.mean)}"
             f" --std={join_numbers(best.normalisation.std)}",
         ]

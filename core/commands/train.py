@@ -6,10 +6,12 @@ python -m core train --model VGG16 --dataset CIFAR10 --retrain 0.05 --epochs 70
 import argparse
 import shlex
 import sys
+from collections.abc import Container, Iterator
 from functools import partial
 
 from core.commands.flags import add_field_flag, flags_that_differ, typed_values
 from core.commands.terminal import DATA_DIR, Parser, run_command
+from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import Prune, TrainRecipe, data_root, validate_recipe
 from core.errors import UserError
 from core.jobs.check import check_recipe
@@ -50,7 +52,7 @@ _PRUNE_FLAGS = {
     "augment": "--scoreaugment",
 }
 TRAIN_FLAGS = _RECIPE_FLAGS | {f"prune.{name}": flag for name, flag in _PRUNE_FLAGS.items()}
-# A printed command line has these fields always, in the words and the order of the original.
+# A printed command line has these fields first, in the words and the order of the original.
 _ORIGINAL_FIELDS = ("model", "dataset", "lr", "epochs", "weight_decay", "step", "batch_size")
 _ORIGINAL_PRUNE_FIELDS = ("layerwise", "density")
 _JSON_KEYS = (
@@ -75,15 +77,24 @@ _JSON_KEYS = (
 )
 
 
-def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
-    """Run the command and return its exit code. `program` is its name in messages."""
+def main(
+    arguments: list[str] | None = None, program: str = PROGRAM, lenient: Container[str] = ()
+) -> int:
+    """Run the command and return its exit code.
+
+    program: its name in messages. lenient: flags that are accepted also where they have no effect.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser(program).parse_run(_remove_equals_signs(words))
-    return run_command(program, options, partial(_create_run, options), _JSON_KEYS)
+    return run_command(program, options, partial(_create_run, options, lenient), _JSON_KEYS)
 
 
-def train_recipe(options: argparse.Namespace) -> TrainRecipe:
-    """Return the validated recipe of parsed flags. Raises UserError, naming the flag."""
+def train_recipe(options: argparse.Namespace, lenient: Container[str] = ()) -> TrainRecipe:
+    """Return the validated recipe of parsed flags.
+
+    lenient: flags that are accepted also where they have no effect. Raises UserError, naming the
+    flag, and for two flags of which one makes the other idle, naming both.
+    """
     values = typed_values(options, _RECIPE_FLAGS)
     if "model" in values:
         values["model"] = model_info(values["model"], "--model").name
@@ -93,17 +104,45 @@ def train_recipe(options: argparse.Namespace) -> TrainRecipe:
         raise UserError(f"--dense and {flag} exclude each other: a dense network is not pruned")
     recipe = validate_recipe(TrainRecipe, values, TRAIN_FLAGS)
     if options.dense:
-        return recipe.model_copy(update={"prune": None})
+        recipe = recipe.model_copy(update={"prune": None})
+    typed = {*typed_values(options, _RECIPE_FLAGS), *(f"prune.{name}" for name in values["prune"])}
+    for name, reason in _idle_fields(recipe):
+        flag = TRAIN_FLAGS[name]
+        if name in typed and flag not in lenient:
+            raise UserError(f"{flag} has no effect with {reason}")
     return recipe
+
+
+def _idle_fields(recipe: TrainRecipe) -> Iterator[tuple[str, str]]:
+    """The fields that change nothing in a run of the recipe, each with the flag that decides it.
+
+    A field of the pruning is called as in `TRAIN_FLAGS`, such as "prune.rounds".
+    """
+    if recipe.schedule != "step":
+        reason = f"--schedule {recipe.schedule}: only the step schedule has drops"
+        yield from ((name, reason) for name in ("step", "gamma"))
+    if recipe.prune is None:
+        return
+    method = recipe.prune.method
+    facts = PRUNING_METHODS[method]
+    if not facts.iterative:
+        yield "prune.rounds", f"--method {method}, which scores once"
+    if not facts.needs_data:
+        # Of the methods without images, SynFlow alone runs the network, always in evaluation mode.
+        reason = f"--method {method}, which scores without images"
+        for name in ("batch_size", "batches", "score_mode", "augment"):
+            yield f"prune.{name}", reason
 
 
 def train_command(recipe: TrainRecipe) -> str:
     """Return the command line that trains this recipe.
 
     It has the original's flags always, and the others where they differ from their defaults. A
-    dense network has none of the pruning.
+    flag that has no effect is left out, and a dense network has none of the pruning.
     """
+    idle = {name for name, _ in _idle_fields(recipe)}
     prune = recipe.prune or Prune()
+    idle_of_prune = {name for name in Prune.model_fields if f"prune.{name}" in idle}
     words = [
         PROGRAM,
         f"--model {recipe.model}",
@@ -112,15 +151,16 @@ def train_command(recipe: TrainRecipe) -> str:
         f"--lr {recipe.lr}",
         f"--epochs {recipe.epochs}",
         f"--weightdecay {recipe.weight_decay}",
-        f"--step {recipe.step}",
+        *([] if "step" in idle else [f"--step {recipe.step}"]),
         f"--batchsize {recipe.batch_size}",
         "--dense" if recipe.prune is None else f"--retrain {prune.density}",
     ]
-    words += flags_that_differ(recipe, _RECIPE_FLAGS, without=(*_ORIGINAL_FIELDS, "augment"))
+    words += flags_that_differ(recipe, _RECIPE_FLAGS, {*_ORIGINAL_FIELDS, "augment", *idle})
     if recipe.augment is not None:
         words.append("--augment yes" if recipe.augment else "--augment no")
-    words += flags_that_differ(prune, _PRUNE_FLAGS, without=(*_ORIGINAL_PRUNE_FIELDS, "augment"))
-    if not prune.augment:
+    written = {*_ORIGINAL_PRUNE_FIELDS, "augment", *idle_of_prune}
+    words += flags_that_differ(prune, _PRUNE_FLAGS, without=written)
+    if not prune.augment and "augment" not in idle_of_prune:
         words.append("--scoreaugment no")
     return " ".join(words)
 
@@ -213,8 +253,8 @@ def _remove_equals_signs(arguments: list[str]) -> list[str]:
     return words
 
 
-def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
+def _create_run(options: argparse.Namespace, lenient: Container[str], store: RunStore) -> Run:
     """Create the run that the flags describe. Raises UserError, naming the flag."""
-    recipe = train_recipe(options)
+    recipe = train_recipe(options, lenient)
     check_recipe(recipe, data_root(options.data_dir), TRAIN_FLAGS | DATA_DIR)
     return store.create(recipe, options.name)

@@ -1,12 +1,20 @@
 """One changed bit is noticed, and a kill between two writings is no damage."""
 
+import json
 import os
 
 import pytest
 
 from core import hashes
 from core.errors import UserError
-from core.hashes import HASHES, recorded_files, require_intact, state_of, write_with_hash
+from core.hashes import (
+    HASHES,
+    has_readable_hashes,
+    recorded_files,
+    require_intact,
+    state_of,
+    write_with_hash,
+)
 
 
 def flip_a_bit(path, place=3):
@@ -78,6 +86,69 @@ def test_files_from_before_are_not_recorded(tmp_path):
 def test_hashes_that_cannot_be_read_are_none(file, content):
     (file.parent / HASHES).write_bytes(content)
     assert state_of(file) == "not recorded"
+
+
+def lose_an_entry(hashes):
+    hashes.pop("model.safetensors")
+
+
+def lose_the_hashes_of_an_entry(hashes):
+    hashes["model.safetensors"] = []
+
+
+def rename_an_entry(hashes):
+    hashes["mode1.safetensors"] = hashes.pop("model.safetensors")
+
+
+def change_a_hash(hashes):
+    (entry,) = hashes["model.safetensors"]
+    entry["sha256"] = "0" + entry["sha256"][1:] + "0"
+
+
+def change_its_own_hash(hashes):
+    hashes[HASHES] = []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        dict.clear,
+        lose_an_entry,
+        lose_the_hashes_of_an_entry,
+        rename_an_entry,
+        change_a_hash,
+        change_its_own_hash,
+    ],
+)
+def test_hashes_that_are_valid_but_not_as_written_are_damaged(file, damage):
+    path = file.parent / HASHES
+    write_with_hash(file.parent / "best.safetensors", b"other weights")
+    content = json.loads(path.read_bytes())
+    assert has_readable_hashes(file.parent)
+    damage(content)
+    path.write_text(json.dumps(content))
+    assert not has_readable_hashes(file.parent)
+
+
+def test_another_layout_is_no_damage(file):
+    path = file.parent / HASHES
+    content = json.loads(path.read_bytes())
+    path.write_text(json.dumps(dict(reversed(content.items()))))
+    assert has_readable_hashes(file.parent)
+    assert state_of(file) == "intact"
+
+
+def test_hashes_of_an_older_version_are_read_and_then_completed(file):
+    """They have no hash of their own."""
+    path = file.parent / HASHES
+    content = json.loads(path.read_bytes())
+    del content[HASHES]
+    path.write_text(json.dumps(content))
+    assert has_readable_hashes(file.parent)
+    assert state_of(file) == "intact"
+    write_with_hash(file.parent / "new", b"x")
+    assert HASHES in json.loads(path.read_bytes())
+    assert state_of(file) == "intact"
 
 
 @pytest.mark.parametrize("killed_at", [1, 2])

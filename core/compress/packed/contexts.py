@@ -159,6 +159,23 @@ def has_contexts(shape: Sequence[int], size: int, alphabet: int) -> bool:
     return size > 0 and size >= positions * _least_unit(alphabet)
 
 
+def unit_count(shape: Sequence[int], size: int, alphabet: int) -> int:
+    """In how many units such a weight is coded at most; see `has_contexts`."""
+    output_chunks, input_chunks = _chunk_counts(shape, size, alphabet)
+    return output_chunks * input_chunks * math.prod(shape[2:])
+
+
+def _chunk_counts(shape: Sequence[int], size: int, alphabet: int) -> tuple[int, int]:
+    """Into how many parts the output channels and the input channels are divided."""
+    outputs, inputs, positions = grid_shape(shape)
+    most_chunks = max(1, size // _least_unit(alphabet) // positions)
+    most = _MOST_CHUNKS if size < _LARGE else _MOST_CHUNKS_IF_LARGE
+    output_chunks = min(most, outputs, most_chunks)
+    if positions > 1:
+        return output_chunks, 1
+    return output_chunks, min(most, inputs, most_chunks // output_chunks)
+
+
 def _least_unit(alphabet: int) -> int:
     return max(_LEAST_SYMBOLS, _LEAST_SYMBOLS_PER_LETTER * alphabet)
 
@@ -243,12 +260,8 @@ class ContextModel:
     def _units(self) -> Iterator[Unit]:
         """The units in their order, without empty ones."""
         size = self._grid.size if self._kept is None else int(self._kept.sum())
-        most_chunks = max(1, size // _least_unit(len(self._levels)) // self._positions)
-        most = _MOST_CHUNKS if size < _LARGE else _MOST_CHUNKS_IF_LARGE
-        output_chunks = min(most, self._outputs, most_chunks)
-        input_chunks = 1
-        if self._positions == 1:
-            input_chunks = min(most, self._inputs, most_chunks // output_chunks)
+        shape = (self._outputs, self._inputs, self._positions)
+        output_chunks, input_chunks = _chunk_counts(shape, size, len(self._levels))
         for outputs in _chunks(self._outputs, output_chunks):
             for inputs in _chunks(self._inputs, input_chunks):
                 for position in range(self._positions):

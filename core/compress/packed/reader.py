@@ -14,7 +14,8 @@ from torch import Tensor
 
 from core.compress.affine import Affine, QuantizedWeight
 from core.compress.kmeans import Codebook
-from core.compress.packed.contexts import ContextModel, Learned, Symbols, has_contexts, to_grid
+from core.compress.packed.budget import UnitBudget
+from core.compress.packed.contexts import ContextModel, Learned, Symbols, to_grid
 from core.compress.packed.entropy import Decoder, scaled_counts
 from core.compress.packed.layers import IntegerSymbols, read_in_contexts, read_low
 from core.compress.packed.layout import DTYPES, STREAMS, ManifestEntry
@@ -36,9 +37,11 @@ class Reader:
         self._positions = dict.fromkeys(self._arrays, 0)
         self._streams = {name: Decoder(arrays[name]) for name in STREAMS}
         self._learned = {name: Learned() for name in STREAMS}
+        self._budget = UnitBudget()
 
     def read(self, entry: ManifestEntry) -> Tensor | QuantizedWeight:
         """Read the next tensor."""
+        self._budget.add_weights(entry.size)
         if entry.kind == "codebook":
             return self._read_codebook(entry)
         if entry.kind == "affine":
@@ -84,7 +87,7 @@ class Reader:
         if entry.unit is None:
             symbols = self._read_symbols("indices", kept, entry.clusters)
             return _placed(symbols, entry.shape, mask), _counts(symbols, entry.clusters)
-        _check_contexts(entry, kept, entry.clusters)
+        self._spend_units(entry, kept, entry.clusters)
         model = ContextModel(
             entry.shape,
             levels_in_units(centroids.astype(np.float64), entry.unit),
@@ -136,7 +139,7 @@ class Reader:
             symbols = self._read_symbols("indices", kept, entry.levels)
             return _placed(symbols, entry.shape, mask) + np.int16(entry.lowest)
         coding = IntegerSymbols(entry.bits, entry.symmetric)
-        _check_contexts(entry, kept, coding.alphabet)
+        self._spend_units(entry, kept, coding.alphabet)
         model = ContextModel(
             entry.shape,
             levels_in_units(coding.values(), entry.unit),
@@ -182,7 +185,7 @@ class Reader:
         if not entry.mask_in_contexts:
             symbols = self._read_symbols("masks", entry.size, 2)
             return symbols.view(np.bool_).reshape(entry.shape)
-        _check_contexts(entry, entry.size, 2)
+        self._spend_units(entry, entry.size, 2)
         dropped, kept = scaled_counts(self._take("tables", 2)).tolist()
         model = ContextModel(
             entry.shape,
@@ -197,14 +200,14 @@ class Reader:
         codes = self._take("tables", alphabet)
         return self._streams[stream].read(codes, count)
 
+    def _spend_units(self, entry: ManifestEntry, symbols: int, alphabet: int) -> None:
+        """Raises ValueError for a tensor that the writer would not code in contexts.
 
-def _check_contexts(entry: ManifestEntry, symbols: int, alphabet: int) -> None:
-    """Raises ValueError for a tensor that the writer would not code in contexts.
-
-    Contexts for each few weights would keep the reader busy for long.
-    """
-    if not has_contexts(entry.shape, symbols, alphabet):
-        raise ValueError("contexts for too few weights")
+        Contexts for each few weights would keep the reader busy for long.
+        """
+        if not self._budget.allows(entry.shape, symbols, alphabet):
+            raise ValueError("contexts for too few weights")
+        self._budget.spend(entry.shape, symbols, alphabet)
 
 
 def _placed(symbols: Symbols, shape: list[int], mask: NDArray[np.bool_] | None) -> Symbols:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from core.compress.affine import Affine, QuantizedWeight
 from core.compress.kmeans import Codebook, exact_codebook
-from core.compress.packed.contexts import ContextModel, Learned, Symbols, has_contexts, to_grid
+from core.compress.packed.budget import UnitBudget
+from core.compress.packed.contexts import ContextModel, Learned, Symbols, to_grid
 from core.compress.packed.entropy import Encoder, count_codes, entropy, scaled_counts
 from core.compress.packed.layers import IntegerSymbols, LayerInContexts
 from core.compress.packed.layout import ARRAY_TYPES, DTYPES, STREAMS, DtypeName, ManifestEntry
@@ -71,6 +72,7 @@ class Writer:
         self.bits = 0.0
         self._streams = {name: Encoder() for name in STREAMS}
         self._learned = {name: Learned() for name in STREAMS}
+        self._budget = UnitBudget()
         self._pieces: dict[str, list[NDArray[Any]]] = {name: [] for name in ARRAY_TYPES}
 
     def add(self, name: str, item: Tensor | QuantizedWeight) -> None:
@@ -78,6 +80,7 @@ class Writer:
 
         A plain tensor is stored in the smallest of the kinds that lose nothing.
         """
+        self._budget.add_weights(_size(item))
         if isinstance(item, Affine):
             self._add_affine(name, item)
             return
@@ -146,7 +149,7 @@ class Writer:
         """Append the indices of a codebook. Returns their counts, and the unit of their levels."""
         symbols = (indices if mask is None else indices[mask]).ravel()
         counts = np.bincount(symbols, minlength=len(centroids))
-        if has_contexts(indices.shape, len(symbols), len(centroids)):
+        if self._budget.allows(indices.shape, len(symbols), len(centroids)):
             values = centroids.astype(np.float64)
             unit = unit_code(values, counts)
             model = ContextModel(
@@ -157,6 +160,7 @@ class Writer:
             )
             layer = LayerInContexts(indices, model)
             if self._add_if_smaller("indices", layer, entropy(counts) + 8 * len(counts)):
+                self._budget.spend(indices.shape, len(symbols), len(centroids))
                 return counts, unit
         self._add_symbols("indices", symbols, counts)
         return counts, None
@@ -208,7 +212,7 @@ class Writer:
         """
         coding = IntegerSymbols(entry.bits, entry.symmetric)
         kept = integers.size if mask is None else int(mask.sum())
-        if not has_contexts(integers.shape, kept, coding.alphabet):
+        if not self._budget.allows(integers.shape, kept, coding.alphabet):
             return None
         if integers.min() < -coding.half or integers.max() >= coding.half:
             return None
@@ -225,7 +229,10 @@ class Writer:
         layer = LayerInContexts(high, model)
         if coding.low_bits:
             layer.add_low(high[places], low[places], coding.low_likelihoods(high[places]))
-        return unit if self._add_if_smaller("indices", layer, other_bits) else None
+        if not self._add_if_smaller("indices", layer, other_bits):
+            return None
+        self._budget.spend(integers.shape, kept, coding.alphabet)
+        return unit
 
     def _add_numbers(self, name: str, numbers: Tensor) -> None:
         stored = self._stored_dtype(numbers)
@@ -265,7 +272,7 @@ class Writer:
         """Append a mask. Returns its counts, and whether it is coded in contexts."""
         symbols = mask.view(np.uint8)
         counts = _mask_counts(mask)
-        if has_contexts(mask.shape, mask.size, 2):
+        if self._budget.allows(mask.shape, mask.size, 2):
             codes = count_codes(counts)
             dropped, kept = scaled_counts(codes).tolist()
             model = ContextModel(
@@ -275,6 +282,7 @@ class Writer:
                 start=np.array([dropped, kept]),
             )
             if self._add_if_smaller("masks", LayerInContexts(symbols, model), entropy(counts)):
+                self._budget.spend(mask.shape, mask.size, 2)
                 self._pieces["tables"].append(codes)
                 return counts, True
         self._add_symbols("masks", symbols.ravel(), counts)
@@ -315,6 +323,12 @@ def _mask_counts(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How many False and True a mask has, (2,)."""
     kept = np.count_nonzero(mask)
     return np.array([mask.size - kept, kept])
+
+
+def _size(item: Tensor | QuantizedWeight) -> int:
+    if isinstance(item, Codebook):
+        return item.indices.numel()
+    return item.values.numel() if isinstance(item, Affine) else item.numel()
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:

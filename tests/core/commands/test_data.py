@@ -128,7 +128,7 @@ def test_import_and_remove_as_json(pictures, root, capsys):
 @pytest.mark.parametrize(
     ("words", "start"),
     [
-        (["prepare", "MNIST"], "error: dataset must be one of Digits, CIFAR10, CIFAR100"),
+        (["prepare", "Folder/damaged"], "error: "),
         (["remove", "Folder/none"], "error: name must be one of"),
         (["remove", "Digits"], "error: name must be one of"),
         (["import", "gone.zip", "--name", "pets"], "error: source must be a folder or a zip file"),
@@ -136,6 +136,7 @@ def test_import_and_remove_as_json(pictures, root, capsys):
 )
 @pytest.mark.parametrize("json_flag", [[], ["--json"]])
 def test_a_failure_is_one_line_and_exit_1(root, capsys, words, start, json_flag):
+    (root / "Folder" / "damaged").mkdir(parents=True)
     code, out, err = run(capsys, *words, "--data-dir", root, *json_flag)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(start)
@@ -145,6 +146,13 @@ def test_a_failure_is_one_line_and_exit_1(root, capsys, words, start, json_flag)
 def test_wrong_arguments_are_one_line_and_exit_2(capsys, words):
     code, out, err = run(capsys, *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_the_name_of_no_data_set_is_a_wrong_argument(root, capsys, json_flag):
+    code, out, err = run(capsys, "prepare", "Nope", "--data-dir", root, *json_flag)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "dataset must be one of Digits, CIFAR10, CIFAR100, got 'Nope'" in err
 
 
 def test_an_interruption_is_exit_1(monkeypatch, capsys):

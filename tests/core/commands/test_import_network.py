@@ -58,6 +58,7 @@ def test_a_file_and_a_data_set_are_enough(net, store, capsys):
     assert code == 0
     assert "Finished: test accuracy" in out
     assert "The first one is taken: --mean=" in out
+    assert "within one point of the best are too close to tell apart" in out
     assert len([line for line in out.splitlines() if "%  " in line]) == 8
     found = only_run(store)
     assert (found.name, found.state, found.recipe.model, found.recipe.file) == (

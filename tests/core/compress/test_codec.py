@@ -17,6 +17,7 @@ from core.compress.affine import Affine, QuantizedWeight, quantize, quantize_mod
 from core.compress.codec import load, pack, save, unpack
 from core.compress.kmeans import Codebook, share_model, share_weights
 from core.compress.packed import parts as parts_module
+from core.compress.packed import reader as reader_module
 from core.compress.packed.container import PARTS, join_parts, split_parts
 from core.compress.packed.dictionary import MANIFEST_DICTIONARY
 from core.compress.packed.planes import deflate, deflate_text, inflate, write_planes
@@ -558,6 +559,22 @@ def test_a_known_network_may_be_as_large_as_it_is_and_others_not():
     )
     with pytest.raises(UserError, match="My net is pruned so far"):
         pack(empty, CARD.model_copy(update={"model": "My net"}))
+
+
+@pytest.mark.parametrize("kind", ["codebook", "affine", "sparse"])
+@pytest.mark.parametrize("shape", [[8, 8, 400, 400], [64, 1, 375, 375]])
+def test_contexts_for_many_positions_are_refused_before_any_is_read(
+    small, kind, shape, monkeypatch
+):
+    parts, manifest = opened(small)
+    in_contexts = {"mask_in_contexts": True} if kind == "sparse" else {"unit": 3}
+    tensor = {"name": "w", "kind": kind, "shape": shape, "clusters": 2, "bits": 2}
+    manifest["tensors"] = [tensor | in_contexts]
+    read: list[object] = []
+    monkeypatch.setattr(reader_module, "read_in_contexts", lambda *_: read.append(1))
+    arrays = {"codebooks": planes(np.array([1, 2], np.float32)[: 2 if kind == "codebook" else 1])}
+    assert_refused(forged({**parts, **arrays}, manifest))
+    assert read == []
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,13 @@ def test_verify_finds_damaged_hashes(parent, capsys):
     file.write_bytes(file.read_bytes().replace(b"{", b"[", 1))
     assert verify.main([]) == 1
     assert f"{file} is damaged" in capsys.readouterr().out
+
+
+def test_verify_finds_hashes_that_lack_an_entry(parent, capsys):
+    """A file must not become one of an older version because its hash was lost."""
+    file = parent.path / "hashes.json"
+    content = json.loads(file.read_bytes())
+    del content["model.safetensors"]
+    file.write_text(json.dumps(content))
+    assert verify.main([]) == 1
+    assert f"{file} is damaged" in capsys.readouterr().out
