@@ -8,8 +8,7 @@
 Every file is written to disk, read back and compared bit for bit. Sizes are in bytes. "xz -9e" and
 "zstd -22" compress the same arrays: indices or integers as bytes, masks as bits, centroids, scales,
 zero points, all other tensors, and the names, shapes and card as text. They get the arrays in one
-piece, each kind of array on its own, and each array on its own, and the smallest counts. zstd needs
-the package zstandard.
+piece, each kind of array on its own, and each array on its own, and the smallest counts.
 """
 
 import argparse
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import zstandard
 from torch import Tensor, nn
 
 from benchmarks.report import Row, write_report
@@ -33,11 +33,6 @@ from core.compress import codec, masks, snip
 from core.compress.affine import QuantizedWeight, quantize_model
 from core.compress.kmeans import Codebook, share_model
 from core.models.card import ModelCard
-
-try:
-    import zstandard
-except ImportError:
-    zstandard = None  # type: ignore[assignment]
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -126,12 +121,9 @@ def measure_file(name: str, model: nn.Module, setting: Setting, note: str) -> Ro
 
 
 def other_sizes(state: _State, card: ModelCard) -> dict[str, int]:
-    """Return the bytes of the same arrays with xz and, if it is installed, with zstd."""
+    """Return the bytes of the same arrays with xz and with zstd."""
     arrays = _plain_arrays(state, card)
-    sizes = {"xz -9e": _smallest(arrays, _xz)}
-    if zstandard is not None:
-        sizes["zstd -22"] = _smallest(arrays, _zstd)
-    return sizes
+    return {"xz -9e": _smallest(arrays, _xz), "zstd -22": _smallest(arrays, _zstd)}
 
 
 def _plain_arrays(state: _State, card: ModelCard) -> dict[str, list[bytes]]:
