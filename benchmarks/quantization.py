@@ -22,17 +22,14 @@ from core.config import runs_root
 
 # How the imported network is quantized, by the flags of `python -m core quantize`.
 QUANTIZATIONS = {
-    "32 clusters": "--clusters 32",
-    "8 clusters": "--clusters 8",
-    "5 clusters": "--clusters 5",
-    "5 clusters, nearest": "--clusters 5 --rounding nearest --no-recalibrate",
+    "32 clusters": "--clusters 32 --no-recalibrate",
+    "32 clusters, tuned": "--clusters 32 --epochs 1 --trainimages 12800",
+    "5 clusters": "--clusters 5 --no-recalibrate",
+    "5 clusters, BatchNorm re-estimated": "--clusters 5",
     "5 clusters, tuned": "--clusters 5 --epochs 1",
-    "4 clusters": "--clusters 4",
     "8 bits": "--bits 8",
-    "4 bits": "--bits 4 --range mse",
-    "4 bits, nearest": "--bits 4 --rounding nearest --no-recalibrate",
-    "3 bits": "--bits 3 --range mse",
-    "2 bits": "--bits 2 --range mse",
+    "4 bits": "--bits 4",
+    "4 bits, BatchNorm re-estimated": "--bits 4 --recalibrate",
 }
 # The normalisation that the checkpoints were trained with.
 NORMALISATION = "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"

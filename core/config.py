@@ -26,8 +26,6 @@ Schedule = Literal["step", "cosine", "onecycle"]
 Precision = Literal["float32", "bfloat16"]
 """The number format of the convolutions and linear layers in a training step."""
 
-Rounding = Literal["compensated", "nearest"]
-
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 
 PerChannel = tuple[float, float, float]
@@ -269,49 +267,11 @@ class _Quantize(_Frozen):
             " saves next to nothing, and each scales a whole channel, so it costs accuracy."
         ),
     )
-    rounding: Rounding = Field(
-        default="compensated",
-        description=(
-            "How weights are rounded. nearest: each by itself. compensated: so that the outputs of"
-            " the layer stay the same on training images; weights make up for each other's errors."
-            " It needs no labels."
-        ),
-    )
-    round_images: int = Field(
-        default=1024,
-        ge=2,
-        le=1_000_000,
-        description="Training images for compensated rounding, the same ones for the same seed.",
-    )
-    recalibrate: Literal["auto"] | bool = Field(
-        default="auto",
+    recalibrate: bool = Field(
+        default=True,
         description=(
             "Estimate BatchNorm's running mean and variance again on training images. The old ones"
-            " belong to the weights before quantization. auto: as far as it brings the answers"
-            " closer to those of the float network, on other training images."
-        ),
-    )
-    epochs: int = Field(
-        default=0,
-        ge=0,
-        le=1000,
-        description=(
-            "Epochs of tuning. The original network teaches the quantized one, whose weights may"
-            " move to another cluster or level. 0 does not tune."
-        ),
-    )
-    lr: float = Field(
-        default=0.01,
-        gt=0,
-        le=10,
-        description="Learning rate at the start of tuning. It falls to zero along a cosine.",
-    )
-    batch_size: int = Field(default=128, ge=2, le=65536, description="Images in a tuning step.")
-    train_images: int | None = Field(
-        default=None,
-        ge=2,
-        description=(
-            "Number of images for tuning, the same ones for the same seed. If not set: all."
+            " belong to the weights before quantization."
         ),
     )
     rest: Literal["float32", "float16"] = Field(
@@ -356,6 +316,29 @@ class KMeansRecipe(_Quantize):
         default_factory=dict,
         description="Clusters of single layers, by parameter name. 0 does not quantize a layer.",
     )
+    epochs: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description=(
+            "Epochs of tuning. The original network teaches the quantized one, whose weights may"
+            " move to another cluster. 0 does not tune."
+        ),
+    )
+    lr: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Learning rate at the start of tuning. It falls to zero along a cosine.",
+    )
+    batch_size: int = Field(default=128, ge=2, le=65536, description="Images in a tuning step.")
+    train_images: int | None = Field(
+        default=None,
+        ge=2,
+        description=(
+            "Number of images for tuning, the same ones for the same seed. If not set: all."
+        ),
+    )
 
 
 class AffineRecipe(_Quantize):
@@ -390,6 +373,10 @@ class AffineRecipe(_Quantize):
         default_factory=dict,
         description="Bits of single layers, by parameter name. 0 does not quantize a layer.",
     )
+    recalibrate: bool = Field(
+        default=False, description=_Quantize.model_fields["recalibrate"].description
+    )
+    epochs: ClassVar[int] = 0
 
 
 Recipe = Annotated[

@@ -32,8 +32,6 @@ QUANTIZE_FLAGS = {
     "symmetric": "--symmetric",
     "range": "--range",
     "layers": "--layers",
-    "rounding": "--rounding",
-    "round_images": "--roundimages",
     "batchnorm": "--batchnorm",
     "recalibrate": "--recalibrate",
     "rest": "--rest",
@@ -125,6 +123,7 @@ def _layer_and_number(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
+_RECALIBRATE_HELP = str(KMeansRecipe.model_fields["recalibrate"].description).replace("%", "%%")
 _SPECIAL_FLAGS: dict[str, dict[str, Any]] = {
     "layers": {
         "nargs": "+",
@@ -132,7 +131,8 @@ _SPECIAL_FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "NAME=NUMBER",
         "help": "clusters or bits of single layers, by parameter name; 0 does not quantize a layer",
     },
-    "recalibrate": {"action": argparse.BooleanOptionalAction},
+    # The only field whose default differs between the two recipes.
+    "recalibrate": {"help": f"{_RECALIBRATE_HELP} [with --clusters yes, with --bits no]"},
 }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,20 +12,17 @@ from core.compress.packed.ledger import Ledger
 from core.config import QuantizeRecipe
 from core.data import Dataset
 from core.data.batches import epoch_plan
-from core.data.imageset import Rows, subset_rows
+from core.data.imageset import subset_rows
 from core.events import Progress
 from core.models.card import ModelCard
 from core.models.parameters import batchnorm_weights
 from core.models.saved import SavedModel
 from core.training import setup
-from core.training.evaluate import evaluate_with_progress, mean_divergence
+from core.training.evaluate import evaluate_with_progress
 from core.training.held_back import TrainingSplit, images_at
 
 CALIBRATION_IMAGES = 2_500  # training images on which BatchNorm's statistics are re-estimated
 _CALIBRATION_BATCH = 250
-
-_MOST_CHOOSING_IMAGES = 1_000  # other training images, on which old and new ones are compared
-_SHARES = (0.25, 0.5, 0.75, 1.0)  # of the new statistics in a blend
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +52,6 @@ class Packer:
     test_images: its test images, on the device.
     split: says which of its training images are held back.
     augment: whether the parent was trained on crops and flips.
-    batchnorm_note: a sentence on what "auto" chose for BatchNorm's statistics last, "" if nothing.
     """
 
     def __init__(
@@ -76,7 +71,6 @@ class Packer:
         self.device = device
         self.augment = trained_with_augmentation(parent.card, dataset)
         self.test_images = setup.test_images(dataset, device)
-        self.batchnorm_note = ""
 
     def pack_and_test(
         self, network: nn.Module, items: Mapping[str, QuantizedWeight]
@@ -88,7 +82,8 @@ class Packer:
         weights = {name: item.decode() for name, item in items.items()}
         network.load_state_dict(weights, strict=False)
         if self.recipe.recalibrate and batchnorm_weights(network):
-            yield from self._recalibrate_(network)
+            yield Progress("Re-estimating BatchNorm", 0, 0)
+            recalibrate.batchnorm_(network, self._calibration_batches())
         content, ledger = self._pack(network, items)
         packed = codec.unpack(content)
         state = packed.state()
@@ -98,44 +93,6 @@ class Packer:
         )
         return PackedResult(content, ledger, packed.tensors, state, loss, accuracy)
 
-    def _recalibrate_(self, network: nn.Module) -> Iterator[Progress]:
-        """Re-estimate BatchNorm's statistics, as far as the recipe wants it."""
-        stage = "Re-estimating BatchNorm"
-        yield Progress(stage, 0, 0)
-        old = recalibrate.statistics(network)
-        recalibrate.batchnorm_(network, self._calibration_batches())
-        if self.recipe.recalibrate != "auto":
-            return
-        new = recalibrate.statistics(network)
-        reference = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
-        images = images_at(self._choosing_rows(), self.dataset, self.device)
-        divergences: dict[float, float] = {}
-        for share in (0.0, *_SHARES):
-            yield Progress(stage, len(divergences), len(_SHARES) + 1, "blends")
-            recalibrate.set_blended_(network, old, new, share)
-            divergences[share] = mean_divergence(network, reference, images)
-        best = min(divergences, key=lambda share: divergences[share])
-        recalibrate.set_blended_(network, old, new, best)
-        self.batchnorm_note = _describe_blend(best, divergences, len(images))
-
-    def _choosing_rows(self) -> Rows:
-        """Return rows of training images to choose by, none of which is calibrated on if possible.
-
-        They are the held-back ones if there are any.
-        """
-        rows = self.split.held_back
-        if not len(rows):
-            training = self.split.training
-            rows = np.setdiff1d(training, self._calibration_rows())
-            rows = rows if len(rows) else training
-        labels = self.dataset.train.labels[rows]
-        return rows[subset_rows(labels, _MOST_CHOOSING_IMAGES, self.recipe.seed)]
-
-    def _calibration_rows(self) -> Rows:
-        rows = self.split.training
-        labels = self.dataset.train.labels[rows]
-        return rows[subset_rows(labels, CALIBRATION_IMAGES, self.recipe.seed)]
-
     def _calibration_batches(self) -> Iterator[Tensor]:
         """Yield training images, the same ones for a seed, in batches of one size.
 
@@ -143,7 +100,10 @@ class Packer:
         images: the black borders of random crops move its means. With plain images ResNet20 on
         CIFAR-10 loses 3 to 5 points more, even before it is quantized.
         """
-        images = images_at(self._calibration_rows(), self.dataset, self.device)
+        rows = self.split.training
+        labels = self.dataset.train.labels[rows]
+        rows = rows[subset_rows(labels, CALIBRATION_IMAGES, self.recipe.seed)]
+        images = images_at(rows, self.dataset, self.device)
         order, augmentation = epoch_plan(len(images), self.recipe.seed, 0, self.augment)
         size = min(_CALIBRATION_BATCH, len(images))
         in_whole_batches = len(order) // size * size
@@ -170,21 +130,6 @@ class Packer:
         if unchanged and name in self.parent_items:
             return self.parent_items[name]
         return tensor
-
-
-def _describe_blend(best: float, divergences: dict[float, float], images: int) -> str:
-    """Say what was chosen. divergences: of each share of new statistics, in nats."""
-    of_images = f"on {images:,} training images"
-    if not best:
-        return (
-            "BatchNorm keeps its statistics: new ones bring the answers no closer to those of the"
-            f" float network (KL divergence {divergences[0.0]:.4f} nats, {of_images})."
-        )
-    chosen = "new statistics" if best == 1 else f"a blend with {best:.0%} of new statistics"
-    return (
-        f"BatchNorm takes {chosen}: KL divergence from the float network {divergences[0.0]:.4f} ->"
-        f" {divergences[best]:.4f} nats, {of_images}."
-    )
 
 
 def add_recipe(card: ModelCard, recipe: QuantizeRecipe) -> ModelCard:

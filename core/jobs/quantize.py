@@ -12,16 +12,14 @@ from torch import Tensor, nn
 
 from core import data
 from core.accuracy import explain_other_record
-from core.compress.affine import Affine, QuantizedWeight
+from core.compress.affine import QuantizedWeight
 from core.compress.codec import Packed
+from core.compress.kmeans import Codebook
 from core.compress.packed.writer import coded_bytes
 from core.compress.quantization.layers import chosen_layers, quantize_layer
-from core.compress.rounding.layer import RoundedLayer
-from core.compress.rounding.network import round_network
 from core.config import AffineRecipe, KMeansRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
-from core.data.imageset import subset_rows
 from core.errors import UserError
 from core.events import Event, Finished, Note, Progress, Quantized, QuantizedLayer, Summary
 from core.forecast.quantization import count_levels, count_pinned_zeros, snr_if_lossy
@@ -42,8 +40,6 @@ from core.training.evaluate import (
 )
 from core.training.held_back import TrainingSplit, images_at, split_for_quantizing
 from core.training.history import History
-
-_ROUNDING_BATCH = 128  # images
 
 
 class QuantizeJob:
@@ -79,7 +75,6 @@ class QuantizeJob:
         self._saved = checkpoint
         self._tuning: Tuning | None = None
         self._held_back = 0  # images
-        self._rounded: dict[str, RoundedLayer] = {}
         self._packed_result: PackedResult | None = None
 
     def events(self) -> Generator[Event, None, None]:
@@ -117,16 +112,12 @@ class QuantizeJob:
             self._parent_accuracy = self._saved["parent_accuracy"]
         items = yield from self._quantize(weights)
         if self._saved is None:
-            if self.recipe.rounding == "compensated":
-                items = yield from self._compensate(packer, network, items)
-            yield Quantized(self._add_rounding(self._layer_figures(items)))
-        if self.recipe.epochs:
-            yield from self._tune(packer, network, items)
+            yield Quantized(self._layer_figures(items))
+        if isinstance(self.recipe, KMeansRecipe) and self.recipe.epochs:
+            yield from self._tune(self.recipe, packer, network, items)
             yield Quantized(self._layer_figures(self._packed_weights(names)), tuned=True)
         else:
             self._packed_result = yield from packer.pack_and_test(network, items)
-        if packer.batchnorm_note:
-            yield Note(packer.batchnorm_note)
         yield Finished(self._summary(packer))
 
     def _split(self, dataset: Dataset) -> TrainingSplit:
@@ -141,13 +132,6 @@ class QuantizeJob:
 
     def _layer_figures(self, items: Mapping[str, QuantizedWeight]) -> dict[str, QuantizedLayer]:
         return {name: layer_figures(self.parent.state[name], items[name]) for name in items}
-
-    def _add_rounding(self, figures: dict[str, QuantizedLayer]) -> dict[str, QuantizedLayer]:
-        """Add to the figures what compensated rounding changed; mutates them."""
-        for name, layer in self._rounded.items():
-            figures[name]["nearest_error"] = layer.nearest_error
-            figures[name]["output_error"] = layer.error
-        return figures
 
     def _packed_weights(self, names: Sequence[str]) -> dict[str, QuantizedWeight]:
         """Return these weights as the packed file holds them."""
@@ -186,50 +170,19 @@ class QuantizeJob:
             items[name] = item
         return items
 
-    def _compensate(
-        self, packer: Packer, network: nn.Module, nearest: dict[str, QuantizedWeight]
-    ) -> Generator[Event, None, dict[str, QuantizedWeight]]:
-        """Round again with compensation, and say what it changed.
-
-        BatchNorm's weights, and centroids that are rounded to bits, keep the nearest level.
-        """
-        layers = prunable_weights(network)
-        names = [
-            name
-            for name in nearest
-            if name in layers
-            and (isinstance(self.recipe, KMeansRecipe) or isinstance(nearest[name], Affine))
-        ]
-        if not names:
-            return nearest
-        batches = self._rounding_batches(packer)
-        rounded = yield from round_network(network, nearest, names, batches)
-        self._rounded = rounded.layers
-        yield Note(rounded.describe(sum(len(batch) for batch in batches)))
-        return nearest | rounded.items
-
-    def _rounding_batches(self, packer: Packer) -> list[Tensor]:
-        """Return training images as they are, normalised, the same ones for a seed."""
-        rows = packer.split.training
-        labels = packer.dataset.train.labels[rows]
-        rows = rows[subset_rows(labels, self.recipe.round_images, self.recipe.seed)]
-        images = images_at(rows, packer.dataset, self.device)
-        return [
-            images.batch(slice(start, start + _ROUNDING_BATCH))[0]
-            for start in range(0, len(images), _ROUNDING_BATCH)
-        ]
-
     def _tune(
         self,
+        recipe: KMeansRecipe,
         packer: Packer,
         network: nn.Module,
         items: Mapping[str, QuantizedWeight],
     ) -> Iterator[Event]:
         """Tune the network, and pack and test it after every epoch."""
-        images = setup.training_images(self.recipe, packer.dataset, self.device, packer.split)
+        codebooks = {name: item for name, item in items.items() if isinstance(item, Codebook)}
+        images = setup.training_images(recipe, packer.dataset, self.device, packer.split)
         held_back = images_at(packer.split.held_back, packer.dataset, self.device)
         self._held_back = len(held_back)
-        tuning = Tuning(self.recipe, network, items, images, packer.augment)
+        tuning = Tuning(recipe, network, codebooks, images, packer.augment)
         loop = tuning.loop
         if self._saved is not None:
             with restoring():
@@ -272,8 +225,8 @@ class QuantizeJob:
 
         Returns the network that the packed file holds.
         """
-        network, items = tuning.network()
-        self._packed_result = yield from packer.pack_and_test(network, items)
+        network, codebooks = tuning.network()
+        self._packed_result = yield from packer.pack_and_test(network, codebooks)
         return network
 
     def checkpoint(self) -> dict[str, Any] | None:

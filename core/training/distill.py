@@ -1,7 +1,7 @@
-"""Tunes a quantized network by distillation from the network before quantization.
+"""Tunes a network with shared weights by distillation from the network before quantization.
 
 Knowledge distillation (Hinton et al., arXiv:1503.02531, section 2) into latent weights with
-codebooks or grids, see `core.compress.clustering.parametrize`.
+codebooks, see `core.compress.clustering.parametrize`.
 
 Measured on ResNet20 with 5 clusters per layer, on CIFAR-10 (91.7% in float): 33.2% after
 clustering, 85.7% after re-estimating BatchNorm, and 90.4% after one epoch at the defaults. In 50
@@ -19,10 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.compress.affine import Affine, QuantizedWeight
-from core.compress.clustering.parametrize import attach_, quantized_weights, refit_
+from core.compress.clustering.parametrize import attach_, codebooks, refit_
 from core.compress.kmeans import Codebook
-from core.config import AffineRecipe, QuantizeRecipe
+from core.config import KMeansRecipe
 from core.data.batches import DeviceImages
 from core.models.parameters import prunable_weights
 from core.training.epoch import EpochLoop
@@ -72,7 +71,7 @@ def divergence(logits: Tensor, target: Tensor) -> Tensor:
 
 
 class Tuning:
-    """The tuning of a copy of `teacher` whose weights are quantized.
+    """The tuning of a copy of `teacher` whose weights are shared by codebooks.
 
     model: the copy, which learns. Its biases, its BatchNorm and the weights with a codebook are
     trained; all other weights of convolutions and linear layers stay as they are.
@@ -81,44 +80,36 @@ class Tuning:
 
     def __init__(
         self,
-        recipe: QuantizeRecipe,
+        recipe: KMeansRecipe,
         teacher: nn.Module,
-        start: Mapping[str, QuantizedWeight],
+        start: Mapping[str, Codebook],
         images: DeviceImages,
         augment: bool,
     ):
-        """start: the quantized weights before tuning, by parameter name.
-
-        A recipe of bits does not tune the codebooks that it rounded: their weights stay.
-        """
+        """start: the codebooks before tuning, by parameter name."""
         self.model = copy.deepcopy(teacher)
-        is_tuned = Affine if isinstance(recipe, AffineRecipe) else Codebook
-        self._fixed = {name: item for name, item in start.items() if not isinstance(item, is_tuned)}
-        fixed_weights = {name: item.decode() for name, item in self._fixed.items()}
-        self.model.load_state_dict(fixed_weights, strict=False)
-        tuned = {name: item for name, item in start.items() if name not in self._fixed}
         for name, weight in prunable_weights(self.model).items():
-            weight.requires_grad_(name in tuned)
-        attach_(self.model, tuned, latent=True)
+            weight.requires_grad_(name in start)
+        attach_(self.model, start, latent=True)
         _set_tuning_modes_(self.model)
         optimizer = make_optimizer(self.model, recipe.lr, _MOMENTUM, 0.0, nesterov=True)
         self._teacher = teacher
         distiller = Distiller(self.model, teacher, optimizer)
         self.loop = EpochLoop(recipe, distiller, images, augment, "Tuning, epoch")
 
-    def network(self) -> tuple[nn.Module, dict[str, QuantizedWeight]]:
-        """Return a copy of the network as it is now, and its quantized weights by parameter name.
+    def network(self) -> tuple[nn.Module, dict[str, Codebook]]:
+        """Return a copy of the network as it is now, and its codebooks by parameter name.
 
         The copy has ordinary weights and is in evaluation mode.
         """
         network = copy.deepcopy(self._teacher)
-        items = self._fixed | quantized_weights(self.model)
+        current_codebooks = codebooks(self.model)
         tuned = self.model.state_dict()
         state = {name: tuned[name] for name in network.state_dict() if name in tuned}
-        for name, item in items.items():
-            state[name] = item.decode()
+        for name, codebook in current_codebooks.items():
+            state[name] = codebook.decode()
         network.load_state_dict(state)
-        return network, items
+        return network, current_codebooks
 
     def checkpoint(self) -> dict[str, Any]:
         """Return all that `restore` needs. Raises UserError if the loss is NaN or infinite."""
@@ -126,9 +117,6 @@ class Tuning:
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue from what `checkpoint` returned."""
-        for name, buffer in self.model.named_buffers():
-            if name.endswith(".centroids"):  # compensated rounding may have used fewer of them
-                buffer.resize_(saved["tuned"][name].shape)
         self.model.load_state_dict(saved["tuned"])
         self.loop.restore(saved)
 

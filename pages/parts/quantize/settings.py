@@ -4,8 +4,7 @@ The key of a widget is the recipe's kind and the field's name, so that each meth
 settings.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import streamlit as st
@@ -13,14 +12,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe
 from core.forecast.tuning import USUAL_EPOCHS
-from core.runs.run import Run
-from pages.parts.quantize.rounding import Kind, describe_rounding
 from pages.parts.quantize.tuning import (
     TuningCost,
     default_tuning,
     draw_more_tuning,
     start_with_default_tuning,
-    tuning_cost,
 )
 from pages.parts.shared.address import (
     choice_parser,
@@ -32,7 +28,7 @@ from pages.parts.shared.fields import DEVICES, help_text, number_field
 
 _DEFAULT_KMEANS = KMeansRecipe(epochs=USUAL_EPOCHS)
 _DEFAULT_AFFINE = AffineRecipe()
-DEFAULT_QUANTIZE_RECIPES: dict[Kind, QuantizeRecipe] = {
+DEFAULT_QUANTIZE_RECIPES: dict[str, QuantizeRecipe] = {
     "kmeans": _DEFAULT_KMEANS,
     "affine": _DEFAULT_AFFINE,
 }
@@ -42,26 +38,15 @@ _BITS = range(2, 9)
 _INITS = get_args(KMeansRecipe.model_fields["init"].annotation)
 _RANGES = get_args(AffineRecipe.model_fields["range"].annotation)
 _FLOAT_TYPES = get_args(KMeansRecipe.model_fields["rest"].annotation)
-_ROUNDINGS = {"compensated": "Compensated", "nearest": "Nearest"}
-_RECALIBRATIONS = {"auto": "As far as it helps", True: "Yes", False: "No"}
 
 
-def draw_method_settings(
-    kind: Kind, parent: Run, shapes: Mapping[str, tuple[int, ...]], root: Path
-) -> None:
-    """Draw the settings of the method "kmeans" or "affine".
-
-    parent, shapes: The model's run, and the shapes of its tensors by name. root: The folder of the
-    data sets.
-    """
+def draw_method_settings(kind: str, cost: TuningCost | None) -> None:
+    """Draw the settings of the method "kmeans" or "affine". cost: of tuning the model."""
     if kind == "kmeans":
         _draw_clusters()
+        _draw_tuning(cost)
     else:
         _draw_bits()
-    _draw_segments(kind, "rounding", "Rounding", _ROUNDINGS)
-    rounding_note = st.empty()
-    if kind == "kmeans":
-        _draw_tuning(tuning_cost(parent, root))
     _draw_toggle(kind, "batchnorm", "BatchNorm weights too")
     st.caption(
         "This is off at first. BatchNorm's weights are few, so quantizing them saves next to"
@@ -70,10 +55,6 @@ def draw_method_settings(
     )
     with st.expander("More settings", icon=":material/tune:"):
         _draw_more_settings(kind)
-    state = st.session_state
-    is_compensated = state[f"{kind}_rounding"] == "compensated"
-    images = state[f"{kind}_round_images"]
-    rounding_note.caption(describe_rounding(kind, is_compensated, images, parent, shapes, root))
 
 
 # -- what a method is mainly about --
@@ -132,7 +113,7 @@ def _draw_bits() -> None:
 # -- more settings --
 
 
-def _draw_more_settings(kind: Kind) -> None:
+def _draw_more_settings(kind: str) -> None:
     left, right = st.columns(2)
     if kind == "kmeans":
         _draw_choice(left, kind, "init", "Start of the clustering", _INITS)
@@ -145,15 +126,7 @@ def _draw_more_settings(kind: Kind) -> None:
         _draw_number(right, kind, "seed", "Seed")
         _draw_toggle(kind, "per_channel", "A scale for every output channel")
         _draw_toggle(kind, "symmetric", "Symmetric about 0")
-    _draw_segments(kind, "recalibrate", "Re-estimate BatchNorm's statistics", _RECALIBRATIONS)
-    _draw_number(
-        st.container(),
-        kind,
-        "round_images",
-        "Images for compensated rounding",
-        256,
-        disabled=st.session_state[f"{kind}_rounding"] == "nearest",
-    )
+    _draw_toggle(kind, "recalibrate", "Re-estimate BatchNorm's statistics")
     left, right = st.columns(2)
     _draw_choice(left, kind, "rest", "Other numbers in the packed file", _FLOAT_TYPES)
     _draw_choice(right, kind, "device", "Device", DEVICES, accept_new_options=True)
@@ -163,7 +136,7 @@ def _draw_more_settings(kind: Kind) -> None:
 
 
 def _draw_number(
-    place: DeltaGenerator, kind: Kind, name: str, label: str, step: float = 1, **options: Any
+    place: DeltaGenerator, kind: str, name: str, label: str, step: float = 1, **options: Any
 ) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
     number_field(
@@ -178,7 +151,7 @@ def _draw_number(
 
 
 def _draw_choice(
-    place: DeltaGenerator, kind: Kind, name: str, label: str, choices: Sequence[str], **options: Any
+    place: DeltaGenerator, kind: str, name: str, label: str, choices: Sequence[str], **options: Any
 ) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
     default = getattr(recipe, name)
@@ -195,22 +168,7 @@ def _draw_choice(
     )
 
 
-def _draw_segments(kind: Kind, name: str, label: str, labels: Mapping[Any, str]) -> None:
-    """Draw a segmented control. labels: what each possible value is called."""
-    recipe = DEFAULT_QUANTIZE_RECIPES[kind]
-    keep_in_address(f"{kind}_{name}", getattr(recipe, name), choice_parser(labels))
-    st.segmented_control(
-        label,
-        list(labels),
-        format_func=labels.__getitem__,
-        key=f"{kind}_{name}",
-        required=True,
-        persist_state="session",
-        help=help_text(type(recipe), name),
-    )
-
-
-def _draw_toggle(kind: Kind, name: str, label: str) -> None:
+def _draw_toggle(kind: str, name: str, label: str) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
     default = getattr(recipe, name)
     keep_in_address(f"{kind}_{name}", default, parse_flag)

@@ -31,11 +31,6 @@ class TuningCost(NamedTuple):
         images = min(train_images or self.train_images, self.train_images)
         return images * epochs * self.seconds_per_image
 
-    @property
-    def forward_seconds(self) -> float:
-        """The time of one image's forward pass: tuning takes four of them."""
-        return self.seconds_per_image / 4
-
 
 def tuning_cost(run: Run, root: Path) -> TuningCost | None:
     """Return the cost of tuning a run's model, None if its data set is gone."""
