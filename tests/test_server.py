@@ -1,4 +1,4 @@
-"""What other web pages can do to a real server: nothing, over HTTP and over the WebSocket."""
+"""Other web pages can do nothing to a real server, over HTTP and over the WebSocket."""
 
 import http.client
 import socket

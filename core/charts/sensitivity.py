@@ -1,4 +1,4 @@
-"""What it costs to quantize each layer alone, as bars that can be clicked."""
+"""Draws the cost of quantizing each layer alone, as bars that can be clicked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -38,7 +38,7 @@ _PUTS = ("BINPUT", "LONG_BINPUT", "PUT")
 
 _ENCODE = "_codecs.encode"
 _ENCODE_CALL = ("text", "latin1", "TUPLE2", "REDUCE")
-"""What must follow `_codecs.encode`. Pickle writes bytes so: as a text, encoded in latin1."""
+"""Operations after `_codecs.encode` where pickle writes bytes: as text, encoded in latin1."""
 
 
 def check_pickle(stream: io.BytesIO, name: str) -> None:

@@ -29,7 +29,6 @@ StoredTensor = Tensor | QuantizedWeight
 # deflated entry of each tensor.
 _CARD_BYTES = 300
 _ENTRY_BYTES = 3
-# Multiply-adds per second of a CPU core that trains a small convolutional network.
 
 
 @dataclass(frozen=True)

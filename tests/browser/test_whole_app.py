@@ -1,4 +1,4 @@
-"""What holds on every page in a real browser: history, requests, console and contrast."""
+"""Checks every page in a real browser: history, requests, console and contrast."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What to try after a run whose network is no better than guessing."""
+"""Advises what to try after a run whose network is no better than guessing."""
 
 from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
 

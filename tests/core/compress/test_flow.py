@@ -1,4 +1,4 @@
-"""What a kept weight can still change, on networks whose paths a reader can follow."""
+"""Live weights, on networks whose paths a reader can follow."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What is deleted for good: old runs in the trash, and drafts that a kill left behind."""
+"""Old runs in the trash, and drafts that a kill left behind, are deleted for good."""
 
 import os
 import time
