@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,21 @@ from core.config import runs_root
 
 # How the imported network is quantized, by the flags of `python -m core quantize`.
 QUANTIZATIONS = {
-    "32 clusters": "--clusters 32 --no-recalibrate",
-    "32 clusters, tuned": "--clusters 32 --epochs 1 --trainimages 12800",
-    "5 clusters": "--clusters 5 --no-recalibrate",
-    "5 clusters, BatchNorm re-estimated": "--clusters 5",
-    "5 clusters, tuned": "--clusters 5 --epochs 1",
+    "32 clusters": "--clusters 32",
+    "8 clusters": "--clusters 8",
+    "5 clusters": "--clusters 5",
+    "5 clusters, nearest": "--clusters 5 --rounding nearest --no-recalibrate",
+    "5 clusters, nearest to Fisher's centroids": "--clusters 5 --init fisher --rounding nearest",
+    "5 clusters, start chosen": "--clusters 5 --init auto",
+    "5 clusters, tuned": "--clusters 5 --epochs 3",
+    "4 clusters": "--clusters 4",
+    "4 clusters, tuned": "--clusters 4 --epochs 3",
     "8 bits": "--bits 8",
-    "4 bits": "--bits 4",
-    "4 bits, BatchNorm re-estimated": "--bits 4 --recalibrate",
+    "4 bits": "--bits 4 --range mse",
+    "4 bits, nearest": "--bits 4 --rounding nearest --no-recalibrate",
+    "3 bits": "--bits 3 --range mse",
+    "2 bits": "--bits 2 --range mse",
+    "2 bits, tuned": "--bits 2 --range mse --epochs 3",
 }
 # The normalisation that the checkpoints were trained with.
 NORMALISATION = "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
@@ -62,12 +70,15 @@ def measure_quantizations(
             "bytes": float_bytes,
             "times smaller": 1.0,
             "tuning s": 0,
+            "whole command s": 0,
             "command": f"python -m core import {path.name} {flags}",
         }
     for title, flags in QUANTIZATIONS.items():
         if title not in titles:
             continue
+        began = time.perf_counter()
         quantized = run_command("quantize", [parent, *shlex.split(flags)], folders)
+        seconds = time.perf_counter() - began
         lost = imported["test_accuracy"] - quantized["test_accuracy"]
         yield {
             "network": network,
@@ -77,6 +88,7 @@ def measure_quantizations(
             "bytes": quantized["packed_bytes"],
             "times smaller": round(float_bytes / quantized["packed_bytes"], 1),
             "tuning s": round(quantized["train_seconds"] or 0),
+            "whole command s": round(seconds),
             "command": f"python -m core quantize RUN {flags}",
         }
 

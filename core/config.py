@@ -26,6 +26,8 @@ Schedule = Literal["step", "cosine", "onecycle"]
 Precision = Literal["float32", "bfloat16"]
 """The number format of the convolutions and linear layers in a training step."""
 
+Rounding = Literal["compensated", "nearest"]
+
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 
 PerChannel = tuple[float, float, float]
@@ -267,11 +269,49 @@ class _Quantize(_Frozen):
             " saves next to nothing, and each scales a whole channel, so it costs accuracy."
         ),
     )
-    recalibrate: bool = Field(
-        default=True,
+    rounding: Rounding = Field(
+        default="compensated",
+        description=(
+            "How weights are rounded. nearest: each by itself. compensated: so that the outputs of"
+            " the layer stay the same on training images; weights make up for each other's errors."
+            " It needs no labels."
+        ),
+    )
+    round_images: int = Field(
+        default=1024,
+        ge=2,
+        le=1_000_000,
+        description="Training images for compensated rounding, the same ones for the same seed.",
+    )
+    recalibrate: Literal["auto"] | bool = Field(
+        default="auto",
         description=(
             "Estimate BatchNorm's running mean and variance again on training images. The old ones"
-            " belong to the weights before quantization."
+            " belong to the weights before quantization. auto: as far as it brings the answers"
+            " closer to those of the float network, on other training images."
+        ),
+    )
+    epochs: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description=(
+            "Epochs of tuning. The original network teaches the quantized one, whose weights may"
+            " move to another cluster or level. 0 does not tune."
+        ),
+    )
+    lr: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Learning rate at the start of tuning. It falls to zero along a cosine.",
+    )
+    batch_size: int = Field(default=128, ge=2, le=65536, description="Images in a tuning step.")
+    train_images: int | None = Field(
+        default=None,
+        ge=2,
+        description=(
+            "Number of images for tuning, the same ones for the same seed. If not set: all."
         ),
     )
     rest: Literal["float32", "float16"] = Field(
@@ -297,12 +337,15 @@ class KMeansRecipe(_Quantize):
         le=256,
         description="Number of different values of a layer's weights, not counting 0.",
     )
-    init: Literal["linear", "k-means++", "density", "optimal"] = Field(
+    init: Literal["linear", "k-means++", "density", "optimal", "fisher", "auto"] = Field(
         default="linear",
         description=(
             "Start of the centroids. linear: evenly over the range. k-means++: at random, far from"
             " each other. density: the same number of weights between any two. optimal: the best"
-            " codebook there is, by dynamic programming."
+            " codebook there is, by dynamic programming. fisher: the same, with each weight's error"
+            " weighted by how much the predictions depend on it (Fisher information, on the images"
+            " for rounding). auto: linear or fisher, whichever keeps the answers closer to those of"
+            " the float network, on other training images."
         ),
     )
     keep_zeros: bool = Field(
@@ -315,29 +358,6 @@ class KMeansRecipe(_Quantize):
     layers: dict[str, LayerClusters] = Field(
         default_factory=dict,
         description="Clusters of single layers, by parameter name. 0 does not quantize a layer.",
-    )
-    epochs: int = Field(
-        default=0,
-        ge=0,
-        le=1000,
-        description=(
-            "Epochs of tuning. The original network teaches the quantized one, whose weights may"
-            " move to another cluster. 0 does not tune."
-        ),
-    )
-    lr: float = Field(
-        default=0.01,
-        gt=0,
-        le=10,
-        description="Learning rate at the start of tuning. It falls to zero along a cosine.",
-    )
-    batch_size: int = Field(default=128, ge=2, le=65536, description="Images in a tuning step.")
-    train_images: int | None = Field(
-        default=None,
-        ge=2,
-        description=(
-            "Number of images for tuning, the same ones for the same seed. If not set: all."
-        ),
     )
 
 
@@ -373,16 +393,13 @@ class AffineRecipe(_Quantize):
         default_factory=dict,
         description="Bits of single layers, by parameter name. 0 does not quantize a layer.",
     )
-    recalibrate: bool = Field(
-        default=False, description=_Quantize.model_fields["recalibrate"].description
-    )
-    epochs: ClassVar[int] = 0
 
 
 Recipe = Annotated[
     TrainRecipe | ImportRecipe | KMeansRecipe | AffineRecipe, Field(discriminator="kind")
 ]
 QuantizeRecipe = KMeansRecipe | AffineRecipe
+QuantizeKind = Literal["kmeans", "affine"]
 
 _RecipeT = TypeVar("_RecipeT", bound=BaseModel)
 

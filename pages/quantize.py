@@ -63,6 +63,7 @@ with shell.showing_errors():
     if "torch" not in sys.modules:
         place.progress(0.0, text="Getting ready, which takes a few seconds once …")
     # Imported last, because they import torch, which takes seconds.
+    from pages.parts.quantize.comparison import draw_rounding_comparison
     from pages.parts.quantize.layers import draw_layer_plans
     from pages.parts.quantize.outcome import draw_plan_totals, quantization_plan
 
@@ -70,4 +71,5 @@ with shell.showing_errors():
     with totals:
         draw_plan_totals(parent, recipe, plan, root)
     draw_layer_plans(parent, recipe, plan, root)
+    draw_rounding_comparison(parent, recipe, plan, root)
 write_address()

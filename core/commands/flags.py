@@ -32,7 +32,7 @@ def add_field_flag(
     }
     if annotation is bool:
         from_field["action"] = argparse.BooleanOptionalAction
-    else:
+    elif "action" not in settings:
         from_field["type"] = _number_type(annotation)
     parser.add_argument(*flags, **(from_field | settings))
 

@@ -32,6 +32,8 @@ QUANTIZE_FLAGS = {
     "symmetric": "--symmetric",
     "range": "--range",
     "layers": "--layers",
+    "rounding": "--rounding",
+    "round_images": "--roundimages",
     "batchnorm": "--batchnorm",
     "recalibrate": "--recalibrate",
     "rest": "--rest",
@@ -123,7 +125,6 @@ def _layer_and_number(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
-_RECALIBRATE_HELP = str(KMeansRecipe.model_fields["recalibrate"].description).replace("%", "%%")
 _SPECIAL_FLAGS: dict[str, dict[str, Any]] = {
     "layers": {
         "nargs": "+",
@@ -131,8 +132,7 @@ _SPECIAL_FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "NAME=NUMBER",
         "help": "clusters or bits of single layers, by parameter name; 0 does not quantize a layer",
     },
-    # The only field whose default differs between the two recipes.
-    "recalibrate": {"help": f"{_RECALIBRATE_HELP} [with --clusters yes, with --bits no]"},
+    "recalibrate": {"action": argparse.BooleanOptionalAction},
 }
 
 

@@ -66,6 +66,7 @@ def share_weights(
     init: str = "linear",
     seed: int = 0,
     name: str = "weight",
+    importance: Tensor | None = None,
 ) -> Codebook:
     """Cluster the weights by k-means in one dimension, and share one value in each cluster.
 
@@ -76,6 +77,8 @@ def share_weights(
     init: how the first centroids are chosen, one of `INIT_METHODS`. "linear" spaces them evenly
     over the range, "density" evenly in rank, "kmeans++" draws them by `seed`, and "optimal" begins
     with the global optimum, see `core.compress.clustering.optimal`.
+    importance: the factor of each weight's squared error, above 0, in the weight's shape. If not
+    given, all errors count the same.
 
     A cluster that becomes empty moves to the weight that is farthest from its centroid, as in
     scikit-learn. k-means then runs a second time, from a roughly optimal codebook, and the better
@@ -88,14 +91,18 @@ def share_weights(
     """
     _check_arguments(clusters, init)
     values = finite_values(weight, name)
+    if importance is not None:
+        importance = importance.to(values.device)
     mask = values != 0
     if not keep_zeros or bool(mask.all()):
-        centroids, indices = cluster(values, clusters, init, seed)
+        centroids, indices = cluster(values, clusters, init, seed, importance)
         return Codebook(centroids, indices)
     indices = torch.zeros_like(values, dtype=torch.uint8)
     if not mask.any():
         return Codebook(values.new_empty(0), indices, mask)
-    centroids, indices[mask] = cluster(values[mask], clusters, init, seed)
+    if importance is not None:
+        importance = importance[mask]
+    centroids, indices[mask] = cluster(values[mask], clusters, init, seed, importance)
     return Codebook(centroids, indices, mask)
 
 

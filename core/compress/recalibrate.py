@@ -15,6 +15,28 @@ from core.errors import UserError
 
 _STATISTICS = ("running_mean", "running_var")
 
+Statistics = dict[str, Tensor]
+"""The running means and variances of a network by their names in its state dict."""
+
+
+def statistics(model: nn.Module) -> Statistics:
+    """Return a copy of the running means and variances of the model."""
+    return {
+        name: buffer.clone()
+        for name, buffer in model.named_buffers()
+        if name.rpartition(".")[2] in _STATISTICS
+    }
+
+
+def set_blended_(model: nn.Module, old: Statistics, new: Statistics, share: float) -> None:
+    """Set the statistics to a blend with this share of the new ones, in [0, 1].
+
+    With a share of 0 or 1 they are exactly the old or the new ones.
+    """
+    for name, buffer in model.named_buffers():
+        if name in old:
+            buffer.copy_(torch.lerp(old[name], new[name], share))
+
 
 @torch.no_grad()
 def batchnorm_(model: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -1,14 +1,21 @@
-"""The time that the tuning of a quantized network takes, and how much tuning fits into a time.
+"""The time that compensated rounding and tuning take, and how much tuning fits into a time.
 
 Nothing here needs torch, so that a form can start with what fits the machine.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from core.config import QuantizeKind
 
 USUAL_EPOCHS = 3
 """Few clusters ruin most networks without tuning, and three epochs win most of it back."""
 
 _MACS_PER_CORE_SECOND = 15e9
+_LAYER_SECONDS = 0.1  # of compensated rounding
+# Passes over the matrix of a row of weights. With centroids, they are fitted several times.
+_ROUNDING_PASSES = {"kmeans": 45, "affine": 18}
 _FEWEST_IMAGES = 500
 _ROUND_IMAGES = 500  # the number of images is a multiple of this
 
@@ -36,6 +43,27 @@ def tuning_seconds(images: int, macs: float, training_speed: float | None, cores
     else:
         forward_seconds = macs / (_MACS_PER_CORE_SECOND * cores)
     return images * 4 * forward_seconds
+
+
+def rounding_seconds(
+    kind: QuantizeKind,
+    images: int,
+    forward_seconds: float,
+    shapes: Sequence[tuple[int, ...]],
+    cores: int,
+) -> float:
+    """Estimate how long compensated rounding takes, in seconds. This is a rule of thumb.
+
+    kind: that of the recipe. images: number of training images. forward_seconds: time of one
+    image's forward pass. shapes: of the weights to round. cores: CPU cores.
+
+    For each layer two networks run up to it, which is as long as one whole forward pass on average.
+    Then each row of n weights takes some passes over a matrix of n x n.
+    """
+    row_work = sum(math.prod(shape) * math.prod(shape[1:]) for shape in shapes)
+    passes_seconds = _ROUNDING_PASSES[kind] * row_work / (_MACS_PER_CORE_SECOND * cores)
+    forward_total = len(shapes) * images * forward_seconds
+    return forward_total + passes_seconds + len(shapes) * _LAYER_SECONDS
 
 
 def affordable_tuning(

@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core import data
-from core.config import ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
+from core.config import (
+    AffineRecipe,
+    ImportRecipe,
+    KMeansRecipe,
+    QuantizeRecipe,
+    Recipe,
+    TrainRecipe,
+)
 from core.data import Choice, DatasetInfo
 from core.errors import UserError
 from core.models import check_side
@@ -38,7 +45,7 @@ def check_recipe(
             recipe.validation, info.train_images, names.get("validation", "validation")
         )
         _check_counts(recipe, info, info.train_images - recipe.validation, names)
-    if isinstance(recipe, KMeansRecipe) and recipe.epochs:
+    if isinstance(recipe, KMeansRecipe | AffineRecipe) and recipe.epochs:
         _check_counts(recipe, info, info.train_images, names)
     check_device(recipe.device, names.get("device"))
 
@@ -104,7 +111,7 @@ def _must_be_written(choice: Choice) -> bool:
 
 
 def _check_counts(
-    recipe: TrainRecipe | KMeansRecipe, info: DatasetInfo, available: int, names: Names
+    recipe: TrainRecipe | QuantizeRecipe, info: DatasetInfo, available: int, names: Names
 ) -> None:
     """Check the numbers of images in the training and in a batch against those that there are."""
     if recipe.train_images is not None and recipe.train_images > available:

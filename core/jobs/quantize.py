@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,18 @@ from core import data
 from core.accuracy import explain_other_record
 from core.compress.affine import QuantizedWeight
 from core.compress.codec import Packed
-from core.compress.kmeans import Codebook
 from core.compress.packed.writer import coded_bytes
-from core.compress.quantization.layers import chosen_layers, quantize_layer
+from core.compress.quantization.layers import chosen_layers
+from core.compress.rounding.layer import RoundedLayer
 from core.config import AffineRecipe, KMeansRecipe
 from core.data import Dataset
-from core.data.batches import DeviceImages
 from core.errors import UserError
 from core.events import Event, Finished, Note, Progress, Quantized, QuantizedLayer, Summary
 from core.forecast.quantization import count_levels, count_pinned_zeros, snr_if_lossy
 from core.jobs.job import restoring, summarize
 from core.jobs.pack_and_test import PackedResult, Packer, add_recipe
+from core.jobs.quantize_images import QuantizeImages
+from core.jobs.round_weights import WeightQuantizer
 from core.models import check_side
 from core.models.card import ModelCard
 from core.models.parameters import prunable_weights
@@ -38,8 +39,21 @@ from core.training.evaluate import (
     evaluate_with_progress,
     mean_divergence,
 )
-from core.training.held_back import TrainingSplit, images_at, split_for_quantizing
+from core.training.held_back import TrainingSplit, split_for_quantizing
 from core.training.history import History
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A network that the run may end with.
+
+    epoch: of tuning after which it was packed, 0 before the first. divergence: from the float
+    network on the held-back images, in nats; None if there are none.
+    """
+
+    epoch: int
+    divergence: float | None
+    packed: PackedResult
 
 
 class QuantizeJob:
@@ -75,7 +89,7 @@ class QuantizeJob:
         self._saved = checkpoint
         self._tuning: Tuning | None = None
         self._held_back = 0  # images
-        self._packed_result: PackedResult | None = None
+        self._chosen: _Candidate | None = None
 
     def events(self) -> Generator[Event, None, None]:
         """Test the parent, quantize, tune, re-estimate BatchNorm, pack and test.
@@ -86,39 +100,37 @@ class QuantizeJob:
         prepare_process()
         yield from data.prepare(card.dataset, self.data_root)
         dataset = self._load_dataset()
-        packer = Packer(
-            self.recipe,
-            self.parent,
-            self._parent_items,
-            dataset,
-            self._split(dataset),
-            self.device,
-        )
+        images = QuantizeImages(self.recipe, card, dataset, self._split(dataset), self.device)
+        packer = Packer(self.recipe, self.parent, self._parent_items, images, self.device)
         network = self.parent.network().to(self.device)
         network = network.to(memory_format=torch.channels_last)
         names = chosen_layers(card, self.recipe)
-        weights = {name: network.get_parameter(name).detach() for name in names}
+        quantizer = WeightQuantizer(self.recipe, network, names, self._parent_items, images)
         yield Note(
-            f"{card.model} on {card.dataset}: {len(weights)} layers to quantize, on {self.device}."
+            f"{card.model} on {card.dataset}: {len(names)} layers to quantize, on {self.device}."
         )
         if self._saved is None:
             _, self._parent_accuracy = yield from evaluate_with_progress(
-                network, packer.test_images, "Testing the network before quantization"
+                network, images.test, "Testing the network before quantization"
             )
             difference = explain_other_record(self._parent_accuracy, self._recorded_accuracy)
             if difference:
                 yield Note(difference, level="warning")
+            start = yield from quantizer.quantize()
+            yield Quantized(self._layer_figures(start.items, start.rounded))
         else:
             self._parent_accuracy = self._saved["parent_accuracy"]
-        items = yield from self._quantize(weights)
-        if self._saved is None:
-            yield Quantized(self._layer_figures(items))
-        if isinstance(self.recipe, KMeansRecipe) and self.recipe.epochs:
-            yield from self._tune(self.recipe, packer, network, items)
+            start = yield from quantizer.to_nearest()  # what is saved replaces its values
+        if self.recipe.epochs:
+            yield from self._tune(packer, network, start.items)
             yield Quantized(self._layer_figures(self._packed_weights(names)), tuned=True)
         else:
-            self._packed_result = yield from packer.pack_and_test(network, items)
-        yield Finished(self._summary(packer))
+            packed = yield from packer.pack_and_test(network, start.items)
+            self._chosen = _Candidate(0, None, packed)
+        assert self._chosen is not None
+        if self._chosen.packed.batchnorm_note:
+            yield Note(self._chosen.packed.batchnorm_note)
+        yield Finished(self._summary(images))
 
     def _split(self, dataset: Dataset) -> TrainingSplit:
         """Return which training images are held back.
@@ -130,15 +142,24 @@ class QuantizeJob:
             return TrainingSplit(everything, everything[:0])
         return split_for_quantizing(self.parent.card, self.recipe, dataset)
 
-    def _layer_figures(self, items: Mapping[str, QuantizedWeight]) -> dict[str, QuantizedLayer]:
-        return {name: layer_figures(self.parent.state[name], items[name]) for name in items}
+    def _layer_figures(
+        self,
+        items: Mapping[str, QuantizedWeight],
+        rounded: Mapping[str, RoundedLayer] | None = None,
+    ) -> dict[str, QuantizedLayer]:
+        """rounded: what compensated rounding did to each layer."""
+        figures = {name: layer_figures(self.parent.state[name], items[name]) for name in items}
+        for name, layer in (rounded or {}).items():
+            figures[name]["nearest_error"] = layer.nearest_error
+            figures[name]["output_error"] = layer.error
+        return figures
 
     def _packed_weights(self, names: Sequence[str]) -> dict[str, QuantizedWeight]:
         """Return these weights as the packed file holds them."""
-        assert self._packed_result is not None
+        assert self._chosen is not None
         weights = {}
         for name in names:
-            item = self._packed_result.tensors[name]
+            item = self._chosen.packed.tensors[name]
             assert not isinstance(item, Tensor), f"{name} is not quantized in the packed file"
             weights[name] = item
         return weights
@@ -158,76 +179,88 @@ class QuantizeJob:
         check_side(card.model, dataset.side)
         return setup.with_normalisation_of(card, dataset)
 
-    def _quantize(
-        self, weights: Mapping[str, Tensor]
-    ) -> Generator[Progress, None, dict[str, QuantizedWeight]]:
-        stage = "Sharing weights" if isinstance(self.recipe, KMeansRecipe) else "Rounding weights"
-        items: dict[str, QuantizedWeight] = {}
-        for name, weight in weights.items():
-            yield Progress(stage, len(items), len(weights), "layers")
-            item = quantize_layer(weight, name, self.recipe, self._parent_items.get(name))
-            assert item is not None, f"{name} is left out, so it is not one of the chosen layers"
-            items[name] = item
-        return items
-
     def _tune(
         self,
-        recipe: KMeansRecipe,
         packer: Packer,
         network: nn.Module,
         items: Mapping[str, QuantizedWeight],
     ) -> Iterator[Event]:
-        """Tune the network, and pack and test it after every epoch."""
-        codebooks = {name: item for name, item in items.items() if isinstance(item, Codebook)}
-        images = setup.training_images(recipe, packer.dataset, self.device, packer.split)
-        held_back = images_at(packer.split.held_back, packer.dataset, self.device)
-        self._held_back = len(held_back)
-        tuning = Tuning(recipe, network, codebooks, images, packer.augment)
+        """Tune the network, and pack and test it before the first and after every epoch.
+
+        network: the one before quantization.
+        """
+        images = packer.images
+        self._held_back = len(images.held_back)
+        tuning = Tuning(self.recipe, network, items, images.tuning(), images.augment)
         loop = tuning.loop
         if self._saved is not None:
             with restoring():
-                tuning.restore(self._saved)
+                self._restore(tuning, self._saved)
             yield Note(f"Continued in epoch {loop.epoch}, after {loop.batches_done:,} batches.")
+        elif self._held_back:
+            yield from self._offer_start(packer, tuning, network)
         self._tuning = tuning
         while not loop.finished:
             yield from loop.train_epoch()
-            yield from self._end_epoch(packer, tuning, network, held_back)
-        if self._packed_result is None:  # the run was continued after its last epoch
-            yield from self._pack_and_test(packer, tuning)
+            yield from self._end_epoch(packer, tuning, network)
+        if self._chosen is None:  # an older version ended its last epoch, and was stopped then
+            quantized, current = tuning.network()
+            packed = yield from packer.pack_and_test(quantized, current)
+            self._chosen = _Candidate(loop.epoch - 1, None, packed)
+        yield Note(_describe_choice(self._chosen, self.recipe.epochs, self._held_back))
 
-    def _end_epoch(
-        self, packer: Packer, tuning: Tuning, teacher: nn.Module, held_back: DeviceImages
-    ) -> Iterator[Event]:
+    def _offer_start(self, packer: Packer, tuning: Tuning, teacher: nn.Module) -> Iterator[Event]:
+        """Pack and test the network before the first epoch. Tuning may make it worse."""
+        network, items = tuning.network()
+        packed = yield from packer.pack_and_test(network, items)
+        divergence = mean_divergence(network, teacher, packer.images.held_back)
+        self._offer(0, divergence, packed)
+        yield Note(
+            f"Before tuning: test accuracy {packed.accuracy:.2%}, KL divergence from the float"
+            f" network {divergence:.4f} nats."
+        )
+
+    def _end_epoch(self, packer: Packer, tuning: Tuning, teacher: nn.Module) -> Iterator[Event]:
         """Pack, test and validate the network of this epoch; ends with EpochEnd.
 
-        teacher: the network before quantization. held_back: may be empty.
+        teacher: the network before quantization.
         """
         began = time.perf_counter()
-        testing = self._pack_and_test(packer, tuning)
-        network = yield from _as_last_batch(testing, tuning.loop.batches_per_epoch)
-        assert self._packed_result is not None
+        loop = tuning.loop
+        network, items = tuning.network()
+        packed = yield from _as_last_batch(
+            packer.pack_and_test(network, items), loop.batches_per_epoch
+        )
         validation = None
+        held_back = packer.images.held_back
         if len(held_back):
             loss, accuracy = evaluate(network, held_back)
             validation = Validation(loss, accuracy, mean_divergence(network, teacher, held_back))
-        yield tuning.loop.end_epoch(
-            self._packed_result.loss,
-            self._packed_result.accuracy,
-            time.perf_counter() - began,
-            self._packed_result.state,
-            validation,
+        self._offer(loop.epoch, validation.divergence if validation else None, packed)
+        yield loop.end_epoch(
+            packed.loss, packed.accuracy, time.perf_counter() - began, packed.state, validation
         )
 
-    def _pack_and_test(
-        self, packer: Packer, tuning: Tuning
-    ) -> Generator[Progress, None, nn.Module]:
-        """Pack and test the network as it is tuned now, and keep the result.
+    def _offer(self, epoch: int, divergence: float | None, packed: PackedResult) -> None:
+        """Choose this network if it is the closest to the float network so far.
 
-        Returns the network that the packed file holds.
+        Without held-back images the last one is chosen: the test images only report.
         """
-        network, codebooks = tuning.network()
-        self._packed_result = yield from packer.pack_and_test(network, codebooks)
-        return network
+        least = None if self._chosen is None else self._chosen.divergence
+        if divergence is None or least is None or divergence < least:
+            self._chosen = _Candidate(epoch, divergence, packed)
+
+    def _restore(self, tuning: Tuning, saved: Mapping[str, Any]) -> None:
+        tuning.restore(saved)
+        chosen = saved.get("chosen")  # older versions did not keep it
+        if chosen is not None:
+            packed = PackedResult.of(
+                chosen["packed"].numpy().tobytes(),
+                chosen["loss"],
+                chosen["accuracy"],
+                chosen["batchnorm_note"],
+            )
+            self._chosen = _Candidate(chosen["epoch"], chosen["divergence"], packed)
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Return all that is needed to continue from here, or None before the first step.
@@ -236,23 +269,29 @@ class QuantizeJob:
         """
         if self._tuning is None or not self._tuning.loop.started:
             return None
-        return {
+        saved = {
             **self._tuning.checkpoint(),
             "parent_accuracy": self._parent_accuracy,
             "held_back": self._held_back,
         }
+        if self._chosen is not None:
+            packed = self._chosen.packed
+            saved["chosen"] = {
+                "epoch": self._chosen.epoch,
+                "divergence": self._chosen.divergence,
+                "packed": torch.from_numpy(np.frombuffer(packed.data, np.uint8).copy()),
+                "loss": packed.loss,
+                "accuracy": packed.accuracy,
+                "batchnorm_note": packed.batchnorm_note,
+            }
+        return saved
 
     def result(self) -> dict[str, dict[str, Tensor]]:
-        """Return the dequantized network, and that of the best epoch of tuning if there is one.
+        """Return the dequantized network, whose bits are those that the packed file holds.
 
-        Its bits are those that the packed file holds. Empty before that file exists.
+        Empty before that file exists.
         """
-        if self._packed_result is None:
-            return {}
-        files = {"model": self._packed_result.state}
-        if self._history.best:
-            files["best"] = self._history.best
-        return files
+        return {} if self._chosen is None else {"model": self._chosen.packed.state}
 
     def card(self) -> ModelCard:
         """Return what a reader of the weights must know: the parent's card, and this recipe."""
@@ -260,40 +299,39 @@ class QuantizeJob:
 
     def files(self) -> dict[str, bytes]:
         """Return the packed file; empty before it exists."""
-        if self._packed_result is None:
-            return {}
-        return {"packed.safetensors": self._packed_result.data}
+        return {} if self._chosen is None else {"packed.safetensors": self._chosen.packed.data}
 
     @property
     def _history(self) -> History:
         return self._tuning.loop.history if self._tuning is not None else History()
 
-    def _summary(self, packer: Packer) -> Summary:
-        packed_result = self._packed_result
-        assert packed_result is not None
+    def _summary(self, images: QuantizeImages) -> Summary:
+        assert self._chosen is not None
+        packed = self._chosen.packed
         weights = [self.parent.state[name] for name in prunable_weights(self.parent.network())]
         prunable = sum(weight.numel() for weight in weights)
         kept = sum(int(weight.count_nonzero()) for weight in weights)
         if isinstance(self.recipe, KMeansRecipe) and not self.recipe.keep_zeros:
             kept = prunable
-        return summarize(
+        summary = summarize(
             self.card(),
             self.device,
             self._history,
             kept=kept,
             prunable=prunable,
             density=kept / prunable,
-            test_accuracy=packed_result.accuracy,
-            test_images=len(packer.test_images),
+            test_accuracy=packed.accuracy,
+            test_images=len(images.test),
             parent_accuracy=self._parent_accuracy,
-            float_bytes=packed_result.ledger.float_bytes,
-            packed_bytes=packed_result.ledger.total,
+            float_bytes=packed.ledger.float_bytes,
+            packed_bytes=packed.ledger.total,
         )
+        return summary.model_copy(update={"best_accuracy": packed.accuracy})
 
 
 def _as_last_batch(
-    events: Generator[Progress, None, nn.Module], batches: int
-) -> Generator[Progress, None, nn.Module]:
+    events: Generator[Progress, None, PackedResult], batches: int
+) -> Generator[Progress, None, PackedResult]:
     """Yield these events as the end of an epoch's last batch, and return what they return.
 
     Otherwise the run's progress would go back to the start of the epoch.
@@ -302,9 +340,24 @@ def _as_last_batch(
         try:
             event = next(events)
         except StopIteration as end:
-            network: nn.Module = end.value
-            return network
+            result: PackedResult = end.value
+            return result
         yield replace(event, done=batches, total=batches, unit="batches")
+
+
+def _describe_choice(chosen: _Candidate, epochs: int, held_back: int) -> str:
+    """Say which network the packed file holds, and why."""
+    if not held_back:
+        return "The packed file holds the last epoch: no training images were held back."
+    if chosen.divergence is None:
+        return "The packed file holds the last epoch."
+    reason = (
+        f"of all, its answers on {held_back:,} held-back training images are closest to those of"
+        f" the float network (KL divergence {chosen.divergence:.4f} nats)"
+    )
+    if not chosen.epoch:
+        return f"The packed file holds the network before tuning: {reason}."
+    return f"The packed file holds epoch {chosen.epoch} of {epochs}: {reason}."
 
 
 def layer_figures(weight: Tensor, item: QuantizedWeight) -> QuantizedLayer:

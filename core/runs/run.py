@@ -68,15 +68,19 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _accept_older_recipe(cls, values: Any) -> Any:
-        """Read a recipe of a time when all scoring was in training mode as what it meant then."""
+        """Read a recipe of an older version as what it meant then.
+
+        All scoring was in training mode, and all rounding was to the nearest level.
+        """
         if not isinstance(values, dict) or not isinstance(values.get("recipe"), dict):
             return values
         recipe = values["recipe"]
         prune = recipe.get("prune")
-        if not isinstance(prune, dict) or "score_mode" in prune:
-            return values
-        prune_then = {**prune, "score_mode": "train"}
-        return {**values, "recipe": {**recipe, "prune": prune_then}}
+        if isinstance(prune, dict) and "score_mode" not in prune:
+            recipe = {**recipe, "prune": {**prune, "score_mode": "train"}}
+        if recipe.get("kind") in ("kmeans", "affine") and "rounding" not in recipe:
+            recipe = {**recipe, "rounding": "nearest"}
+        return {**values, "recipe": recipe}
 
 
 class WorkerProcess(BaseModel):

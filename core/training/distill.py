@@ -1,13 +1,14 @@
-"""Tunes a network with shared weights by distillation from the network before quantization.
+"""Tunes a quantized network by distillation from the network before quantization.
 
 Knowledge distillation (Hinton et al., arXiv:1503.02531, section 2) into latent weights with
-codebooks, see `core.compress.clustering.parametrize`.
+codebooks or grids, see `core.compress.clustering.parametrize`.
 
-Measured on ResNet20 with 5 clusters per layer, on CIFAR-10 (91.7% in float): 33.2% after
-clustering, 85.7% after re-estimating BatchNorm, and 90.4% after one epoch at the defaults. In 50
-steps a learning rate of 0.01 was better than 0.003 and 0.03, a temperature of 2 was better than 4,
-and training BatchNorm was better than freezing it, which also diverged at 0.01. Refitting the
-centroids after every step takes 2% of its time; refitting after every tenth step is as accurate.
+Measured on ResNet20 with 5 clusters per layer, on CIFAR-10 (91.7% in float), from nearest rounding:
+33.2% after clustering, 85.7% after re-estimating BatchNorm, and 90.4% after one epoch at the
+defaults. In 50 steps a learning rate of 0.01 was better than 0.003 and 0.03, a temperature of 2 was
+better than 4, and training BatchNorm was better than freezing it, which also diverged at 0.01.
+Refitting the centroids after every step takes 2% of its time; refitting after every tenth step is
+as accurate.
 """
 
 import copy
@@ -19,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.compress.clustering.parametrize import attach_, codebooks, refit_
+from core.compress.affine import Affine, QuantizedWeight
+from core.compress.clustering.parametrize import attach_, quantized_weights, refit_
 from core.compress.kmeans import Codebook
-from core.config import KMeansRecipe
+from core.config import AffineRecipe, QuantizeRecipe
 from core.data.batches import DeviceImages
 from core.models.parameters import prunable_weights
 from core.training.epoch import EpochLoop
@@ -71,7 +73,7 @@ def divergence(logits: Tensor, target: Tensor) -> Tensor:
 
 
 class Tuning:
-    """The tuning of a copy of `teacher` whose weights are shared by codebooks.
+    """The tuning of a copy of `teacher` whose weights are quantized.
 
     model: the copy, which learns. Its biases, its BatchNorm and the weights with a codebook are
     trained; all other weights of convolutions and linear layers stay as they are.
@@ -80,44 +82,58 @@ class Tuning:
 
     def __init__(
         self,
-        recipe: KMeansRecipe,
+        recipe: QuantizeRecipe,
         teacher: nn.Module,
-        start: Mapping[str, Codebook],
+        start: Mapping[str, QuantizedWeight],
         images: DeviceImages,
         augment: bool,
     ):
-        """start: the codebooks before tuning, by parameter name."""
+        """start: the quantized weights before tuning, by parameter name.
+
+        A recipe of bits does not tune the codebooks that it rounded: their weights stay.
+        """
         self.model = copy.deepcopy(teacher)
+        is_tuned = Affine if isinstance(recipe, AffineRecipe) else Codebook
+        self._fixed = {name: item for name, item in start.items() if not isinstance(item, is_tuned)}
+        fixed_weights = {name: item.decode() for name, item in self._fixed.items()}
+        self.model.load_state_dict(fixed_weights, strict=False)
+        tuned = {name: item for name, item in start.items() if name not in self._fixed}
         for name, weight in prunable_weights(self.model).items():
-            weight.requires_grad_(name in start)
-        attach_(self.model, start, latent=True)
+            weight.requires_grad_(name in tuned)
+        for name in self._fixed:
+            self.model.get_parameter(name).requires_grad_(False)
+        attach_(self.model, tuned, latent=True)
         _set_tuning_modes_(self.model)
         optimizer = make_optimizer(self.model, recipe.lr, _MOMENTUM, 0.0, nesterov=True)
         self._teacher = teacher
         distiller = Distiller(self.model, teacher, optimizer)
         self.loop = EpochLoop(recipe, distiller, images, augment, "Tuning, epoch")
 
-    def network(self) -> tuple[nn.Module, dict[str, Codebook]]:
-        """Return a copy of the network as it is now, and its codebooks by parameter name.
+    def network(self) -> tuple[nn.Module, dict[str, QuantizedWeight]]:
+        """Return a copy of the network as it is now, and its quantized weights by parameter name.
 
         The copy has ordinary weights and is in evaluation mode.
         """
         network = copy.deepcopy(self._teacher)
-        current_codebooks = codebooks(self.model)
+        items = self._fixed | quantized_weights(self.model)
         tuned = self.model.state_dict()
         state = {name: tuned[name] for name in network.state_dict() if name in tuned}
-        for name, codebook in current_codebooks.items():
-            state[name] = codebook.decode()
+        for name, item in items.items():
+            state[name] = item.decode()
         network.load_state_dict(state)
-        return network, current_codebooks
+        return network, items
 
     def checkpoint(self) -> dict[str, Any]:
         """Return all that `restore` needs. Raises UserError if the loss is NaN or infinite."""
         return {**self.loop.checkpoint(), "tuned": self.model.state_dict()}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Continue from what `checkpoint` returned."""
-        self.model.load_state_dict(saved["tuned"])
+        """Continue from what `checkpoint` returned, also in a version without offsets."""
+        tuned: dict[str, Tensor] = saved["tuned"]
+        for name, buffer in self.model.named_buffers():
+            if name.endswith((".centroids", ".offsets")) and name in tuned:
+                buffer.resize_(tuned[name].shape)  # compensated rounding may have used fewer
+        self.model.load_state_dict(self.model.state_dict() | tuned)
         self.loop.restore(saved)
 
 

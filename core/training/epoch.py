@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.config import KMeansRecipe, TrainRecipe
+from core.config import QuantizeRecipe, TrainRecipe
 from core.data.batches import Augmentation, DeviceImages, epoch_plan
 from core.errors import UserError
 from core.events import EpochEnd, Progress
@@ -37,7 +37,7 @@ class EpochLoop:
 
     def __init__(
         self,
-        recipe: TrainRecipe | KMeansRecipe,
+        recipe: TrainRecipe | QuantizeRecipe,
         stepper: Stepper,
         images: DeviceImages,
         augment: bool,

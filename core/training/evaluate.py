@@ -1,5 +1,6 @@
 """Measures the loss and accuracy of a model on a set of images, in float32."""
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,14 +66,16 @@ def evaluate_with_progress(
 def mean_divergence(model: nn.Module, reference: nn.Module, images: DeviceImages) -> float:
     """Return the mean of `kl_divergence` from the reference's answers to the model's, in nats.
 
-    Both models run in evaluation mode. Every module's mode is then restored.
+    It is infinite if it is not a number, so that it never counts as the least of several. Both
+    models run in evaluation mode. Every module's mode is then restored.
     """
     total = torch.zeros((), device=images.device)
     with _evaluation_mode(model), _evaluation_mode(reference):
         for start in range(0, len(images), TEST_BATCH):
             batch, _ = images.batch(slice(start, start + TEST_BATCH))
             total += kl_divergence(model(batch), reference(batch)).sum()
-    return total.item() / len(images)
+    mean = total.item() / len(images)
+    return math.inf if math.isnan(mean) else mean
 
 
 def kl_divergence(logits: Tensor, reference: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.config import KMeansRecipe, QuantizeRecipe, TrainRecipe
+from core.config import QuantizeRecipe, TrainRecipe
 from core.data import Dataset, check_validation
 from core.data.batches import DeviceImages
 from core.data.imageset import Rows, hold_back
@@ -30,7 +30,7 @@ class TrainingSplit:
     held_back: Rows
 
 
-def split_of_recipe(recipe: TrainRecipe | KMeansRecipe, dataset: Dataset) -> TrainingSplit:
+def split_of_recipe(recipe: TrainRecipe | QuantizeRecipe, dataset: Dataset) -> TrainingSplit:
     """Return the split of a recipe. A tuning by itself holds nothing back.
 
     Raises UserError if the recipe holds back too many images.

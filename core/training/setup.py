@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core.compress.pruning.scoring_images import ScoringImages
-from core.config import KMeansRecipe, Prune, TrainRecipe
+from core.config import Prune, QuantizeRecipe, TrainRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages, epoch_plan
 from core.data.imageset import subset_rows
@@ -54,7 +54,7 @@ def initial_network(recipe: TrainRecipe, dataset: Dataset, device: torch.device)
 
 
 def training_images(
-    recipe: TrainRecipe | KMeansRecipe,
+    recipe: TrainRecipe | QuantizeRecipe,
     dataset: Dataset,
     device: torch.device,
     split: TrainingSplit | None = None,

@@ -82,8 +82,11 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
 
     page.locator(".st-key-next_step").get_by_role("button").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Quantize")
+    page.get_by_role("button", name="Compare roundings on this layer").click()
+    expect(page.locator(".st-key-rounding_errors")).to_contain_text("less than nearest")
     shared = quantize(page, runs, lambda: number(page, "Epochs of tuning", 1))
     assert (shared.recipe.kind, shared.recipe.clusters, shared.recipe.epochs) == ("kmeans", 5, 1)
+    assert shared.recipe.rounding == "compensated"
     assert shared.config.parent == imported.id
 
     def to_8_bits():

@@ -1,6 +1,7 @@
 """The quantize page, and the page of a quantized or imported run."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from core import data
+from core.commands import quantize as command
 from core.commands.quantize import quantize_command
 from core.compress import codec
 from core.compress.packed import ledger as packed
@@ -21,9 +23,10 @@ from core.models import build, saved
 from core.models.card import ModelCard
 from core.runs import launch
 from core.runs.run import MODEL, PACKED, write_status
-from pages.parts.quantize import scan
+from pages.parts.quantize import comparison, scan
 from pages.parts.quantize.form import QUANTIZE_METHODS
 from pages.parts.quantize.settings import DEFAULT_QUANTIZE_RECIPES
+from pages.parts.runs.advice import what_to_try
 from tests.sample_runs import RECIPE, epoch_ends, sample_run
 from tests.written_address import written_address
 
@@ -198,6 +201,7 @@ def test_every_setting_has_a_help_text(app, trained):
             *app.select_slider,
             *app.toggle,
             *app.multiselect,
+            *app.segmented_control,
         ]:
             assert widget.proto.help, widget.label
 
@@ -228,7 +232,9 @@ RECIPES = [
         rest="float16",
         device="cpu",
         layers={FIRST: 0, LAST: 200},
+        round_images=300,
     ),
+    KMeansRecipe(rounding="nearest", recalibrate=True),
     AffineRecipe(
         bits=4, per_channel=False, symmetric=True, range="mse", batchnorm=True, layers={LAST: 8}
     ),
@@ -366,6 +372,90 @@ def test_the_launch_makes_one_run(app, store, trained, spawned):
     assert spawned == [run.id]
 
 
+# -- the rounding --
+
+
+@pytest.mark.parametrize("kind", QUANTIZE_METHODS)
+def test_the_rounding_is_chosen_and_the_address_carries_it(app, trained, kind):
+    opened(app, method=kind)
+    rounding = app.segmented_control(key=f"{kind}_rounding")
+    assert rounding.value == "compensated"
+    assert "1,024 training images of Digits, which are at hand, without labels" in texts(app)
+    assert "takes about" in texts(app)
+    assert "figures are those of nearest rounding" in texts(app)
+    rounding.set_value("nearest").run()
+    assert shown(app).endswith("--rounding nearest")
+    assert written_address(app)[f"{kind}_rounding"] == "nearest"
+    assert "rounded by itself, without images" in texts(app)
+    assert "figures are those of nearest rounding" not in texts(app)
+    assert app.number_input(key=f"{kind}_round_images").disabled
+
+
+def test_the_address_chooses_rounding_images_and_statistics(app, trained):
+    opened(app, kmeans_round_images="300", kmeans_recalibrate="false")
+    recipe = START.model_copy(update={"round_images": 300, "recalibrate": False})
+    assert shown(app) == quantize_command(recipe, trained.id)
+    assert "300 training images" in texts(app)
+    assert written_address(app) == {"kmeans_round_images": "300", "kmeans_recalibrate": "false"}
+    app.segmented_control(key="kmeans_recalibrate").set_value(True).run()
+    assert "--recalibrate" in shown(app)
+    app.segmented_control(key="kmeans_recalibrate").set_value("auto").run()
+    assert "recalibrate" not in shown(app)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_the_command_line_makes_the_same_recipe(recipe):
+    program, parent = quantize_command(recipe, "RUN").split(" RUN ")
+    words = shlex.split(parent)
+    assert program == "python -m core quantize"
+    assert command.quantize_recipe(command._parser().parse_args(["RUN", *words])) == recipe
+
+
+def test_roundings_are_compared_on_demand(app, trained):
+    opened(app)
+    assert "Output error, nearest" not in figures(app)
+    app.selectbox(key="rounding_layer").set_value(LAST).run()
+    app.button(key="compare_roundings").click().run()
+    assert not app.exception
+    assert not app.error
+    found = figures(app)
+    nearest = float(found["Output error, nearest"][0].rstrip("%"))
+    compensated = float(found["Output error, compensated"][0].rstrip("%"))
+    assert 0 < compensated < nearest < 100
+    assert found["Output error, compensated"][1].endswith("less than nearest")
+    app.selectbox(key="rounding_layer").set_value(FIRST).run()
+    assert "Output error, nearest" not in figures(app)
+    app.selectbox(key="rounding_layer").set_value(LAST).run()
+    assert figures(app) == found  # from the memory
+    app.select_slider(key="step_of_clusters").set_value(64).run()
+    assert "Output error, nearest" not in figures(app)
+
+
+def test_a_comparison_that_fails_says_why(app, trained, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("CUDA out of memory.")
+        yield
+
+    monkeypatch.setattr(comparison, "compare_roundings", broken)
+    opened(app).button(key="compare_roundings").click().run()
+    assert not app.exception
+    assert "out of memory" in app.error[0].value
+
+
+def test_a_layer_that_stays_in_float_is_not_compared(app, trained):
+    opened(app, layers=f"{LAST}:0")
+    assert LAST not in app.selectbox(key="rounding_layer").options
+
+
+def test_centroids_have_no_other_rounding_to_bits(app, store, trained, state):
+    shared = finished(store, KMeansRecipe(), trained, state)
+    content = saved.model_bytes(state, card().model_copy(update={"recipes": ({"kind": "kmeans"},)}))
+    (shared.path / MODEL).write_bytes(content)
+    opened(app, run=shared.id, method="affine")
+    assert "Their centroids get the nearest level" in texts(app)
+    assert not [button for button in app.button if button.key == "compare_roundings"]
+
+
 # -- the scan --
 
 
@@ -431,6 +521,8 @@ def test_images_that_are_not_here_are_fetched_on_demand(app, store, state, digit
     opened(app)
     assert "needs the images of CIFAR10" in texts(app)
     assert app.button(key="scan_data")
+    assert app.button(key="compare_roundings").disabled
+    assert "CIFAR10, which the run gets" in texts(app)
     app.switch_page("pages/home.py").run()
     opened(app, scan="on")  # an address from a machine that has the images
     assert "scan" not in written_address(app)
@@ -511,6 +603,57 @@ def test_a_quantized_run_shows_before_and_after(app, store, trained, state):
         "Packed",
         "Weights",
     ]
+
+
+def test_output_errors_are_shown_also_after_tuning(app, store, trained, state):
+    run = finished(store, KMeansRecipe(epochs=1), trained, state)
+    layer: QuantizedLayer = {"weights": 450, "levels": 5, "bits": 3, "bytes": 130, "snr": 9.5}
+    rounded: QuantizedLayer = {**layer, "nearest_error": 0.3, "output_error": 0.125}
+    tuned: QuantizedLayer = {**layer, "snr": 8.0}
+    events = [
+        Quantized({FIRST: rounded, LAST: layer}),
+        Quantized({FIRST: tuned, LAST: layer}, tuned=True),
+    ]
+    lines = [json.dumps(event.to_dict()) + "\n" for event in events]
+    (run.path / "events.jsonl").write_text("".join(lines))
+    rows = table(opened(app, "runs", run=run.id))
+    assert rows.loc[FIRST, ["snr", "nearest_error", "output_error"]].tolist() == [8.0, 30.0, 12.5]
+    assert rows.loc[LAST, ["nearest_error", "output_error"]].isna().all()
+
+
+def test_a_run_without_output_errors_has_no_columns_of_them(app, store, trained, state):
+    run = finished(store, KMeansRecipe(), trained, state)
+    assert "output_error" not in table(opened(app, "runs", run=run.id))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "recipes", "advice"),
+    [
+        (KMeansRecipe(rounding="nearest"), (), "use compensated rounding"),
+        (AffineRecipe(rounding="nearest"), (), "use compensated rounding"),
+        (KMeansRecipe(rounding="nearest", epochs=1), (), "tune it for more epochs"),
+        (AffineRecipe(rounding="nearest"), ({"kind": "kmeans"},), "take more bits"),
+        (KMeansRecipe(), (), "tune it for some epochs"),
+        (AffineRecipe(), (), "take more bits"),
+    ],
+    ids=str,
+)
+def test_the_advice_after_a_loss(app, store, trained, state, recipe, recipes, advice):
+    run = finished(store, recipe, trained, state)
+    content = saved.model_bytes(state, card().model_copy(update={"recipes": recipes}))
+    (run.path / MODEL).write_bytes(content)
+    opened(app, "runs", run=run.id)
+    assert f"**Duplicate with changes** and {advice}" in app.success[0].value
+
+
+def test_what_to_try_knows_roundings_and_statistics():
+    assert what_to_try(KMeansRecipe(rounding="nearest")).startswith(
+        "use compensated rounding, take"
+    )
+    assert what_to_try(AffineRecipe()) == "take more bits"
+    for recalibrate in (True, False):
+        advice = what_to_try(AffineRecipe(recalibrate=recalibrate))
+        assert advice.endswith("re-estimate BatchNorm's statistics as far as it helps")
 
 
 def test_its_tabs_are_those_that_make_sense(app, store, trained, state):

@@ -32,25 +32,46 @@ class SortedWeights:
     """The weights of a layer in ascending order.
 
     values: (n,) float32. points: the same numbers in float64.
-    sums: (n + 1,) float64, prefix sums of the points, counted from zero outwards.
+    importance: (n,) float64, above 0, the factor of each squared error; None if all are 1.
+    masses: (n + 1,) float64, prefix sums of the importance.
+    sums: (n + 1,) float64, prefix sums of importance * point, counted from zero outwards.
     """
 
     values: Tensor
     points: Tensor
+    importance: Tensor | None
+    masses: Tensor
     sums: Tensor
 
     @classmethod
-    def of(cls, weights: Tensor) -> "SortedWeights":
-        """Sort float32 weights of any shape; on the CPU, unless they are on a CUDA device."""
+    def of(cls, weights: Tensor, importance: Tensor | None = None) -> "SortedWeights":
+        """Sort float32 weights of any shape; on the CPU, unless they are on a CUDA device.
+
+        importance: of each weight, above 0, in their shape.
+        """
+        if importance is not None:
+            if not weights.is_cuda:
+                weights = weights.cpu()
+                importance = importance.cpu()
+            values, order = weights.flatten().sort()
+            return cls._sorted(values, importance.flatten()[order].double())
         if weights.is_cuda:
             values = weights.flatten().sort().values
         else:
             # On a CPU NumPy sorts float32 about 15 times as fast as torch. Weights on MPS move to
             # the CPU, because MPS has no float64.
             values = torch.from_numpy(np.sort(weights.cpu().numpy(), axis=None))
+        return cls._sorted(values, None)
+
+    @classmethod
+    def _sorted(cls, values: Tensor, importance: Tensor | None) -> "SortedWeights":
         points = values.double()
         negatives = int((values < 0).sum())
-        return cls(values, points, outward_sums(points, negatives))
+        if importance is None:
+            masses = torch.arange(len(points) + 1, dtype=torch.float64, device=points.device)
+            return cls(values, points, None, masses, outward_sums(points, negatives))
+        masses = outward_sums(importance, negatives)
+        return cls(values, points, importance, masses, outward_sums(importance * points, negatives))
 
     def distinct_values(self, most: int) -> Tensor | None:
         """The distinct values, or None if there are more than `most`."""
@@ -69,14 +90,17 @@ class SortedWeights:
         return torch.cat([first, inner, last])
 
 
-def cluster(values: Tensor, clusters: int, init: str, seed: int) -> tuple[Tensor, Tensor]:
+def cluster(
+    values: Tensor, clusters: int, init: str, seed: int, importance: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Cluster values by k-means, from a start that is one of `INIT_METHODS`.
 
-    values: float32, finite, at least one. Returns the centroids (k,) float32, ascending, and the
+    values: float32, finite, at least one. importance: the factor of each value's squared error,
+    above 0, in the shape of `values`. Returns the centroids (k,) float32, ascending, and the
     index of each value, uint8 in the shape of `values`; both on their device. If there are at most
     `clusters` distinct values, these are the centroids. `seed` matters for "kmeans++" only.
     """
-    line = SortedWeights.of(values)
+    line = SortedWeights.of(values, importance)
     centroids = line.distinct_values(clusters)
     if centroids is not None:
         largest = centroids[:-1]
@@ -106,7 +130,9 @@ def _converged_cuts(line: SortedWeights, centroids: Tensor) -> Tensor:
     cuts, had_empty_cell = _lloyd(line, centroids)
     if not had_empty_cell:
         return cuts
-    rough = optimal_cuts(line.points, len(centroids), exact=_ROUGH_SIZE, bins=_ROUGH_SIZE)
+    rough = optimal_cuts(
+        line.points, len(centroids), line.importance, exact=_ROUGH_SIZE, bins=_ROUGH_SIZE
+    )
     other_cuts, _ = _lloyd(line, _means(line, rough))
     if _explained_squares(line, other_cuts) > _explained_squares(line, cuts):
         return other_cuts
@@ -143,13 +169,13 @@ def _same(cuts: Tensor, other: Tensor | None) -> bool:
 
 
 def _means(line: SortedWeights, cuts: Tensor) -> Tensor:
-    return line.sums[cuts].diff() / cuts.diff()
+    return line.sums[cuts].diff() / line.masses[cuts].diff()
 
 
 def _explained_squares(line: SortedWeights, cuts: Tensor) -> float:
     """Sum of squares between the cells: the larger it is, the smaller is that within them."""
     distances = _means(line, cuts) - line.points.mean()
-    return float((distances.square() * cuts.diff()).sum())
+    return float((distances.square() * line.masses[cuts].diff()).sum())
 
 
 def _refill(line: SortedWeights, cuts: Tensor, centroids: Tensor, is_empty: Tensor) -> Tensor:
@@ -166,9 +192,13 @@ def _refill(line: SortedWeights, cuts: Tensor, centroids: Tensor, is_empty: Tens
     farthest = distances.topk(empty_count).indices
     points = line.points[candidates[farthest]]
     left_cells = cells[farthest]
-    sums = line.sums[cuts].diff().index_add_(0, left_cells, -points)
+    importance = torch.ones_like(points)
+    if line.importance is not None:
+        importance = line.importance[candidates[farthest]]
+    sums = line.sums[cuts].diff().index_add_(0, left_cells, -importance * points)
+    masses = line.masses[cuts].diff().index_add_(0, left_cells, -importance)
     counts = cuts.diff().index_add_(0, left_cells, -torch.ones_like(left_cells))
-    means = torch.where(counts > 0, sums / counts, centroids)
+    means = torch.where(counts > 0, sums / masses, centroids)
     means[is_empty] = points
     return means.sort().values
 
@@ -219,7 +249,7 @@ def _plus_plus(line: SortedWeights, clusters: int, seed: int) -> Tensor:
 
 
 def _optimal(line: SortedWeights, clusters: int, seed: int) -> Tensor:
-    return _means(line, optimal_cuts(line.points, clusters))
+    return _means(line, optimal_cuts(line.points, clusters, line.importance))
 
 
 INIT_METHODS: dict[str, Callable[[SortedWeights, int, int], Tensor]] = {

@@ -27,10 +27,17 @@ def outward_sums(values: Tensor, middle: int) -> Tensor:
     return torch.cat([left, values.new_zeros(1), right])
 
 
-def optimal_cuts(points: Tensor, clusters: int, exact: int = 65_536, bins: int = 16_384) -> Tensor:
+def optimal_cuts(
+    points: Tensor,
+    clusters: int,
+    importance: Tensor | None = None,
+    exact: int = 65_536,
+    bins: int = 16_384,
+) -> Tensor:
     """Cut sorted points into cells with the least sum of squared errors.
 
     points: (n,) float64, ascending, with more than `clusters` distinct values.
+    importance: (n,) float64, above 0, the factor of each squared error; None if all are 1.
     exact: up to this many distinct values, the cuts are optimal among all cuts (up to rounding).
     bins: for more values, the cuts are the best among the edges of about this many bins, at least
     512. Half of the bins are equally wide, half hold equally many distinct values.
@@ -39,7 +46,7 @@ def optimal_cuts(points: Tensor, clusters: int, exact: int = 65_536, bins: int =
     log(bins).
     """
     edges = _edges(points, exact, bins)
-    moments = _moments(points, edges)
+    moments = _moments(points, importance, edges)
     last = len(edges) - 1
     first_row = _cost(moments, np.zeros(last, np.int64), np.arange(1, last + 1))
     least_costs = np.concatenate([[np.inf], first_row])
@@ -69,22 +76,27 @@ def _edges(points: Tensor, exact: int, bins: int) -> Tensor:
     return torch.cat([first, rises, last])
 
 
-def _moments(points: Tensor, edges: Tensor) -> _Floats:
-    """Prefix sums up to each edge: the number of points, their sum, and their sum of squares.
+def _moments(points: Tensor, importance: Tensor | None, edges: Tensor) -> _Floats:
+    """Prefix sums up to each edge of importance, importance * point and importance * point^2.
 
     In NumPy, which is faster than torch with arrays as small as the edges.
     """
     middle = len(points) // 2
     centred = points - points[middle]
-    sums = outward_sums(centred, middle)[edges]
-    squares = outward_sums(centred.square(), middle)[edges]
-    return np.stack([edges.double().cpu().numpy(), sums.cpu().numpy(), squares.cpu().numpy()])
+    masses = edges.double()
+    weighted = centred
+    if importance is not None:
+        masses = outward_sums(importance, middle)[edges]
+        weighted = importance * centred
+    sums = outward_sums(weighted, middle)[edges]
+    squares = outward_sums(weighted * centred, middle)[edges]
+    return np.stack([masses.cpu().numpy(), sums.cpu().numpy(), squares.cpu().numpy()])
 
 
 def _cost(moments: _Floats, begin: _Ints, end: _Ints) -> _Floats:
     """Sum of squared errors about their means of the cells from edge `begin` to edge `end`."""
-    counts, sums, squares = moments[:, end] - moments[:, begin]
-    costs: _Floats = np.maximum(squares - sums * sums / counts, 0)
+    masses, sums, squares = moments[:, end] - moments[:, begin]
+    costs: _Floats = np.maximum(squares - sums * sums / masses, 0)
     return costs
 
 

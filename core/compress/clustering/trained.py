@@ -1,4 +1,4 @@
-"""The two ways to train a codebook, as torch parametrizations.
+"""The ways to train a quantized weight, as torch parametrizations.
 
 `TrainedCentroids`: the centroids are the parameters. The assignments stay, and the gradient of a
 centroid is the sum over its cluster (Han et al., "Deep Compression", arXiv:1510.00149, section 3,
@@ -7,14 +7,21 @@ eq. 3).
 `LatentWeights`: latent float weights are the parameters. The forward pass uses the centroid nearest
 to each, and the gradient passes straight through (Bengio et al., arXiv:1308.3432). The centroids
 follow as the means of their clusters, so weights may change cluster.
+
+`LatentGrid`: latent float weights and the scale of a grid are the parameters (Esser et al.,
+"Learned Step Size Quantization", arXiv:1902.08153). The forward pass uses the nearest level.
 """
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from core.compress.affine import Affine
 from core.compress.kmeans import Codebook
+from core.compress.quantization.qparams import along_axis, integer_range
 
 
 class TrainedCentroids(nn.Module):
@@ -39,11 +46,12 @@ class TrainedCentroids(nn.Module):
         """The parameter to train: the centroids, in the type and on the device of the weight."""
         return self._start.to(weight, copy=True)
 
-    def codebook(self, centroids: Tensor) -> Codebook:
+    def quantized(self, centroids: Tensor) -> Codebook:
+        """The current codebook."""
         indices = self.indices.view(self._shape)
         kept = indices < centroids.numel()
         mask = None if bool(kept.all()) else kept
-        return _tidy_codebook(centroids, indices.masked_fill(~kept, 0), mask)
+        return tidy_codebook(centroids, indices.masked_fill(~kept, 0), mask)
 
 
 class _Lookup(torch.autograd.Function):
@@ -65,37 +73,173 @@ class _Lookup(torch.autograd.Function):
 
 
 class LatentWeights(nn.Module):
-    """Computes the weight from latent weights: the centroid nearest to each."""
+    """Computes the weight from latent weights: the centroid nearest to each.
+
+    centroids: (k,), ascending. offsets: (k,), by which each lies above the mean of its cluster.
+    They are 0 after plain k-means. Compensated rounding moves the centroids away from the means,
+    and the Fisher information weights the means.
+    """
 
     centroids: Tensor
+    offsets: Tensor
     mask: Tensor | None
 
     def __init__(self, codebook: Codebook):
         super().__init__()
+        self._start = codebook
         self.register_buffer("centroids", codebook.centroids.clone())
+        self.register_buffer("offsets", torch.zeros_like(codebook.centroids))
         self.register_buffer("mask", codebook.mask)
 
     def forward(self, latent: Tensor) -> Tensor:
         weight: Tensor = _StraightThrough.apply(latent, self.centroids, self.mask)
         return weight
 
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The latent weights to begin with, which decode to the codebook.
+
+        They are the float weights where the codebook's centroids are nearest to those. After
+        compensated rounding some are not. Then each latent weight is half-way from the centroid to
+        the float weight, or to the border of the centroid's cell if that is closer. On LeNet-5 and
+        ResNet-20 this was better than to begin at the centroids or at the float weights. It sets
+        the offsets, too, so that the first `refit_` does not move the centroids.
+        """
+        start = self._start.decode().to(weight)
+        if not self.centroids.numel():
+            return weight.clone()
+        if torch.equal(self.forward(weight), start):
+            latent = weight.clone()
+        else:
+            lowest, highest = self._cells()
+            inside = torch.minimum(torch.maximum(weight, lowest), highest)
+            latent = torch.lerp(start, inside, 0.5)
+        self.offsets.copy_(self.centroids - self._means(latent, self.centroids))
+        return latent
+
+    def _cells(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest value whose nearest centroid is that of each weight."""
+        midpoints = (self.centroids[1:] + self.centroids[:-1]) / 2
+        infinity = midpoints.new_full((1,), torch.inf)
+        indices = self._start.indices.int().flatten()
+        shape = self._start.indices.shape
+        lowest = torch.cat([-infinity, midpoints])[indices].view(shape)
+        highest = torch.cat([midpoints, infinity])[indices].view(shape)
+        return lowest, highest
+
     def refit_(self, latent: Tensor) -> None:
-        clusters = self.centroids.numel()
-        if not clusters:
-            return
+        """Move each centroid with the mean of its cluster; those of empty clusters stay."""
+        if self.centroids.numel():
+            moved = self._means(latent, self.centroids - self.offsets) + self.offsets
+            self.centroids.copy_(moved.cummax(0).values)  # ascending, also if two have met
+
+    def _means(self, latent: Tensor, otherwise: Tensor) -> Tensor:
+        """The mean of each cluster, or the value of `otherwise` for an empty one; (k,)."""
         values = latent.flatten() if self.mask is None else latent[self.mask]
         indices = _nearest(values, self.centroids)
         sum_type = torch.float32 if values.device.type == "mps" else torch.float64
         sums = torch.zeros_like(self.centroids, dtype=sum_type)
         sums.index_add_(0, indices, values.to(sum_type))
-        counts = torch.bincount(indices, minlength=clusters)
-        self.centroids.copy_(torch.where(counts > 0, sums / counts, self.centroids))
+        counts = torch.bincount(indices, minlength=self.centroids.numel())
+        return torch.where(counts > 0, sums / counts, otherwise).to(self.centroids)
 
-    def codebook(self, latent: Tensor) -> Codebook:
+    def quantized(self, latent: Tensor) -> Codebook:
+        """The current codebook."""
         indices = _nearest(latent.flatten(), self.centroids).view(latent.shape)
         if self.mask is not None:
             indices = indices.masked_fill(~self.mask, 0)
-        return _tidy_codebook(self.centroids, indices, self.mask)
+        return tidy_codebook(self.centroids, indices, self.mask)
+
+
+class LatentGrid(nn.Module):
+    """Computes the weight from latent weights: the nearest level of a grid whose scale is trained.
+
+    scale: float32, () or (C,) along axis 0. Zero points stay, and so do pruned weights. The
+    gradient of the scale is divided by sqrt(weights of a scale * highest level), as in the paper's
+    section 2.2.
+    """
+
+    scale: nn.Parameter
+    zero_point: Tensor
+    mask: Tensor | None
+
+    def __init__(self, affine: Affine, mask: Tensor | None):
+        """mask: bool in the weight's shape, False for pruned weights; None if there are none."""
+        super().__init__()
+        self._start = affine
+        self._lowest, self._highest = integer_range(affine.bits, affine.symmetric)
+        self.scale = nn.Parameter(affine.scale.clone())
+        self.register_buffer("zero_point", affine.zero_point.clone())
+        self.register_buffer("mask", mask)
+        weights = affine.values.numel() / affine.scale.numel()
+        self._gradient_share = 1 / math.sqrt(weights * self._highest)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        scale = _ScaledGradient.apply(self.scale, self._gradient_share)
+        scale = along_axis(scale, latent, self._start.axis)
+        zero_point = along_axis(self.zero_point, latent, self._start.axis)
+        lowest = self._lowest - zero_point
+        highest = self._highest - zero_point
+        weight: Tensor = _RoundToGrid.apply(latent / scale, lowest, highest) * scale
+        return weight if self.mask is None else weight.masked_fill(~self.mask, 0.0)
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The latent weights to begin with, as in `LatentWeights.right_inverse`."""
+        start = self._start.decode().to(weight)
+        if torch.equal(self.forward(weight).detach(), start):
+            return weight.clone()
+        half_step = along_axis(self.scale.detach() / 2, weight, self._start.axis)
+        inside = torch.minimum(torch.maximum(weight, start - half_step), start + half_step)
+        return torch.lerp(start, inside, 0.5)
+
+    def refit_(self, latent: Tensor) -> None:
+        """Keep the scale away from 0, where its gradient overflows. `latent` is not used."""
+        self.scale.data.clamp_(min=self._start.scale.to(self.scale) / 100)
+
+    def quantized(self, latent: Tensor) -> Affine:
+        """The current levels."""
+        scale = self.scale.detach()
+        axis = self._start.axis
+        integers = (latent / along_axis(scale, latent, axis)).round()
+        integers = integers + along_axis(self.zero_point, latent, axis)
+        integers = integers.clamp(self._lowest, self._highest)
+        if self.mask is not None:
+            integers = torch.where(
+                self.mask, integers, along_axis(self.zero_point, latent, axis).float()
+            )
+        values = integers.to(self._start.values.dtype)
+        return replace(self._start, values=values, scale=scale.clone())
+
+
+class _RoundToGrid(torch.autograd.Function):
+    """Rounds to integers in [lowest, highest].
+
+    Backward passes the gradient on unchanged, except where a value is beyond the range: there it is
+    0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+        integers = values.round()
+        ctx.save_for_backward((integers >= lowest) & (integers <= highest))
+        return integers.clamp(lowest, highest) + 0.0  # no negative zero
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (is_inside,) = ctx.saved_tensors
+        return gradients[0] * is_inside, None, None
+
+
+class _ScaledGradient(torch.autograd.Function):
+    """The values as they are, with a gradient that is multiplied by `share`."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, share: float) -> Tensor:
+        ctx.share = share
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.share, None
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -128,7 +272,7 @@ def _nearest(values: Tensor, centroids: Tensor) -> Tensor:
     return torch.bucketize(values, midpoints, out_int32=True)
 
 
-def _tidy_codebook(centroids: Tensor, indices: Tensor, mask: Tensor | None) -> Codebook:
+def tidy_codebook(centroids: Tensor, indices: Tensor, mask: Tensor | None) -> Codebook:
     """A valid codebook of trained centroids: ascending, each one once, and each one used."""
     if not centroids.numel():
         return Codebook(centroids, indices.to(torch.uint8), mask)

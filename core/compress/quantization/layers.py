@@ -45,18 +45,25 @@ def quantize_layer(
     name: str,
     recipe: QuantizeRecipe,
     stored: Tensor | QuantizedWeight | None = None,
+    importance: Tensor | None = None,
 ) -> QuantizedWeight | None:
     """Quantize one weight as the recipe says, before any tuning.
 
     stored: the same weight in the packed file that it comes from. Rounding to bits rounds the
-    centroids of a stored codebook. Returns None if the recipe leaves the layer unchanged.
+    centroids of a stored codebook. importance: the weight's Fisher information, for a clustering
+    that uses it; without it, all weights matter the same. Returns None if the recipe leaves the
+    layer unchanged.
     """
     choice = clusters_or_bits(recipe, name)
     if not choice:
         return None
     if isinstance(recipe, KMeansRecipe):
         init = recipe.init.replace("k-means", "kmeans")
-        return share_weights(weight, choice, recipe.keep_zeros, init, recipe.seed, name)
+        if recipe.init in ("fisher", "auto"):
+            init = "optimal"
+        else:
+            importance = None
+        return share_weights(weight, choice, recipe.keep_zeros, init, recipe.seed, name, importance)
     if isinstance(stored, Codebook):
         return quantize_codebook(stored, choice, recipe.symmetric, recipe.range)
     # A channel of a BatchNorm weight is a single number, and needs no scale of its own.

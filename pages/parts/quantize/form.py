@@ -5,15 +5,17 @@ from typing import Any
 
 import streamlit as st
 
-from core.config import QuantizeRecipe, validate_recipe
+from core.config import QuantizeKind, QuantizeRecipe, validate_recipe
 from core.errors import UserError
 from core.runs.run import Run
 from pages.parts.quantize.layer_settings import layer_settings, set_layer_settings
 from pages.parts.quantize.settings import DEFAULT_QUANTIZE_RECIPES, draw_method_settings
-from pages.parts.quantize.tuning import tuning_cost
 from pages.parts.shared.address import choose, keep_choice_in_address
 
-QUANTIZE_METHODS = {"kmeans": "Share weights (k-means)", "affine": "Round to bits (affine)"}
+QUANTIZE_METHODS: dict[QuantizeKind, str] = {
+    "kmeans": "Share weights (k-means)",
+    "affine": "Round to bits (affine)",
+}
 
 
 def refill_quantize_form(run: Run) -> None:
@@ -42,7 +44,7 @@ def draw_quantize_form(
     root: The folder of the data sets.
     """
     kind = _choose_method()
-    draw_method_settings(kind, tuning_cost(parent, root))
+    draw_method_settings(kind, parent, shapes, root)
     recipe_type = type(DEFAULT_QUANTIZE_RECIPES[kind])
     fields = recipe_type.model_fields.keys() - {"kind", "layers"}
     values: dict[str, Any] = {name: st.session_state[f"{kind}_{name}"] for name in fields}
@@ -56,7 +58,7 @@ def draw_quantize_form(
     return validate_recipe(recipe_type, values)
 
 
-def _choose_method() -> str:
+def _choose_method() -> QuantizeKind:
     keep_choice_in_address(
         "quantize_method", QUANTIZE_METHODS, "kmeans", what="method", name="method"
     )

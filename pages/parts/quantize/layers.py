@@ -58,6 +58,11 @@ _COST_COLUMNS: dict[sensitivity.Measure, Any] = {
 
 def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, root: Path) -> None:
     """Draw the layers. While a scan runs, they are drawn again and again."""
+    if recipe.rounding == "compensated":
+        st.caption(
+            "The figures are those of nearest rounding. Compensated rounding gives up some SNR of"
+            " the weights for a lower output error."
+        )
 
     @st.fragment(run_every=_SECONDS_BETWEEN_PIECES if is_scan_on() else None, key="layers_live")
     def draw() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.config import KMeansRecipe, QuantizeRecipe
+from core.config import QuantizeRecipe
 from core.forecast.quantization import QuantizationPlan, plan_quantization
 from core.runs.run import Run
 from pages.parts.quantize.model import layer_memory, load_parent
@@ -54,7 +54,7 @@ def draw_plan_totals(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
 
 def _tuning_time(run: Run, recipe: QuantizeRecipe, root: Path) -> tuple[str, str]:
     """Return the time that tuning takes in words, and what the estimate is based on."""
-    if not isinstance(recipe, KMeansRecipe) or not recipe.epochs:
+    if not recipe.epochs:
         return "—", "no tuning"
     cost = tuning_cost(run, root)
     if cost is None:

@@ -4,19 +4,23 @@ The key of a widget is the recipe's kind and the field's name, so that each meth
 settings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe
+from core.config import AffineRecipe, KMeansRecipe, QuantizeKind, QuantizeRecipe
 from core.forecast.tuning import USUAL_EPOCHS
+from core.runs.run import Run
+from pages.parts.quantize.rounding import describe_rounding
 from pages.parts.quantize.tuning import (
     TuningCost,
     default_tuning,
     draw_more_tuning,
     start_with_default_tuning,
+    tuning_cost,
 )
 from pages.parts.shared.address import (
     choice_parser,
@@ -28,7 +32,7 @@ from pages.parts.shared.fields import DEVICES, help_text, number_field
 
 _DEFAULT_KMEANS = KMeansRecipe(epochs=USUAL_EPOCHS)
 _DEFAULT_AFFINE = AffineRecipe()
-DEFAULT_QUANTIZE_RECIPES: dict[str, QuantizeRecipe] = {
+DEFAULT_QUANTIZE_RECIPES: dict[QuantizeKind, QuantizeRecipe] = {
     "kmeans": _DEFAULT_KMEANS,
     "affine": _DEFAULT_AFFINE,
 }
@@ -38,15 +42,25 @@ _BITS = range(2, 9)
 _INITS = get_args(KMeansRecipe.model_fields["init"].annotation)
 _RANGES = get_args(AffineRecipe.model_fields["range"].annotation)
 _FLOAT_TYPES = get_args(KMeansRecipe.model_fields["rest"].annotation)
+_ROUNDINGS = {"compensated": "Compensated", "nearest": "Nearest"}
+_RECALIBRATIONS = {"auto": "As far as it helps", True: "Yes", False: "No"}
 
 
-def draw_method_settings(kind: str, cost: TuningCost | None) -> None:
-    """Draw the settings of the method "kmeans" or "affine". cost: of tuning the model."""
+def draw_method_settings(
+    kind: QuantizeKind, parent: Run, shapes: Mapping[str, tuple[int, ...]], root: Path
+) -> None:
+    """Draw the settings of the method "kmeans" or "affine".
+
+    parent, shapes: The model's run, and the shapes of its tensors by name. root: The folder of the
+    data sets.
+    """
     if kind == "kmeans":
         _draw_clusters()
-        _draw_tuning(cost)
     else:
         _draw_bits()
+    _draw_segments(kind, "rounding", "Rounding", _ROUNDINGS)
+    rounding_note = st.empty()
+    _draw_tuning(kind, tuning_cost(parent, root))
     _draw_toggle(kind, "batchnorm", "BatchNorm weights too")
     st.caption(
         "This is off at first. BatchNorm's weights are few, so quantizing them saves next to"
@@ -55,6 +69,10 @@ def draw_method_settings(kind: str, cost: TuningCost | None) -> None:
     )
     with st.expander("More settings", icon=":material/tune:"):
         _draw_more_settings(kind)
+    state = st.session_state
+    is_compensated = state[f"{kind}_rounding"] == "compensated"
+    images = state[f"{kind}_round_images"]
+    rounding_note.caption(describe_rounding(kind, is_compensated, images, parent, shapes, root))
 
 
 # -- what a method is mainly about --
@@ -81,14 +99,14 @@ def _take_clusters_of_slider() -> None:
     st.session_state["kmeans_clusters"] = st.session_state["step_of_clusters"]
 
 
-def _draw_tuning(cost: TuningCost | None) -> None:
-    default = default_tuning(cost)
-    start_with_default_tuning(default)
+def _draw_tuning(kind: QuantizeKind, cost: TuningCost | None) -> None:
+    default = default_tuning(kind, cost)
+    start_with_default_tuning(kind, default)
     left, right = st.columns(2)
-    _draw_number(left, "kmeans", "epochs", "Epochs of tuning", value=default.epochs)
+    _draw_number(left, kind, "epochs", "Epochs of tuning", value=default.epochs)
     _draw_number(
         right,
-        "kmeans",
+        kind,
         "train_images",
         "Images an epoch",
         1000,
@@ -113,20 +131,29 @@ def _draw_bits() -> None:
 # -- more settings --
 
 
-def _draw_more_settings(kind: str) -> None:
+def _draw_more_settings(kind: QuantizeKind) -> None:
     left, right = st.columns(2)
     if kind == "kmeans":
         _draw_choice(left, kind, "init", "Start of the clustering", _INITS)
-        _draw_number(right, kind, "lr", "Learning rate of tuning", 0.001)
-        _draw_number(left, kind, "batch_size", "Batch size of tuning", 32)
-        _draw_number(right, kind, "seed", "Seed")
-        _draw_toggle(kind, "keep_zeros", "Pruned weights stay 0")
     else:
         _draw_choice(left, kind, "range", "Range", _RANGES)
-        _draw_number(right, kind, "seed", "Seed")
+    _draw_number(right, kind, "seed", "Seed")
+    _draw_number(left, kind, "lr", "Learning rate of tuning", 0.001)
+    _draw_number(right, kind, "batch_size", "Batch size of tuning", 32)
+    if kind == "kmeans":
+        _draw_toggle(kind, "keep_zeros", "Pruned weights stay 0")
+    else:
         _draw_toggle(kind, "per_channel", "A scale for every output channel")
         _draw_toggle(kind, "symmetric", "Symmetric about 0")
-    _draw_toggle(kind, "recalibrate", "Re-estimate BatchNorm's statistics")
+    _draw_segments(kind, "recalibrate", "Re-estimate BatchNorm's statistics", _RECALIBRATIONS)
+    _draw_number(
+        st.container(),
+        kind,
+        "round_images",
+        "Images for compensated rounding",
+        256,
+        disabled=st.session_state[f"{kind}_rounding"] == "nearest",
+    )
     left, right = st.columns(2)
     _draw_choice(left, kind, "rest", "Other numbers in the packed file", _FLOAT_TYPES)
     _draw_choice(right, kind, "device", "Device", DEVICES, accept_new_options=True)
@@ -136,7 +163,12 @@ def _draw_more_settings(kind: str) -> None:
 
 
 def _draw_number(
-    place: DeltaGenerator, kind: str, name: str, label: str, step: float = 1, **options: Any
+    place: DeltaGenerator,
+    kind: QuantizeKind,
+    name: str,
+    label: str,
+    step: float = 1,
+    **options: Any,
 ) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
     number_field(
@@ -151,7 +183,12 @@ def _draw_number(
 
 
 def _draw_choice(
-    place: DeltaGenerator, kind: str, name: str, label: str, choices: Sequence[str], **options: Any
+    place: DeltaGenerator,
+    kind: QuantizeKind,
+    name: str,
+    label: str,
+    choices: Sequence[str],
+    **options: Any,
 ) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
     default = getattr(recipe, name)
@@ -168,7 +205,22 @@ def _draw_choice(
     )
 
 
-def _draw_toggle(kind: str, name: str, label: str) -> None:
+def _draw_segments(kind: QuantizeKind, name: str, label: str, labels: Mapping[Any, str]) -> None:
+    """Draw a segmented control. labels: what each possible value is called."""
+    recipe = DEFAULT_QUANTIZE_RECIPES[kind]
+    keep_in_address(f"{kind}_{name}", getattr(recipe, name), choice_parser(labels))
+    st.segmented_control(
+        label,
+        list(labels),
+        format_func=labels.__getitem__,
+        key=f"{kind}_{name}",
+        required=True,
+        persist_state="session",
+        help=help_text(type(recipe), name),
+    )
+
+
+def _draw_toggle(kind: QuantizeKind, name: str, label: str) -> None:
     recipe = DEFAULT_QUANTIZE_RECIPES[kind]
     default = getattr(recipe, name)
     keep_in_address(f"{kind}_{name}", default, parse_flag)

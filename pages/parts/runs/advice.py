@@ -1,6 +1,13 @@
 """Advises what to try after a run whose network is no better than guessing."""
 
-from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
+from core.config import (
+    AffineRecipe,
+    ImportRecipe,
+    KMeansRecipe,
+    QuantizeRecipe,
+    Recipe,
+    TrainRecipe,
+)
 
 _HIGH_RATE = 0.05
 _FEW_EPOCHS = 20
@@ -45,9 +52,7 @@ def _for_import(recipe: ImportRecipe) -> list[str]:
 
 
 def _for_kmeans(recipe: KMeansRecipe) -> list[str]:
-    remedies = ["take more clusters"]
-    if not recipe.recalibrate:
-        remedies.append("re-estimate BatchNorm's statistics")
+    remedies = [*_for_rounding(recipe), "take more clusters", *_for_statistics(recipe)]
     if recipe.epochs:
         remedies.append("lower the learning rate of tuning")
     else:
@@ -56,9 +61,18 @@ def _for_kmeans(recipe: KMeansRecipe) -> list[str]:
 
 
 def _for_affine(recipe: AffineRecipe) -> list[str]:
-    remedies = ["take more bits"]
+    remedies = [*_for_rounding(recipe), "take more bits"]
     if not recipe.per_channel:
         remedies.append("use a scale for every output channel")
-    if not recipe.recalibrate:
-        remedies.append("re-estimate BatchNorm's statistics")
-    return remedies
+    return [*remedies, *_for_statistics(recipe)]
+
+
+def _for_rounding(recipe: QuantizeRecipe) -> list[str]:
+    return ["use compensated rounding"] if recipe.rounding == "nearest" else []
+
+
+def _for_statistics(recipe: QuantizeRecipe) -> list[str]:
+    """Only "auto" compares both statistics of BatchNorm; neither is always the better one."""
+    if recipe.recalibrate == "auto":
+        return []
+    return ["re-estimate BatchNorm's statistics as far as it helps"]

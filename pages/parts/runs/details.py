@@ -15,7 +15,7 @@ from core.config import ImportRecipe, TrainRecipe
 from core.runs.run import PACKED, Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
-from pages.parts.shared.columns import QUANTIZED_LAYER_COLUMNS
+from pages.parts.shared.columns import OUTPUT_ERROR_COLUMNS, QUANTIZED_LAYER_COLUMNS
 from pages.parts.shared.words import levels, plain
 
 _LOG_CHARACTERS = 20_000
@@ -46,18 +46,34 @@ def _tabs(run: Run) -> dict[str, Callable[[RunStore, Run], None]]:
 
 
 def _draw_layers(store: RunStore, run: Run) -> None:
-    # Of a run that tunes, the last figures count, which are those of the packed file.
     events = {event["event"]: event for event in store.events(run.id)}
     if "quantized" in events:
-        _draw_quantized_layers(events["quantized"]["layers"])
+        _draw_quantized_layers(_quantized_layers(store, run))
     elif "pruned" in events:
         _draw_pruned_layers(run, events["pruned"]["layers"])
     else:
         st.caption(_layers_text(run))
 
 
+def _quantized_layers(store: RunStore, run: Run) -> dict[str, dict[str, Any]]:
+    """The figures of each quantized layer, as in the event Quantized.
+
+    Of a run that tunes, the last figures count, which are those of the packed file. The output
+    errors are measured before tuning only.
+    """
+    layers: dict[str, dict[str, Any]] = {}
+    for event in store.events(run.id):
+        if event["event"] == "quantized":
+            for name, figures in event["layers"].items():
+                layers[name] = layers.get(name, {}) | figures
+    return layers
+
+
 def _draw_quantized_layers(layers: dict[str, dict[str, Any]]) -> None:
     """Draw a table. layers: the figures of each layer, as in the event Quantized."""
+    columns = dict(QUANTIZED_LAYER_COLUMNS)
+    if any("output_error" in figures for figures in layers.values()):
+        columns |= OUTPUT_ERROR_COLUMNS
     rows = pd.DataFrame(
         [
             {
@@ -65,19 +81,25 @@ def _draw_quantized_layers(layers: dict[str, dict[str, Any]]) -> None:
                 **figures,
                 "levels": levels(figures["levels"], figures.get("pinned_zeros")),
                 "bits": 8 * figures["bytes"] / figures["weights"],
+                **_output_errors(figures),
             }
             for name, figures in layers.items()
         ],
-        columns=list(QUANTIZED_LAYER_COLUMNS),
+        columns=list(columns),
     )
     st.dataframe(
         rows,
         hide_index=True,
-        column_config=QUANTIZED_LAYER_COLUMNS,
+        column_config=columns,
         placeholder="—",
         key="layers",
         alt=f"Levels, bits, bytes and error of each of {len(rows)} quantized layers",
     )
+
+
+def _output_errors(figures: dict[str, Any]) -> dict[str, float]:
+    """The output errors of a layer in percent, as far as there are any."""
+    return {name: 100 * figures[name] for name in OUTPUT_ERROR_COLUMNS if name in figures}
 
 
 def _draw_pruned_layers(run: Run, layers: dict[str, list[int]]) -> None:

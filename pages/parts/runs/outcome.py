@@ -1,6 +1,6 @@
 """The outcome of a run as a sentence, and what to do next. Each kind of recipe has its own."""
 
-from core.config import ImportRecipe, KMeansRecipe, TrainRecipe
+from core.config import ImportRecipe, KMeansRecipe, QuantizeRecipe, TrainRecipe
 from core.events import Summary
 from core.runs.run import Run
 from core.runs.store import RunStore, describe_recipe
@@ -12,6 +12,7 @@ from pages.parts.shared.accuracies import (
     run_is_guessing,
     test_counts,
 )
+from pages.parts.shared.cache import has_shared_weights
 from pages.parts.shared.words import duration, kept, percent, plain
 
 _SMALL_LOSS = 0.01  # of test accuracy, for which no advice is needed
@@ -112,9 +113,19 @@ def _quantized(run: Run, summary: Summary) -> str:
 
 
 def _advice(run: Run) -> str:
-    if not isinstance(run.recipe, KMeansRecipe):
+    """What to change, the most promising first.
+
+    Centroids have no compensated rounding to bits, and after tuning it may not lose less.
+    """
+    recipe = run.recipe
+    assert isinstance(recipe, QuantizeRecipe)
+    is_kmeans = isinstance(recipe, KMeansRecipe)
+    can_compensate = not recipe.epochs and (is_kmeans or not has_shared_weights(run))
+    if recipe.rounding == "nearest" and can_compensate:
+        return "use compensated rounding"
+    if not is_kmeans:
         return "take more bits, at least for the sensitive layers"
-    epochs = "more epochs" if run.recipe.epochs else "some epochs"
+    epochs = "more epochs" if recipe.epochs else "some epochs"
     return f"tune it for {epochs}, or give the sensitive layers more clusters"
 
 

@@ -1,4 +1,4 @@
-"""Cache keys for what a page computes from a file."""
+"""Cache keys for what a page computes from a file, and what a model file says of its past."""
 
 from pathlib import Path
 
@@ -37,3 +37,9 @@ def quantized_file(run: Run) -> Path | None:
     if packed.exists() and read_card(run.path / MODEL).is_quantized:
         return packed
     return None
+
+
+def has_shared_weights(run: Run) -> bool:
+    """Whether k-means has shared the weights of a run's model, now or in an earlier run."""
+    card = read_card(run.path / MODEL)
+    return any(recipe.get("kind") == "kmeans" for recipe in card.recipes)

@@ -1,4 +1,4 @@
-"""Table columns for the figures of a quantized layer, which two pages show."""
+"""Table columns for the figures of a quantized layer. Two pages show the first ones."""
 
 import streamlit as st
 
@@ -30,6 +30,27 @@ QUANTIZED_LAYER_COLUMNS = {
             "Signal-to-noise ratio of the quantized weights: those of the packed file in a finished"
             " run, those before tuning in a forecast and while a run tunes. Six decibels are worth"
             " about one bit. It is empty where quantization changes nothing."
+        ),
+    ),
+}
+
+_OUTPUT_ERROR_HELP = (
+    "Mean squared difference from the float network's outputs of this layer, as a share of their"
+    " mean square, in percent. It is measured before any tuning, on the training images that were"
+    " rounded on, with the layers before it quantized."
+)
+OUTPUT_ERROR_COLUMNS = {
+    "nearest_error": st.column_config.NumberColumn(
+        "Output error, nearest",
+        format="%.3g%%",
+        help=f"{_OUTPUT_ERROR_HELP} Here each weight of the layer has its nearest level.",
+    ),
+    "output_error": st.column_config.NumberColumn(
+        "Output error, compensated",
+        format="%.3g%%",
+        help=(
+            f"{_OUTPUT_ERROR_HELP} Here its weights make up for each other's rounding errors, and"
+            " for those of the layers before it."
         ),
     ),
 }

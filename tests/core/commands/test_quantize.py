@@ -79,7 +79,7 @@ def trained(store, digits, monkeypatch):
                 device="cpu",
             ),
         ),
-        ("RUN --keep-zeros --recalibrate", KMeansRecipe()),
+        ("RUN --keep-zeros --recalibrate", KMeansRecipe(recalibrate=True)),
         ("RUN --layers 0.weight=0 5.weight=7", KMeansRecipe(layers=LAYERS)),
         ("--layers 0.weight=0 5.weight=7 --bits 4 RUN", AffineRecipe(bits=4, layers=LAYERS)),
         (
@@ -170,7 +170,7 @@ def test_the_command_names_only_what_differs():
         ("0123456789", "RUN: There is no run '0123456789'", ""),
         ("../x", "RUN: '../x' is not a run's id", ""),
         ("RUN --clusters 5 --bits 8", "--clusters and --bits exclude each other", ""),
-        ("RUN --bits 8 --epochs 2", "--epochs does not go with --bits", ""),
+        ("RUN --bits 8 --init linear", "--init does not go with --bits", ""),
         ("RUN --symmetric", "--symmetric does not go with --clusters", ""),
         ("RUN --clusters 1", "--clusters must be in [2, 256], got 1", ""),
         ("RUN --bits 9", "--bits must be in [2, 8]", ""),

@@ -341,3 +341,56 @@ def test_codebook_without_centroids_decodes_to_zeros():
     book = Codebook(torch.empty(0), torch.zeros(2, 2, dtype=torch.uint8), mask)
     assert torch.equal(book.decode(), torch.zeros(2, 2))
     assert book.bits == 0
+
+
+# -- weights that do not matter the same --
+
+
+@pytest.mark.parametrize("init", ["linear", "optimal"])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_importance_of_3_is_like_3_equal_weights(init, seed):
+    weight = normal(60, seed=seed)
+    importance = torch.randint(1, 6, (60,), generator=torch.Generator().manual_seed(seed))
+    weighted = share_weights(weight, 4, init=init, importance=importance.double())
+    repeated = share_weights(weight.repeat_interleave(importance), 4, init=init)
+    torch.testing.assert_close(weighted.centroids, repeated.centroids)
+    assert torch.equal(weighted.indices.repeat_interleave(importance), repeated.indices)
+
+
+def test_weighted_clusters_by_hand():
+    """A weight that matters 9 times as much as its neighbour pulls their centroid to itself."""
+    weight = torch.tensor([[-1.0, -2.0], [0.0, 3.0]])
+    importance = torch.tensor([[9.0, 1.0], [100.0, 1.0]])
+    book = share_weights(weight, 2, init="optimal", importance=importance)
+    torch.testing.assert_close(book.centroids, torch.tensor([-1.1, 3.0]))
+    assert book.mask is not None
+    assert book.mask.tolist() == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_weighted_optimum_is_the_least_of_all_cuts(seed):
+    weight, _ = normal(12, seed=seed).sort()
+    importance = normal(12, seed=seed + 100).square() + 0.01
+    book = share_weights(weight, 3, init="optimal", importance=importance)
+
+    def cost(begin, end):
+        part, factor = weight[begin:end].double(), importance[begin:end].double()
+        mean = (factor * part).sum() / factor.sum()
+        return float((factor * (part - mean).square()).sum())
+
+    least = min(
+        cost(0, a) + cost(a, b) + cost(b, 12) for a, b in itertools.combinations(range(1, 12), 2)
+    )
+    error = (weight - book.decode()).double().square() * importance.double()
+    assert float(error.sum()) == pytest.approx(least, rel=1e-5)
+
+
+def test_an_empty_cluster_moves_also_where_weights_matter_differently():
+    weight = torch.cat([normal(200) * 0.01, torch.tensor([5.0, 10.0])])
+    importance = torch.linspace(0.5, 2.0, 202)
+    book = share_weights(weight, 8, init="linear", importance=importance)
+    assert bool((book.counts() > 0).all())
+    for index in range(8):
+        chosen = book.indices == index
+        mean = (weight * importance)[chosen].sum() / importance[chosen].sum()
+        assert float(book.centroids[index]) == pytest.approx(float(mean), abs=1e-6)

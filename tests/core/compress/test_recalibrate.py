@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from core import models
-from core.compress.recalibrate import batchnorm_
+from core.compress.recalibrate import batchnorm_, set_blended_, statistics
 from core.errors import UserError
 from tests.toys import Flat, batch
 
@@ -102,3 +102,35 @@ def test_an_exception_on_the_way_changes_nothing():
         batchnorm_(model, batches())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert model.training
+
+
+def test_a_blend_by_hand():
+    norm = nn.BatchNorm1d(2)
+    old = {"running_mean": torch.tensor([0.0, 4.0]), "running_var": torch.tensor([1.0, 2.0])}
+    new = {"running_mean": torch.tensor([8.0, 0.0]), "running_var": torch.tensor([3.0, 2.0])}
+    set_blended_(norm, old, new, 0.25)
+    assert norm.get_buffer("running_mean").tolist() == [2, 3]
+    assert norm.get_buffer("running_var").tolist() == [1.5, 2]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_blend_of_one_alone_is_that_one_bit_for_bit(share):
+    model = models.build("ResNet20", 10)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    old = statistics(model)
+    batchnorm_(model, [batch(8, 16)[0]])
+    new = statistics(model)
+    assert len(old) == len(new) == 2 * 19
+    model.get_buffer("bn1.running_mean").fill_(7)  # a copy stays as it is
+    set_blended_(model, old, new, share)
+    expected = new if share else old
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, expected.get(name, before[name]))
+
+
+def test_only_statistics_that_exist_are_blended():
+    model = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), nn.BatchNorm2d(3))
+    old = statistics(model)
+    assert list(old) == ["1.running_mean", "1.running_var"]
+    set_blended_(model, old, {name: tensor + 1 for name, tensor in old.items()}, 1.0)
+    assert model.get_buffer("1.running_mean").tolist() == [1] * 3

@@ -1,9 +1,12 @@
 """Quantizing as a job: codebooks by hand, tuning against a textbook's loop, file against model."""
 
 import io
+import json
 import math
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,12 +16,14 @@ from core import data
 from core.compress import codec
 from core.compress.affine import Affine, quantize
 from core.compress.kmeans import Codebook, share_weights
+from core.compress.recalibrate import batchnorm_
+from core.compress.rounding.network import round_network
 from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
 from core.data.batches import DeviceImages, epoch_plan
-from core.data.imageset import ImageSet, hold_back
+from core.data.imageset import ImageSet, hold_back, subset_rows
 from core.errors import UserError
 from core.events import EpochEnd, Finished, Note, Progress, Quantized
-from core.jobs import pack_and_test as packing
+from core.jobs import quantize_images, round_weights
 from core.jobs.quantize import QuantizeJob, layer_figures
 from core.jobs.train import TrainJob
 from core.models import saved
@@ -39,6 +44,8 @@ from tests.core.jobs.test_train import assert_same, is_positive_zero, summary_of
 MEAN, STD = (0.3, 0.4, 0.5), (0.5, 0.6, 0.7)  # not those of Digits: a network brings its own
 CONV, HEAD = "0.weight", "5.weight"  # of the toy
 TUNED = {"clusters": 4, "epochs": 2, "batch_size": 16, "train_images": 40, "device": "cpu"}
+# Bad before tuning, so that tuning makes it better.
+BAD_START = TUNED | {"clusters": 2, "rounding": "nearest", "recalibrate": False}
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +53,7 @@ def _toy(monkeypatch):
     """Every network is small, has BatchNorm and dropout, and is re-estimated on few images."""
     monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
     monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
-    monkeypatch.setattr(packing, "CALIBRATION_IMAGES", 50)
+    monkeypatch.setattr(quantize_images, "CALIBRATION_IMAGES", 50)
 
 
 def network(pruned=False):
@@ -108,7 +115,9 @@ def test_two_clusters_by_hand(digits):
             .view_as(weight)
         )
     before = as_saved(model, digits)
-    job, events = quantized(kmeans(clusters=2, layers={CONV: 5}), before, digits)
+    job, events = quantized(
+        kmeans(clusters=2, layers={CONV: 5}, rounding="nearest"), before, digits
+    )
     state, weights = job.result()["model"], before.state[HEAD]
     expected = torch.where(weights > 5, 11.0, 1.5).masked_fill(weights == 0, 0)
     count = {value: int((weights == value).sum()) for value in (1, 2, 10, 11, 12)}
@@ -270,8 +279,8 @@ def test_a_layer_of_an_8_bit_network_keeps_its_scale(parent, digits):
 
 
 def test_batchnorm_is_re_estimated_only_where_asked(parent, digits):
-    kept, _ = quantized(kmeans(recalibrate=False), parent, digits)
-    estimated, _ = quantized(kmeans(), parent, digits)
+    kept, _ = quantized(kmeans(recalibrate=False, rounding="nearest"), parent, digits)
+    estimated, _ = quantized(kmeans(recalibrate=True, rounding="nearest"), parent, digits)
     assert torch.equal(kept.result()["model"]["1.running_mean"], parent.state["1.running_mean"])
     dataset = data.load("Digits", digits)
     images, _ = DeviceImages(data.subset(dataset.train, 50, 0), MEAN, STD, "cpu").batch(
@@ -290,7 +299,8 @@ def test_batchnorm_is_re_estimated_on_images_as_the_training_saw_them(parent, di
     card = parent.card.model_copy(
         update={"recipes": ({"kind": "train", "augment": said}, {"kind": "affine"})}
     )
-    job, _ = quantized(kmeans(), SavedModel(card, parent.state), digits)
+    recipe = kmeans(recalibrate=True, rounding="nearest")
+    job, _ = quantized(recipe, SavedModel(card, parent.state), digits)
     images = DeviceImages(data.subset(data.load("Digits", digits).train, 50, 0), MEAN, STD, "cpu")
     order, augmentation = epoch_plan(50, 0, 0, bool(said))
     maps = F.conv2d(
@@ -315,14 +325,18 @@ def test_testing_counts_the_images(parent, digits, monkeypatch):
 def test_what_it_says_on_the_way(parent, digits):
     _, events = quantized(kmeans(**TUNED), parent, digits)
     kinds = [type(event) for event in events if not isinstance(event, Progress)]
-    assert kinds == [Note, Quantized, EpochEnd, EpochEnd, Quantized, Finished]
+    assert kinds == [
+        *(Note, Note, Quantized, Note, EpochEnd, EpochEnd),
+        *(Note, Quantized, Note, Finished),
+    ]
     stages = list(dict.fromkeys(event.stage for event in events if isinstance(event, Progress)))
     assert stages == [
         "Testing the network before quantization",
         "Sharing weights",
-        "Tuning, epoch 1 of 2",
+        "Compensated rounding",
         "Re-estimating BatchNorm",
         "Testing the quantized network",
+        "Tuning, epoch 1 of 2",
         "Tuning, epoch 2 of 2",
     ]
     assert all(
@@ -330,6 +344,185 @@ def test_what_it_says_on_the_way(parent, digits):
         for event in events
         if isinstance(event, Progress)
     )
+
+
+# -- compensated rounding --
+
+
+@pytest.mark.parametrize("validation", [0, 200])
+@pytest.mark.parametrize("recipe", [AffineRecipe, KMeansRecipe])
+def test_it_rounds_on_training_images_that_are_not_held_back(
+    parent, digits, validation, recipe, monkeypatch
+):
+    """They are the images as they are, in the network's own normalisation."""
+    card = parent.card.model_copy(
+        update={"recipes": ({"kind": "train", "validation": validation, "seed": 7},)}
+    )
+    seen = []
+
+    def spy(network, nearest, names, batches):
+        seen.extend(batches)
+        return round_network(network, nearest, names, batches)
+
+    monkeypatch.setattr(round_weights, "round_network", spy)
+    quantized(
+        recipe(device="cpu", round_images=300, seed=3), SavedModel(card, parent.state), digits
+    )
+    train = data.load("Digits", digits).train
+    rows, held_back = hold_back(train.labels, validation, 7)
+    chosen = data.subset(ImageSet(train.images[rows], train.labels[rows]), 300, 3)
+    expected, _ = DeviceImages(chosen, MEAN, STD, "cpu").batch(slice(0, 300))
+    assert [len(batch) for batch in seen] == [128, 128, 44]
+    assert torch.equal(torch.cat(seen), expected)
+    assert len(held_back) == validation
+
+
+@pytest.mark.parametrize("recipe", [kmeans(), AffineRecipe(device="cpu", bits=3)], ids=str)
+def test_compensated_figures_are_in_the_event_and_the_note(pruned, digits, recipe):
+    _, events = quantized(recipe, pruned, digits)
+    layers = next(event for event in events if isinstance(event, Quantized)).layers
+    for name in (CONV, HEAD):
+        assert 0 < layers[name]["output_error"] < layers[name]["nearest_error"]
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any("Compensated rounding on 1,024 training images" in note for note in notes)
+    _, events = quantized(recipe.model_copy(update={"rounding": "nearest"}), pruned, digits)
+    layers = next(event for event in events if isinstance(event, Quantized)).layers
+    assert not any("output_error" in layers[name] for name in layers)
+
+
+def test_bits_on_top_of_clusters_round_centroids_to_the_nearest_level(pruned, digits):
+    """The other layers are still rounded with compensation."""
+    first, _ = quantized(kmeans(layers={CONV: 0}), pruned, digits)
+    shared = SavedModel(first.card(), first.result()["model"])
+    packed = codec.unpack(first.files()[PACKED])
+    job, events = quantized(AffineRecipe(device="cpu", bits=4), shared, digits, packed)
+    after = codec.unpack(job.files()[PACKED]).tensors
+    before = packed.tensors[HEAD]
+    assert isinstance(before, Codebook)
+    head = after[HEAD]
+    assert isinstance(head, Codebook)
+    assert torch.equal(head.centroids, quantize(before.centroids, 4).decode())
+    assert torch.equal(head.indices, before.indices)
+    nearest = quantize(shared.state[CONV], 4, 0)
+    conv = after[CONV]
+    assert isinstance(conv, Affine)
+    assert torch.equal(conv.scale, nearest.scale)
+    assert not torch.equal(conv.values, nearest.values)
+    layers = next(event for event in events if isinstance(event, Quantized)).layers
+    assert "output_error" in layers[CONV]
+    assert "output_error" not in layers[HEAD]
+
+
+# -- BatchNorm's statistics --
+
+
+def calibrated(parent, digits):
+    """The parent with the statistics of the training images, which belong to its weights."""
+    model = parent.network()
+    train = data.load("Digits", digits).train
+    images = DeviceImages(train, MEAN, STD, "cpu")
+    batchnorm_(model, [images.batch(slice(0, len(train)))[0]])
+    return as_saved(model, digits)
+
+
+@pytest.mark.parametrize("validation", [0, 200])
+@pytest.mark.parametrize("clusters", [2, 3, 256])
+def test_auto_takes_the_blend_of_least_divergence(parent, digits, validation, clusters):
+    """Measured again on the held-back images, or else on those that have no other use."""
+    parent = calibrated(parent, digits)
+    recipes = ({"kind": "train", "validation": validation, "seed": 7},)
+    parent = SavedModel(parent.card.model_copy(update={"recipes": recipes}), parent.state)
+    found = {}
+    for recalibrate in (False, True, "auto"):
+        recipe = kmeans(
+            clusters=clusters, rounding="nearest", round_images=100, recalibrate=recalibrate
+        )
+        job, events = quantized(recipe, parent, digits)
+        found[recalibrate] = job.result()["model"]
+    train = data.load("Digits", digits).train
+    rows, held_back = hold_back(train.labels, validation, 7)
+    if not validation:
+        calibrating = set(subset_rows(train.labels[rows], 100, 0).tolist())
+        rows = np.array([row for row in range(len(train)) if row not in calibrating])
+        held_back = rows[subset_rows(train.labels[rows], 1000, 0)]
+    images, _ = DeviceImages(
+        ImageSet(train.images[held_back], train.labels[held_back]), MEAN, STD, "cpu"
+    ).batch(slice(0, len(held_back)))
+    divergences = {}
+    blends = {}
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        blends[share] = {
+            name: torch.lerp(tensor, found[True][name], share) if "running" in name else tensor
+            for name, tensor in found[False].items()
+        }
+        with torch.inference_mode():
+            before = parent.network()(images).double().log_softmax(1)
+            after = SavedModel(parent.card, blends[share]).network()(images).double()
+        terms = before.exp() * (before - after.log_softmax(1))
+        divergences[share] = float(terms.sum(1).mean())
+    best = min(divergences, key=lambda share: divergences[share])
+    assert_same({"model": found["auto"]}, {"model": blends[best]})
+    assert divergences[best] <= divergences[0.0]
+    note = [event.text for event in events if isinstance(event, Note)][-1]
+    assert f"{divergences[0.0]:.4f}" in note
+    if clusters == 256:
+        assert best == 0
+        assert note.startswith("BatchNorm keeps its statistics")
+    if clusters == 2:
+        assert best > 0
+        assert note.startswith("BatchNorm takes")
+        assert f"{divergences[best]:.4f}" in note
+
+
+# -- the start of the clustering --
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "compensated"])
+def test_auto_takes_the_start_whose_network_is_closest(pruned, digits, rounding):
+    """Measured again on training images that neither rounding nor calibration uses."""
+    found = {}
+    for init in ("linear", "fisher", "auto"):
+        recipe = kmeans(clusters=3, init=init, rounding=rounding, round_images=100, seed=2)
+        recipe = recipe.model_copy(update={"recalibrate": False})
+        job, events = quantized(recipe, pruned, digits)
+        found[init] = job.result()["model"]
+    train = data.load("Digits", digits).train
+    used = set(subset_rows(train.labels, 100, 2).tolist())
+    rows = np.array([row for row in range(len(train)) if row not in used])
+    rows = rows[subset_rows(train.labels[rows], 1000, 2)]
+    images, _ = DeviceImages(
+        ImageSet(train.images[rows], train.labels[rows]), MEAN, STD, "cpu"
+    ).batch(slice(0, len(rows)))
+    divergences = {}
+    with torch.inference_mode():
+        before = pruned.network()(images).double().log_softmax(1)
+        for init in ("linear", "fisher"):
+            after = SavedModel(pruned.card, found[init]).network()(images).double().log_softmax(1)
+            divergences[init] = float((before.exp() * (before - after)).sum(1).mean())
+    best = min(divergences, key=lambda init: divergences[init])
+    assert not torch.equal(found["linear"][CONV], found["fisher"][CONV])
+    assert_same({"model": found["auto"]}, {"model": found[best]})
+    (note,) = [
+        event.text
+        for event in events
+        if isinstance(event, Note) and event.text.startswith("The clustering starts from")
+    ]
+    assert f"“{best}”" in note
+    for init, value in divergences.items():
+        assert f"{init} {value:.4f}" in note
+
+
+def test_resume_with_a_start_that_needs_images(pruned, digits):
+    recipe = kmeans(**TUNED, init="auto")
+    whole, _ = quantized(recipe, pruned, digits)
+    job = QuantizeJob(recipe, pruned, None, digits)
+    for event in job.events():
+        if isinstance(event, Progress) and event.stage.startswith("Tuning"):
+            break
+    resumed = QuantizeJob(recipe, pruned, None, digits, through_a_file(job.checkpoint()))
+    list(resumed.events())
+    assert_same(whole.result(), resumed.result())
+    assert whole.files() == resumed.files()
 
 
 # -- what cannot be quantized --
@@ -451,7 +644,7 @@ def textbook(recipe, parent, root):
 
 
 def test_it_is_the_tuning_of_the_textbook(pruned, digits):
-    recipe = kmeans(**TUNED | {"epochs": 1}, lr=0.05)
+    recipe = kmeans(**TUNED | {"epochs": 1}, lr=0.05, rounding="nearest", recalibrate=True)
     job, events = quantized(recipe, pruned, digits)
     for name, tensor in textbook(recipe, pruned, digits).items():
         torch.testing.assert_close(job.result()["model"][name], tensor, rtol=1e-3, atol=1e-5)
@@ -484,7 +677,9 @@ def test_tuning_wins_back_what_clustering_lost(digits):
     training = TrainJob(recipe, digits)
     list(training.events())
     trained = SavedModel(training.card(), training.result()["model"])
-    raw = quantized(kmeans(clusters=2, recalibrate=False), trained, digits)[1][-1].summary
+    raw = quantized(kmeans(clusters=2, recalibrate=False, rounding="nearest"), trained, digits)[1][
+        -1
+    ].summary
     tuned = quantized(kmeans(clusters=2, epochs=3, batch_size=32), trained, digits)[1][-1].summary
     assert raw.test_accuracy < raw.parent_accuracy - 0.05
     assert tuned.test_accuracy > (raw.test_accuracy + raw.parent_accuracy) / 2
@@ -497,8 +692,10 @@ def test_an_epoch_is_tested_as_if_it_were_the_last(parent, digits, monkeypatch):
     Both then re-estimate BatchNorm on the same images, because nothing is held back.
     """
     monkeypatch.setattr(holding_back, "MOST_TUNING_IMAGES", 0)
-    job, events = quantized(kmeans(**TUNED, lr=1e-30), parent, digits)
-    plain, _ = quantized(kmeans(clusters=4), parent, digits)
+    job, events = quantized(kmeans(**TUNED, lr=1e-30, recalibrate=True), parent, digits)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert "The packed file holds the last epoch: no training images were held back." in notes
+    plain, _ = quantized(kmeans(clusters=4, recalibrate=True), parent, digits)
     ends = [event for event in events if isinstance(event, EpochEnd)]
     expected = evaluate(
         SavedModel(plain.card(), plain.result()["model"]).network(), held_out(digits)
@@ -506,21 +703,46 @@ def test_an_epoch_is_tested_as_if_it_were_the_last(parent, digits, monkeypatch):
     assert [end.test_accuracy for end in ends] == [expected[1]] * 2
     assert ends[0].test_loss == pytest.approx(expected[0], rel=1e-4)
     assert [(end.epoch, end.epochs) for end in ends] == [(1, 2), (2, 2)]
-    assert job.result().keys() == {"model", "best"}
+    assert job.result().keys() == {"model"}
 
 
-def test_the_best_and_the_last_epoch_are_kept(pruned, digits):
-    job, events = quantized(kmeans(**TUNED | {"epochs": 6}, lr=0.5), pruned, digits)
+def held_back_divergence(state, parent, digits):
+    """In nats, on the images that a tuning of TUNED holds back, by float64."""
+    train = data.load("Digits", digits).train
+    _, held_back = hold_back(train.labels, len(train) // 10, 0)
+    seen = ImageSet(train.images[held_back], train.labels[held_back])
+    images, _ = DeviceImages(seen, MEAN, STD, "cpu").batch(slice(0, len(held_back)))
+    with torch.inference_mode():
+        before = parent.network()(images).double().log_softmax(1)
+        after = SavedModel(parent.card, state).network()(images).double().log_softmax(1)
+    return float((before.exp() * (before - after)).sum(1).mean())
+
+
+@pytest.mark.parametrize("settings", [BAD_START | {"epochs": 6}, TUNED | {"lr": 10.0}])
+def test_the_file_holds_the_network_that_is_closest_on_held_back_images(pruned, digits, settings):
+    """At a learning rate of 10 every epoch is worse than no tuning at all."""
+    job, events = quantized(kmeans(**settings), pruned, digits)
     ends = [event for event in events if isinstance(event, EpochEnd)]
-    best = min(ends, key=lambda end: end.divergence or 0.0)
-    summary, result = events[-1].summary, job.result()
-    assert (summary.best_accuracy, summary.best_by) == (best.test_accuracy, "divergence")
-    assert summary.test_accuracy == ends[-1].test_accuracy
-    for name, expected in (("best", best.test_accuracy), ("model", ends[-1].test_accuracy)):
-        assert (
-            evaluate(SavedModel(job.card(), result[name]).network(), held_out(digits))[1]
-            == expected
+    notes = [event.text for event in events if isinstance(event, Note)]
+    divergences = [end.divergence or 0.0 for end in ends]
+    state = job.result()["model"]
+    summary = events[-1].summary
+    found = held_back_divergence(state, pruned, digits)
+    if "lr" in settings:
+        assert min(divergences) > found
+        assert any(note.startswith("The packed file holds the network before") for note in notes)
+    else:
+        best = min(ends, key=lambda end: end.divergence or 0.0)
+        assert found == pytest.approx(best.divergence, rel=1e-4)
+        assert summary.test_accuracy == best.test_accuracy
+        assert any(
+            note.startswith(f"The packed file holds epoch {best.epoch} of 6") for note in notes
         )
+    model = SavedModel(job.card(), state).network()
+    assert evaluate(model, held_out(digits))[1] == summary.test_accuracy
+    assert summary.best_accuracy == summary.test_accuracy
+    assert summary.best_by == "divergence"
+    assert_same({"model": codec.unpack(job.files()["packed.safetensors"]).state()}, job.result())
 
 
 def test_the_divergence_is_measured_on_images_that_tuning_does_not_see(pruned, digits):
@@ -529,7 +751,8 @@ def test_the_divergence_is_measured_on_images_that_tuning_does_not_see(pruned, d
         update={"recipes": ({"kind": "train", "validation": 200, "seed": 7},)}
     )
     parent = SavedModel(card, pruned.state)
-    job, events = quantized(kmeans(**TUNED | {"epochs": 1, "train_images": 2000}), parent, digits)
+    recipe = kmeans(**BAD_START | {"epochs": 1, "train_images": 2000})
+    job, events = quantized(recipe, parent, digits)
     train = data.load("Digits", digits).train
     rows, held_back = hold_back(train.labels, 200, 7)
     assert len(job._tuning.loop.images) == len(rows) == 1237
@@ -537,7 +760,8 @@ def test_the_divergence_is_measured_on_images_that_tuning_does_not_see(pruned, d
     images, labels = DeviceImages(seen, MEAN, STD, "cpu").batch(slice(0, 200))
     with torch.inference_mode():
         before = parent.network()(images).double().softmax(1)
-        logits = SavedModel(job.card(), job.result()["model"]).network()(images)
+        tuned, _ = job._tuning.network()  # its only epoch, of which the file need not be
+        logits = tuned(images)
     after = logits.double().softmax(1)
     end = next(event for event in events if isinstance(event, EpochEnd))
     expected = (before * (before / after).log()).sum(1).mean().item()
@@ -547,7 +771,7 @@ def test_the_divergence_is_measured_on_images_that_tuning_does_not_see(pruned, d
 
 def test_the_figures_of_the_layers_are_those_of_the_packed_file(pruned, digits):
     """Measured once more after tuning, and equal to what the page of the weights measures."""
-    job, events = quantized(kmeans(**TUNED, lr=0.5), pruned, digits)
+    job, events = quantized(kmeans(**BAD_START), pruned, digits)
     first, last = [event for event in events if isinstance(event, Quantized)]
     assert (first.tuned, last.tuned) == (False, True)
     packed = codec.unpack(job.files()["packed.safetensors"]).tensors
@@ -581,7 +805,7 @@ def test_a_tuning_of_an_older_version_goes_on_without_held_back_images(pruned, d
     monkeypatch.undo()
     monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
     monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
-    monkeypatch.setattr(packing, "CALIBRATION_IMAGES", 50)
+    monkeypatch.setattr(quantize_images, "CALIBRATION_IMAGES", 50)
     resumed = QuantizeJob(recipe, pruned, None, digits, through_a_file(older))
     events = list(resumed.events())
     assert_same(whole.result(), resumed.result())
@@ -647,6 +871,36 @@ def test_resume_after_any_event_ends_in_the_same_bits(pruned, digits, changes):
             assert summary_of(rest).to_dict()[name] == figures[name], (count, name)
 
 
+def with_fewer_centroids(network, nearest, names, batches):
+    """Compensated rounding that joins the last two centroids of every codebook."""
+    rounded = yield from round_network(network, nearest, names, batches)
+    for name, layer in rounded.layers.items():
+        item = layer.item
+        assert isinstance(item, Codebook)
+        last = len(item.centroids) - 2
+        joined = Codebook(item.centroids[:-1], item.indices.clamp(max=last), item.mask)
+        rounded.layers[name] = replace(layer, item=joined)
+    return rounded
+
+
+def test_resume_where_compensated_rounding_used_fewer_centroids(pruned, digits, monkeypatch):
+    monkeypatch.setattr(round_weights, "round_network", with_fewer_centroids)
+    recipe = kmeans(**TUNED)
+    whole, events = quantized(recipe, pruned, digits)
+    first = next(event for event in events if isinstance(event, Quantized))
+    assert first.layers[HEAD]["levels"] == 3
+    for steps in range(1, 7):
+        job = QuantizeJob(recipe, pruned, None, digits)
+        for event in job.events():
+            steps -= isinstance(event, Progress) and event.stage.startswith("Tuning")
+            if not steps:
+                break
+        resumed = QuantizeJob(recipe, pruned, None, digits, through_a_file(job.checkpoint()))
+        list(resumed.events())
+        assert_same(whole.result(), resumed.result())
+        assert whole.files() == resumed.files()
+
+
 def test_a_run_that_is_stopped_after_every_step_gets_there_too(pruned, digits):
     recipe, checkpoint = kmeans(**TUNED), None
     whole, _ = quantized(recipe, pruned, digits)
@@ -695,10 +949,8 @@ def finish(store, run, digits):
 
 
 def contents(run):
-    return {
-        name: (run.path / name).read_bytes()
-        for name in ("model.safetensors", "best.safetensors", PACKED)
-    }
+    names = ("model.safetensors", "best.safetensors", PACKED)
+    return {name: (run.path / name).read_bytes() for name in names if (run.path / name).exists()}
 
 
 def test_a_chain_of_runs(store, trained, digits):
@@ -720,6 +972,23 @@ def test_a_chain_of_runs(store, trained, digits):
     assert not (shared.path / "checkpoint.pt").exists()
 
 
+@pytest.mark.parametrize("recipe", [kmeans(**TUNED), AffineRecipe(device="cpu")], ids=str)
+def test_a_run_of_a_version_without_compensated_rounding_rounds_to_nearest(
+    store, trained, digits, recipe
+):
+    run = store.create(recipe, parent=trained.id)
+    config = json.loads((run.path / "config.json").read_text())
+    assert config["recipe"].pop("rounding") == "compensated"
+    del config["recipe"]["round_images"]
+    (run.path / "config.json").write_text(json.dumps(config))
+    run = store.get(run.id)
+    assert run.recipe.rounding == "nearest"
+    run = finish(store, run, digits)
+    expected = recipe.model_copy(update={"rounding": "nearest"})
+    other = finish(store, store.create(expected, parent=trained.id), digits)
+    assert contents(run)[PACKED] == contents(other)[PACKED]
+
+
 def test_progress_does_not_jump_back(store, trained, digits):
     run, seen = store.create(kmeans(**TUNED), parent=trained.id), []
     for _ in work(run, digits):
@@ -729,8 +998,9 @@ def test_progress_does_not_jump_back(store, trained, digits):
 
 
 def test_a_cancelled_run_continues_to_the_same_files(store, trained, digits):
-    whole = contents(finish(store, store.create(kmeans(**TUNED), parent=trained.id), digits))
-    run = store.create(kmeans(**TUNED), parent=trained.id)
+    recipe = kmeans(**BAD_START, lr=0.1)
+    whole = contents(finish(store, store.create(recipe, parent=trained.id), digits))
+    run = store.create(recipe, parent=trained.id)
     for event in work(run, digits):
         if isinstance(event, EpochEnd):
             launch.cancel(run)
