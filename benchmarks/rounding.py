@@ -14,9 +14,11 @@ import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Row, write_report
+from core.runs.store import RunStore
 
 QUANTIZATIONS = ("--clusters 8", "--clusters 5", "--clusters 3", "--bits 3", "--bits 2")
 
@@ -44,7 +46,7 @@ def compare(run: str, flags: str, folders: list[str]) -> Row:
     compensated, seconds, peak_bytes = run_quantize(run, flags, folders)
     return {
         "network": f"{nearest['model']} on {nearest['dataset']}",
-        "kept %": round(100 * nearest["density"], 1),
+        "kept %": round(100 * RunStore(Path(folders[1])).get(run).density, 1),
         "quantized": flags,
         "float %": round(100 * nearest["parent_accuracy"], 2),
         "nearest %": round(100 * nearest["test_accuracy"], 2),

@@ -82,15 +82,17 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
 
     page.locator(".st-key-next_step").get_by_role("button").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Quantize")
+    few = "kmeans_round_images=128&kmeans_train_images=400&affine_round_images=128"
+    page.goto(f"{address}/quantize?run={imported.id}&{few}")
     page.get_by_role("button", name="Compare roundings on this layer").click()
     expect(page.locator(".st-key-rounding_errors")).to_contain_text("less than nearest")
     shared = quantize(page, runs, lambda: number(page, "Epochs of tuning", 1))
     assert (shared.recipe.kind, shared.recipe.clusters, shared.recipe.epochs) == ("kmeans", 5, 1)
-    assert shared.recipe.rounding == "compensated"
+    assert (shared.recipe.rounding, shared.recipe.round_images) == ("compensated", 128)
     assert shared.config.parent == imported.id
 
     def to_8_bits():
-        page.goto(f"{address}/quantize?run={imported.id}")
+        page.goto(f"{address}/quantize?run={imported.id}&{few}")
         page.get_by_role("radio", name="Round to bits (affine)").or_(
             page.get_by_role("button", name="Round to bits (affine)")
         ).first.click()
