@@ -1,4 +1,4 @@
-"""What nearest and compensated rounding give on one layer of the model, on demand."""
+"""Compares nearest and compensated rounding on one layer of the model, on demand."""
 
 from collections.abc import Generator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the form says about the chosen rounding: why it is used, and how long it takes."""
+"""Says in the form why the chosen rounding is used, and how long it takes."""
 
 import os
 from collections.abc import Mapping

@@ -81,5 +81,5 @@ def draw_more_tuning(cost: TuningCost | None, default: TuningAmount) -> None:
     usual = duration(cost.seconds(USUAL_EPOCHS, None))
     st.caption(
         f"This starts with what fits into two minutes here. {USUAL_EPOCHS} epochs of all"
-        f" {cost.train_images:,} images take about {usual}, and usually win back more accuracy."
+        f" {cost.train_images:,} images take about {usual}, and may win back more accuracy."
     )
