@@ -834,6 +834,19 @@ def test_the_pupil_is_a_copy(parent, digits):
     assert not any(module.training for module in model.modules())
 
 
+def test_tuning_bits_leaves_rounded_codebooks_and_unquantized_layers_as_they_are(parent, digits):
+    model = parent.network()
+    rounded = share_weights(parent.state[CONV], 3)
+    items = {CONV: rounded, HEAD: quantize(parent.state[HEAD], bits=2)}
+    recipe = AffineRecipe(bits=2, epochs=2, batch_size=16, train_images=40, lr=0.5, device="cpu")
+    tuning = Tuning(recipe, model, items, held_out(digits), False)
+    list(tuning.loop.train_epoch())
+    network, tuned = tuning.network()
+    assert torch.equal(network.get_parameter(CONV), rounded.decode())
+    assert tuned[CONV] is rounded
+    assert not torch.equal(tuned[HEAD].decode(), items[HEAD].decode())
+
+
 # -- resume --
 
 

@@ -1,5 +1,7 @@
 """Evaluation against a plain loop over single images."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 from core.data.batches import DeviceImages
 from core.data.imageset import ImageSet
 from core.training import evaluate as evaluation
-from core.training.evaluate import evaluate
+from core.training.evaluate import evaluate, mean_divergence
 from tests.toys import Flat
 
 
@@ -63,3 +65,26 @@ def test_evaluation_leaves_the_model_as_it_was(monkeypatch):
     with pytest.raises(RuntimeError, match="broken"):
         evaluate(broken, pictures())
     assert broken.training
+
+
+def test_the_divergence_is_a_plain_sum_over_classes():
+    torch.manual_seed(0)
+    model = Flat()
+    reference = Flat()
+    images = pictures()
+    batch, _ = images.batch(slice(0, 30))
+    with torch.no_grad():
+        answers = model.eval()(batch).double().softmax(1)
+        wanted = reference.eval()(batch).double().softmax(1)
+    by_hand = (wanted * (wanted / answers).log()).sum(1).mean()
+    found = mean_divergence(model, reference, images)
+    assert found == pytest.approx(float(by_hand), rel=1e-4)
+    assert mean_divergence(model, model, images) == 0.0
+
+
+def test_a_network_whose_answers_are_nan_never_counts_as_the_closest():
+    model = Flat()
+    broken = Flat()
+    with torch.no_grad():
+        broken.head.bias.fill_(math.nan)
+    assert mean_divergence(broken, model, pictures()) == math.inf

@@ -230,3 +230,18 @@ def test_models_keep_their_modes_hooks_weights_and_the_random_state(fails):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_products_are_in_full_float32_and_the_setting_comes_back():
+    """TF32 on a GPU would drown the output error of 8 bits."""
+    model, reference = two_models(nn.Linear(4, 2), nn.Linear(4, 4))
+    seen = []
+    model.first.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        measure_inputs(model, reference, "layer.weight", 1, [torch.randn(3, 4)])
+        assert seen and set(seen) == {"highest"}
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
