@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from core import data
 from core.compress import codec
-from core.compress.affine import Affine, quantize
+from core.compress.affine import Affine, QuantizedWeight, quantize
 from core.compress.kmeans import Codebook, share_weights
 from core.compress.recalibrate import batchnorm_
 from core.compress.rounding.network import round_network
@@ -837,14 +837,15 @@ def test_the_pupil_is_a_copy(parent, digits):
 def test_tuning_bits_leaves_rounded_codebooks_and_unquantized_layers_as_they_are(parent, digits):
     model = parent.network()
     rounded = share_weights(parent.state[CONV], 3)
-    items = {CONV: rounded, HEAD: quantize(parent.state[HEAD], bits=2)}
+    grid = quantize(parent.state[HEAD], bits=2)
+    items: dict[str, QuantizedWeight] = {CONV: rounded, HEAD: grid}
     recipe = AffineRecipe(bits=2, epochs=2, batch_size=16, train_images=40, lr=0.5, device="cpu")
     tuning = Tuning(recipe, model, items, held_out(digits), False)
     list(tuning.loop.train_epoch())
     network, tuned = tuning.network()
     assert torch.equal(network.get_parameter(CONV), rounded.decode())
     assert tuned[CONV] is rounded
-    assert not torch.equal(tuned[HEAD].decode(), items[HEAD].decode())
+    assert not torch.equal(tuned[HEAD].decode(), grid.decode())
 
 
 # -- resume --
