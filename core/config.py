@@ -15,7 +15,19 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from core.errors import UserError
 
-Method = Literal["snip", "iterative-snip", "synflow", "magnitude", "random"]
+Method = Literal[
+    "snip",
+    "iterative-snip",
+    "force",
+    "grasp",
+    "synflow",
+    "magnitude",
+    "erk",
+    "uniform+",
+    "random",
+    "snip-shuffled",
+    "snip-reinitialized",
+]
 """The names of the pruning methods. `core.compress.pruning.methods` has the facts about them."""
 
 ScoreMode = Literal["eval", "train"]
@@ -68,8 +80,12 @@ class Prune(_Frozen):
         default="snip",
         description=(
             "How the importance of a weight is scored. snip: |weight x gradient| on a batch."
-            " iterative-snip: the same in several rounds. synflow: without images. magnitude:"
-            " |weight|. random: by chance."
+            " iterative-snip: the same in several rounds. force: in rounds in which cut weights can"
+            " come back. grasp: by what the gradient would lose. synflow: without images."
+            " magnitude: |weight|. random: by chance. erk: by chance, with more of the small"
+            " layers. uniform+: by chance, with a dense first convolution. snip-shuffled: as many"
+            " of each layer as snip, by chance. snip-reinitialized: as snip, with new initial"
+            " weights."
         ),
     )
     density: float = Field(
@@ -82,7 +98,8 @@ class Prune(_Frozen):
         default=False,
         description=(
             "Keep the same fraction of the weights in every layer. Otherwise the weights of all"
-            " layers compete, and important layers keep more."
+            " layers compete, and important layers keep more. erk and uniform+ set the fraction of"
+            " each layer themselves, so they cannot be layerwise."
         ),
     )
     batch_size: int | None = Field(
@@ -120,7 +137,8 @@ class Prune(_Frozen):
         ge=1,
         le=1000,
         description=(
-            "Rounds of the iterative methods. If not set: 20 for iterative-snip, 100 for synflow."
+            "Rounds of the iterative methods. If not set: 20 for iterative-snip, 20 for force, 100"
+            " for synflow."
         ),
     )
 
@@ -395,8 +413,17 @@ class AffineRecipe(_Quantize):
     )
 
 
+class AnswersRecipe(_Frozen):
+    """Test the parent's network on all test images, and keep its answer for each of them."""
+
+    kind: Literal["answers"] = "answers"
+    device: Device = "auto"
+    epochs: ClassVar[int] = 0
+
+
 Recipe = Annotated[
-    TrainRecipe | ImportRecipe | KMeansRecipe | AffineRecipe, Field(discriminator="kind")
+    TrainRecipe | ImportRecipe | KMeansRecipe | AffineRecipe | AnswersRecipe,
+    Field(discriminator="kind"),
 ]
 QuantizeRecipe = KMeansRecipe | AffineRecipe
 QuantizeKind = Literal["kmeans", "affine"]

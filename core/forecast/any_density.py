@@ -45,10 +45,12 @@ class ScoredNetwork:
 def score_network(recipe: TrainRecipe, dataset: Dataset) -> Generator[Event, None, ScoredNetwork]:
     """Build the recipe's network and score its weights on the first training batch.
 
-    Yields Progress. Raises UserError as the training would, and ValueError for a recipe that does
-    not prune.
+    The weights are those that the training begins with: drawn anew after scoring, if the method
+    wants it. Yields Progress. Raises UserError as the training would, and ValueError for a recipe
+    that does not prune.
     """
     model, scores = yield from setup.build_and_score(recipe, dataset)
+    setup.reinitialize_(model, recipe, dataset)
     card = ModelCard(
         model=recipe.model,
         dataset=recipe.dataset,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core import data
+from core.compress.pruning.methods import check_layerwise
 from core.config import (
     AffineRecipe,
     ImportRecipe,
@@ -41,6 +42,8 @@ def check_recipe(
     else:
         info = check_dataset(dataset or "", root, names)
     if isinstance(recipe, TrainRecipe):
+        if recipe.prune is not None:
+            check_layerwise(recipe.prune.method, recipe.prune.layerwise, names)
         data.check_validation(
             recipe.validation, info.train_images, names.get("validation", "validation")
         )

@@ -13,7 +13,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from core.compress.pruning.methods import PRUNING_METHODS
 from core.compress.pruning.scoring_images import ScoringImages
+from core.compress.pruning.seeds import derived_seed
 from core.config import Prune, QuantizeRecipe, TrainRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages, epoch_plan
@@ -21,6 +23,7 @@ from core.data.imageset import subset_rows
 from core.events import Event, Progress
 from core.models import build, check_side
 from core.models.card import ModelCard
+from core.training import score_memory
 from core.training.device import choose_device, prepare_process
 from core.training.held_back import TrainingSplit, images_at, split_of_recipe
 
@@ -51,6 +54,22 @@ def initial_network(recipe: TrainRecipe, dataset: Dataset, device: torch.device)
     with seeded(recipe.seed):
         model = build(recipe.model, len(dataset.classes))
     return model.to(device).to(memory_format=torch.channels_last)
+
+
+def reinitialize_(model: nn.Module, recipe: TrainRecipe, dataset: Dataset) -> bool:
+    """Draw all weights anew if the recipe's pruning method wants it; mutates the model.
+
+    This is the reinitialization of "Pruning Neural Networks at Initialization" (arXiv:2009.08576).
+    The new weights are another draw from the same distribution, which depends on the seed only.
+    Returns whether they were drawn.
+    """
+    if recipe.prune is None or not PRUNING_METHODS[recipe.prune.method].reinitializes:
+        return False
+    other_seed = derived_seed(recipe.seed, "reinitialization")
+    other_recipe = recipe.model_copy(update={"seed": other_seed})
+    other = initial_network(other_recipe, dataset, torch.device("cpu"))
+    model.load_state_dict(other.state_dict())
+    return True
 
 
 def training_images(
@@ -132,7 +151,13 @@ def build_and_score(
 def score_weights(
     recipe: TrainRecipe, model: nn.Module, images: ScoringImages
 ) -> Generator[Event, None, dict[str, Tensor]]:
-    """Score all prunable weights as the recipe says; yields Progress after every pass."""
+    """Score all prunable weights as the recipe says; yields Progress after every pass.
+
+    The scores are those of `score_memory` if it has them.
+    """
+    remembered = score_memory.recall(recipe, images)
+    if remembered is not None:
+        return remembered
     from core.compress import snip
     from core.compress.pruning.saliency import ScoringOptions
 
@@ -157,6 +182,7 @@ def score_weights(
                 event = next(rounds)
             except StopIteration as end:
                 scores: dict[str, Tensor] = end.value
+                score_memory.remember(recipe, images, scores)
                 return scores
             random_state = torch.get_rng_state()
         yield event

@@ -239,6 +239,20 @@ def test_the_methods_are_those_of_the_recipe():
     assert set(METHOD_NAMES) == {*get_args(Method), DENSE}
 
 
+@pytest.mark.parametrize("method", ["erk", "uniform+"])
+def test_a_method_that_sets_layer_densities_switches_layerwise_off(app, method):
+    opened(app).toggle(key="layerwise").set_value(True).run()
+    app.selectbox(key="method").select(method).run()
+    assert app.toggle(key="layerwise").disabled
+    assert not app.toggle(key="layerwise").value
+    assert "--prunetype False" in shown(app)
+    assert f"--method {method}" in shown(app)
+    assert not app.error
+    assert not app.button(key="launch").disabled
+    app.selectbox(key="method").select("snip").run()
+    assert not app.toggle(key="layerwise").disabled
+
+
 def test_every_setting_has_a_help_text(app):
     opened(app)
     for widget in [*app.number_input, *app.selectbox, *app.select_slider, *app.toggle]:

@@ -1,41 +1,54 @@
 """How each pruning method scores one batch.
 
-SNIP (arXiv:1810.02340), eq. 5; SynFlow (arXiv:2006.05467), eq. 3; the magnitude of the weights; and
-random scores.
+SNIP (arXiv:1810.02340), eq. 5; FORCE (arXiv:2006.09081), progressive sparsification; GraSP
+(arXiv:2002.07376), eq. 8; SynFlow (arXiv:2006.05467), eq. 3; SNIP shuffled within each layer
+(arXiv:2009.08576); the magnitude of the weights; and random scores.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from core.compress.pruning.gradients import (
+    factors_times_gradient,
+    float_gradients,
+    leaves_of,
+    times_gradient,
+    times_hessian_product,
+)
+from core.compress.pruning.random_scores import erk_scores, random_scores, uniform_plus_scores
 from core.compress.pruning.scoring_images import ScoringBatch
+from core.compress.pruning.seeds import derived_seed
 from core.compress.pruning.selection import Scores
 from core.config import ScoreMode
-from core.errors import UserError
+from core.models.parameters import prunable_weights
 from core.models.state import preserve_state
+
+_GRASP_TEMPERATURE = 200.0
+"""What GraSP divides the logits by, as in the authors' code."""
 
 
 @dataclass(frozen=True)
 class ScoringOptions:
     """What some methods depend on besides the network and the images.
 
-    mode: the mode of the network while it is scored. seed: that of random scores.
+    mode: the mode of the network while it is scored. seed: that of random choices. first_pass: the
+    sums of the first pass through all images, for a method of `FIRST_PASSES`.
     """
 
     mode: ScoreMode = "eval"
     seed: int = 0
+    first_pass: Scores | None = None
 
 
 Saliency = Callable[[nn.Module, dict[str, Tensor], ScoringBatch, ScoringOptions], Scores]
 """Scores a network's weights on one batch, from (model, weights, batch, options).
 
-The scores are signed and in new memory, because the caller adds them up in place. The model is left
-unchanged.
+The weights are the model's, but zero where earlier rounds have cut them. The scores are signed and
+in new memory, because the caller adds them up in place. The model is left unchanged.
 """
 
 
@@ -43,14 +56,57 @@ def connection_sensitivity(
     model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
 ) -> Scores:
     """Score each weight by w * dL/dw, L being the batch's part of the mean loss (SNIP)."""
-    leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-    constants = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    with preserve_state(model), _float_gradients(batch.images.device):
-        model.train(options.mode == "train")
-        logits = _logits(model, constants | leaves, batch.images.detach())
-        loss = F.cross_entropy(logits, batch.labels) * batch.share
-        scores = _weight_times_gradient(loss, leaves)
-    return {name: score.float() for name, score in scores.items()}
+    return times_gradient(weights, model, weights, batch, options.mode)
+
+
+def recoverable_sensitivity(
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
+) -> Scores:
+    """Score each weight by w * dL/dw, where w is its value before any cut (FORCE).
+
+    The gradient is that of the network after the cuts. So it says of a weight that has been cut how
+    the loss would change if the weight came back.
+    """
+    return times_gradient(prunable_weights(model), model, weights, batch, options.mode)
+
+
+def shuffled_sensitivity(
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
+) -> Scores:
+    """Shuffle the scores of SNIP within each layer, in the same way for all batches.
+
+    So each layer keeps as many weights as with SNIP, at every density.
+    """
+    generator = _generator(options)
+    shuffled = {}
+    for name, score in connection_sensitivity(model, weights, batch, options).items():
+        order = torch.randperm(score.numel(), generator=generator)
+        shuffled[name] = score.flatten()[order.to(score.device)].view(score.shape)
+    return shuffled
+
+
+def tempered_gradient(
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
+) -> Scores:
+    """Return dL/dw of each weight, at the temperature of GraSP. It is GraSP's first pass."""
+    ones = {name: weight.new_ones(()) for name, weight in weights.items()}
+    return times_gradient(ones, model, weights, batch, options.mode, _GRASP_TEMPERATURE)
+
+
+def gradient_flow(
+    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
+) -> Scores:
+    """Score each weight by w * (H g): half of what |g|^2 loses without it, to first order (GraSP).
+
+    g is the gradient of the mean loss of all images, and H is the Hessian of the batch's part of
+    it. The paper scores by -w * (H g) and removes the highest. Here the sign is the other one,
+    because the highest are kept. Raises ValueError without the first pass, which gives g.
+    """
+    if options.first_pass is None:
+        raise ValueError("GraSP needs the gradient of all images, from a first pass")
+    return times_hessian_product(
+        weights, options.first_pass, model, weights, batch, options.mode, _GRASP_TEMPERATURE
+    )
 
 
 def synaptic_flow(
@@ -67,14 +123,12 @@ def synaptic_flow(
     device = torch.device("cpu") if images.device.type == "mps" else images.device
     tensors = dict([*model.named_parameters(), *model.named_buffers()])
     constants = {name: _absolute(tensor.to(device)) for name, tensor in tensors.items()}
-    leaves = {
-        name: _absolute(weight.to(device)).requires_grad_() for name, weight in weights.items()
-    }
+    leaves = leaves_of({name: _absolute(weight.to(device)) for name, weight in weights.items()})
     ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=device)
-    with preserve_state(model), _float_gradients(images.device):
+    with preserve_state(model), float_gradients(images.device):
         model.eval()
         flow = functional_call(model, constants | leaves, (ones,)).sum()
-        return _weight_times_gradient(flow, leaves)
+        return factors_times_gradient(flow, leaves, leaves)
 
 
 def magnitude(
@@ -84,45 +138,46 @@ def magnitude(
     return {name: weight.abs() for name, weight in weights.items()}
 
 
-def random_scores(
-    model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
-) -> Scores:
-    """Draw scores on the CPU, so that a seed gives the same scores on every device."""
-    generator = torch.Generator().manual_seed(options.seed)
-    return {
-        name: torch.rand(weight.shape, generator=generator).to(weight.device)
-        for name, weight in weights.items()
-    }
+def _by_chance(draw: Callable[[Mapping[str, Tensor], torch.Generator], Scores]) -> Saliency:
+    """Make a saliency of a function that draws scores on the CPU.
+
+    So a seed gives the same scores on every device. On MPS, which has no float64, they stay on the
+    CPU.
+    """
+
+    def saliency(
+        model: nn.Module, weights: dict[str, Tensor], batch: ScoringBatch, options: ScoringOptions
+    ) -> Scores:
+        scores = draw(weights, _generator(options))
+        device = batch.images.device
+        if device.type == "mps":
+            return scores
+        return {name: score.to(device) for name, score in scores.items()}
+
+    return saliency
 
 
 SALIENCIES: dict[str, Saliency] = {
     "snip": connection_sensitivity,
     "iterative-snip": connection_sensitivity,
+    "force": recoverable_sensitivity,
+    "grasp": gradient_flow,
     "synflow": synaptic_flow,
     "magnitude": magnitude,
-    "random": random_scores,
+    "erk": _by_chance(erk_scores),
+    "uniform+": _by_chance(uniform_plus_scores),
+    "random": _by_chance(random_scores),
+    "snip-shuffled": shuffled_sensitivity,
+    "snip-reinitialized": connection_sensitivity,
 }
 """The function of each method in `core.compress.pruning.methods.PRUNING_METHODS`."""
 
-
-@contextmanager
-def _float_gradients(device: torch.device) -> Iterator[None]:
-    """Switch autograd on and autocast off, whatever the caller has set."""
-    with torch.enable_grad(), torch.autocast(device.type, enabled=False):
-        yield
+FIRST_PASSES: dict[str, Saliency] = {"grasp": tempered_gradient}
+"""What some methods sum over all images before they score them."""
 
 
-def _logits(model: nn.Module, parameters: dict[str, Tensor], images: Tensor) -> Tensor:
-    try:
-        logits: Tensor = functional_call(model, parameters, (images,))
-    except ValueError as error:
-        if len(images) > 1:
-            raise
-        raise UserError(
-            "The scoring batch must have at least 2 images, got 1, of which BatchNorm has no"
-            " statistics. In evaluation mode it needs none."
-        ) from error
-    return logits
+def _generator(options: ScoringOptions) -> torch.Generator:
+    return torch.Generator().manual_seed(derived_seed(options.seed, "pruning"))
 
 
 def _absolute(tensor: Tensor) -> Tensor:
@@ -130,15 +185,3 @@ def _absolute(tensor: Tensor) -> Tensor:
     if tensor.is_floating_point():
         return tensor.detach().double().abs()
     return tensor.detach().clone()
-
-
-def _weight_times_gradient(value: Tensor, leaves: dict[str, Tensor]) -> Scores:
-    """w * d(value)/dw for each weight, zero where `value` does not depend on w.
-
-    Each gradient is freed as soon as it is used. It is not overwritten, because autograd may return
-    the same memory twice.
-    """
-    weights = list(leaves.values())
-    gradients = list(torch.autograd.grad(value, weights, materialize_grads=True))
-    gradients.reverse()
-    return {name: leaf.detach() * gradients.pop() for name, leaf in leaves.items()}

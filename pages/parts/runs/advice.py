@@ -1,7 +1,9 @@
 """Advises what to try after a run whose network is no better than guessing."""
 
+from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import (
     AffineRecipe,
+    AnswersRecipe,
     ImportRecipe,
     KMeansRecipe,
     QuantizeRecipe,
@@ -24,6 +26,8 @@ def what_to_try(recipe: Recipe) -> str:
             remedies = _for_kmeans(recipe)
         case AffineRecipe():
             remedies = _for_affine(recipe)
+        case AnswersRecipe():
+            remedies = ["compare another network"]
     *others, last = remedies
     return f"{', '.join(others)} or {last}" if others else last
 
@@ -35,7 +39,7 @@ def _for_training(recipe: TrainRecipe) -> list[str]:
         remedies.append("keep more weights")
         if prune.method != "synflow":
             remedies.append("prune by SynFlow")
-        if prune.method in ("snip", "iterative-snip") and prune.score_mode == "train":
+        if PRUNING_METHODS[prune.method].needs_data and prune.score_mode == "train":
             remedies.append("score in evaluation mode")
     if recipe.lr >= _HIGH_RATE:
         remedies.append("lower the learning rate")

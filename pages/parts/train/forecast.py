@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import TrainRecipe
 from core.forecast.pace import Pace
 from core.forecast.pruning import PrunedLayer, PrunedNetwork, PruningPreview
@@ -37,7 +38,9 @@ def draw_forecast(recipe: TrainRecipe, preview: PruningPreview, pace: Pace) -> N
     chosen: Pruning = "layerwise" if is_layerwise else "global"
     layers: dict[Pruning, list[PrunedLayer]] = {chosen: network.layers}
     # An iterative method that is layerwise has other scores than a global one.
-    if not (is_layerwise and is_iterative(recipe.prune)):
+    has_other_scores = is_layerwise and is_iterative(recipe.prune)
+    sets_densities = PRUNING_METHODS[recipe.prune.method].sets_layer_densities
+    if not has_other_scores and not sets_densities:
         other: Pruning = "global" if is_layerwise else "layerwise"
         layers[other] = preview.at(recipe.density, not is_layerwise).layers
     _draw_density_chart(layers)

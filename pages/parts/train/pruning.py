@@ -17,9 +17,15 @@ from pages.parts.train.form import DENSE
 METHOD_NAMES = {
     "snip": "SNIP",
     "iterative-snip": "Iterative SNIP",
+    "force": "FORCE",
+    "grasp": "GraSP",
     "synflow": "SynFlow",
     "magnitude": "Magnitude",
+    "erk": "Random, Erdos-Renyi-Kernel",
+    "uniform+": "Random, uniform+",
     "random": "Random",
+    "snip-shuffled": "SNIP, shuffled in each layer",
+    "snip-reinitialized": "SNIP, reinitialized",
     DENSE: "None: a dense network",
 }
 
@@ -48,11 +54,14 @@ def draw_pruning_settings() -> None:
     is_dense = method == DENSE
     _draw_density(is_dense)
     keep_in_address("layerwise", False, parse_flag)
+    is_fixed = not is_dense and PRUNING_METHODS[method].sets_layer_densities
+    if is_fixed:
+        st.session_state["layerwise"] = False
     st.toggle(
         "Layerwise: the same density in every layer",
         key="layerwise",
         persist_state="session",
-        disabled=is_dense,
+        disabled=is_dense or is_fixed,
         help=help_text(Prune, "layerwise"),
     )
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from filelock import FileLock
@@ -15,7 +16,7 @@ from filelock import FileLock
 from core import baseline
 from core.accuracy import interval_text
 from core.commands import train
-from core.config import Prune, TrainRecipe
+from core.config import Method, Prune, TrainRecipe
 from core.runs import worker
 from core.runs.run import Status, write_status
 from core.training import setup
@@ -141,7 +142,7 @@ def any_recipe(seed):
         return dice.choice([None, value])
 
     prune = Prune(
-        method=dice.choice(["snip", "iterative-snip", "synflow", "magnitude", "random"]),
+        method=dice.choice(get_args(Method)),
         density=dice.choice([1.0, 0.05, 1 / 3, dice.random() + 1e-12]),
         layerwise=dice.random() < 0.5,
         batch_size=maybe(dice.randint(1, 65536)),
@@ -177,9 +178,9 @@ def without_idle_fields(recipe):
     if recipe.schedule != "step":
         values |= {"step": 20, "gamma": 0.1}
     prune = values["prune"]
-    if prune and prune["method"] in ("snip", "magnitude", "random"):
+    if prune and prune["method"] not in ("iterative-snip", "force", "synflow"):
         prune["rounds"] = None
-    if prune and prune["method"] in ("synflow", "magnitude", "random"):
+    if prune and prune["method"] in ("synflow", "magnitude", "erk", "uniform+", "random"):
         prune |= {"batch_size": None, "batches": None, "score_mode": "eval", "augment": True}
     return TrainRecipe(**values)
 
@@ -258,6 +259,10 @@ def test_every_setting_has_a_flag():
         ("--scoreaugment no --method random", "--scoreaugment", "effect with --method random"),
         ("--scoremode eval --method synflow", "--scoremode", "effect with --method synflow"),
         ("--scoremode train --method random", "--scoremode", "effect with --method random"),
+        ("--rounds 3 --method grasp", "--rounds", "with --method grasp, which scores once"),
+        ("--scorebatch 9 --method erk", "--scorebatch", "with --method erk, which scores without"),
+        ("--method erk --prunetype True", "--prunetype", "must be False with --method erk, which"),
+        ("--prunetype layerwise --method uniform+", "--prunetype", "with --method uniform+, which"),
         ("--gamma 0.5 --schedule cosine", "--gamma", "no effect with --schedule cosine: only"),
         ("--step 20 --schedule onecycle", "--step", "has no effect with --schedule onecycle"),
         ("--dense --step 2 --schedule cosine", "--step", "no effect with --schedule cosine"),

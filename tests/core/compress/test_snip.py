@@ -3,6 +3,7 @@ back untouched.
 """
 
 import copy
+import re
 from typing import get_args
 
 import pytest
@@ -13,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from core import config, models
 from core.compress import masks, snip
 from core.compress.pruning.methods import PRUNING_METHODS
-from core.compress.pruning.saliency import SALIENCIES, ScoringOptions
+from core.compress.pruning.saliency import FIRST_PASSES, SALIENCIES, ScoringOptions
 from core.compress.pruning.scoring_images import images_in_memory
 from core.errors import UserError
 from core.models.parameters import prunable_weights
@@ -212,7 +213,7 @@ def test_the_model_is_as_it_was_at_every_yield_and_in_the_end(method):
     assert everything_of(model) == before
 
 
-@pytest.mark.parametrize("method", ["snip", "iterative-snip", "synflow"])
+@pytest.mark.parametrize("method", ["snip", "force", "grasp", "synflow"])
 def test_the_model_comes_back_after_an_exception(method):
     model, images, labels = used_model()
 
@@ -256,6 +257,8 @@ def test_overflow_is_refused_by_name():
 @pytest.mark.parametrize("method", PRUNING_METHODS)
 @pytest.mark.parametrize("layerwise", [False, True])
 def test_every_method_gives_exact_masks(method, layerwise):
+    if layerwise and PRUNING_METHODS[method].sets_layer_densities:
+        pytest.skip("sets the layer densities itself")
     torch.manual_seed(0)
     model = models.build("LeNet5", 10)
     images, labels = toys.batch(16, 32, 10)
@@ -263,8 +266,9 @@ def test_every_method_gives_exact_masks(method, layerwise):
         method_steps(method, model, images, labels, density=0.1, layerwise=layerwise, rounds=5)
     )
     rounds = 5 if PRUNING_METHODS[method].iterative else 1
+    passes = 2 * rounds if method in FIRST_PASSES else rounds
     assert [(event.done, event.total) for event in events] == [
-        (k, rounds) for k in range(1, rounds + 1)
+        (k, passes) for k in range(1, passes + 1)
     ]
     found = masks.keep_top(scores, 0.1, layerwise)
     total = sum(score.numel() for score in scores.values())
@@ -333,7 +337,7 @@ def test_an_unknown_method_is_refused_with_the_known_ones():
 @pytest.mark.parametrize("method", PRUNING_METHODS)
 def test_the_registry_is_the_recipes(method):
     assert set(PRUNING_METHODS) == set(SALIENCIES) == set(get_args(config.Method))
-    assert PRUNING_METHODS[method].iterative != (method in ("snip", "magnitude", "random"))
+    assert PRUNING_METHODS[method].iterative == (method in ("iterative-snip", "force", "synflow"))
 
 
 def test_the_help_text_of_the_recipe_names_the_rounds_of_the_registry():
@@ -342,9 +346,7 @@ def test_the_help_text_of_the_recipe_names_the_rounds_of_the_registry():
         assert (f"{method.default_rounds} for {name}" in text) == method.iterative
 
 
-@pytest.mark.parametrize(
-    "method", [name for name, method in PRUNING_METHODS.items() if method.iterative]
-)
+@pytest.mark.parametrize("method", ["iterative-snip", "synflow"])
 def test_rounds_cut_on_an_exponential_schedule_and_for_good(method):
     """Of 100 weights 10% stay in two rounds: 32 after the first, of which 10 after the second."""
     torch.manual_seed(0)
@@ -363,6 +365,13 @@ def test_synflow_is_blind_to_the_data_and_to_signs():
         model.conv.weight.neg_()
     again = method_scores("synflow", model, images * 9, labels, density=0.2, rounds=5)
     assert all(torch.equal(found[name], again[name]) for name in found)
+
+
+@pytest.mark.parametrize("method", ["erk", "uniform+"])
+def test_a_method_that_sets_layer_densities_cannot_be_layerwise(method):
+    sentence = f"^layerwise must be False with method {re.escape(method)}, which sets .*, got True$"
+    with pytest.raises(UserError, match=sentence):
+        method_scores(method, toys.Flat(), *toys.batch(), density=0.5, layerwise=True)
 
 
 def test_a_wrong_density_is_refused_before_anything_is_computed():

@@ -57,7 +57,11 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def scored(recipe, digits):
-    steps = score_network(recipe, data.load("Digits", digits))
+    return scored_network(recipe, digits)
+
+
+def scored_network(recipe, root):
+    steps = score_network(recipe, data.load("Digits", root))
     while True:
         try:
             next(steps)
@@ -91,6 +95,15 @@ def test_networks_are_of_their_own(scored):
     with torch.no_grad():
         dense.get_parameter("features.0.weight").zero_()
     assert scored.network(1.0).get_parameter("features.0.weight").any()
+
+
+def test_a_reinitialized_network_has_the_weights_that_the_training_begins_with(recipe, digits):
+    dataset = data.load("Digits", digits)
+    other = recipe.model_copy(update={"prune": Prune(method="snip-reinitialized")})
+    model = setup.initial_network(other, dataset, torch.device("cpu"))
+    assert setup.reinitialize_(model, other, dataset)
+    state = scored_network(other, digits).network(1.0).state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("density", [0, -1, 1.5])

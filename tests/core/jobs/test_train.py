@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from core import data
 from core.compress import codec
 from core.compress import masks as masking
+from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import Prune, TrainRecipe
 from core.data.batches import DeviceImages, epoch_plan
 from core.data.imageset import ImageSet, hold_back
@@ -186,6 +187,65 @@ def test_a_pruning_that_cuts_nothing_off_is_not_mentioned(digits):
 def test_the_log_says_how_the_weights_are_scored(digits, prune, sentence):
     _, events = trained(small(epochs=1, prune=prune), digits)
     assert sentence in [event.text for event in events if isinstance(event, Note)]
+
+
+@pytest.mark.parametrize("method", PRUNING_METHODS)
+def test_every_method_prunes_a_network_that_then_trains(method, digits, toy):
+    recipe = small(epochs=1, prune=Prune(method=method, density=0.2, rounds=2))
+    training, events = trained(recipe, digits)
+    pruned = next(event for event in events if isinstance(event, Pruned))
+    assert summary_of(events).kept == pruned.kept == round(0.2 * pruned.prunable)
+    for name, mask in training.masks.items():
+        assert is_positive_zero(training.model.get_parameter(name).detach()[~mask])
+
+
+def masks_and_first_weights(recipe, root):
+    """The masks, and the weights just before the first step."""
+    training = TrainJob(recipe, root)
+    next(event for event in training.events() if isinstance(event, Pruned))
+    weights = {name: p.detach().clone() for name, p in training.model.named_parameters()}
+    return training.masks, weights
+
+
+def test_a_reinitialized_network_has_the_masks_of_snip_and_other_weights(digits):
+    def drawn(method, seed=3):
+        prune = Prune(method=method, density=0.2, batches=1)
+        return masks_and_first_weights(small(seed=seed, prune=prune), digits)
+
+    expected_masks, snip_weights = drawn("snip")
+    masks, weights = drawn("snip-reinitialized")
+    _, again = drawn("snip-reinitialized")
+    _, of_next_seed = drawn("snip", seed=4)
+    assert all(torch.equal(masks[name], mask) for name, mask in expected_masks.items())
+    for name in masks:
+        assert torch.equal(weights[name], again[name])
+        assert not (weights[name] == snip_weights[name]).any()
+        assert not torch.equal(weights[name], of_next_seed[name])
+        assert weights[name].std().item() == pytest.approx(snip_weights[name].std().item(), rel=0.3)
+
+
+@pytest.mark.parametrize("prune", [Prune(density=0.2, batches=1), None], ids=["pruned", "dense"])
+def test_the_initial_weights_are_offered_once_as_drawn(digits, prune):
+    recipe = small(prune=prune)
+    training = TrainJob(recipe, digits)
+    offered = []
+    for event in training.events():
+        if training.initial():
+            assert training.checkpoint() is None
+            offered.append({name: item.clone() for name, item in training.initial().items()})
+        if isinstance(event, EpochEnd):
+            break
+    (initial,) = offered
+    drawn = setup.initial_network(recipe, data.load("Digits", digits), torch.device("cpu"))
+    assert_same({"initial": initial}, {"initial": drawn.state_dict()})
+
+
+def test_a_resumed_training_offers_no_initial_weights(digits):
+    training = TrainJob(small(), digits)
+    next(event for event in training.events() if isinstance(event, EpochEnd))
+    resumed = TrainJob(small(), digits, training.checkpoint())
+    assert resumed.initial() == {}
+    assert not any(resumed.initial() for _ in resumed.events())
 
 
 def test_a_dense_network_has_no_masks(digits):
