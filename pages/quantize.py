@@ -13,6 +13,7 @@ from pages.parts.quantize.model import choose_parent, tensor_shapes
 from pages.parts.shared import shell
 from pages.parts.shared.address import take_from_address, write_address
 from pages.parts.shared.start import draw_impossible_start, draw_start_button
+from pages.parts.sweep.link import address_of_quantization, draw_sweep_link
 
 shell.guard(__file__)
 store = shell.run_store()
@@ -52,6 +53,7 @@ with outcome:
         return store.create(recipe, parent=parent_id, token=token)
 
     draw_start_button(start, "Quantize", "quantize", create_run, root)
+    draw_sweep_link(start, address_of_quantization(recipe, parent_id))
     st.subheader("Forecast", anchor=False)
     totals = st.container()
     st.subheader("The same from a terminal", anchor=False)

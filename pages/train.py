@@ -9,6 +9,8 @@ from core.runs.run import Run
 from pages.parts.shared import shell
 from pages.parts.shared.address import take_from_address, write_address
 from pages.parts.shared.start import draw_impossible_start, draw_start_button
+from pages.parts.sweep.base import address_of_recipe
+from pages.parts.sweep.link import draw_sweep_link
 from pages.parts.train.form import draw_presets, form_recipe, refill_form
 from pages.parts.train.preview import draw_preview
 from pages.parts.train.pruning import draw_pruning_settings
@@ -47,6 +49,7 @@ with outcome:
         return store.create(recipe, token=token)
 
     draw_start_button(start, "Start training", "launch", create_run, root)
+    draw_sweep_link(start, address_of_recipe(recipe))
     st.subheader("Preview", anchor=False)
     preview = st.container()
     st.subheader("The same from a terminal", anchor=False)

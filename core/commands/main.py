@@ -29,6 +29,9 @@ COMMANDS = {
         "core.commands.import_network", "import a network that was trained elsewhere"
     ),
     "quantize": Command("core.commands.quantize", "quantize the network of a finished run"),
+    "sweep": Command(
+        "core.commands.sweep", "train and quantize every combination of lists of settings"
+    ),
     "verify": Command("core.commands.verify", "check that the files of runs are undamaged"),
     "data": Command("core.commands.data", "list, prepare, import and remove data sets"),
 }

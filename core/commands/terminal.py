@@ -8,7 +8,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
 from core.config import data_root, runs_root
@@ -32,10 +32,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
-    def parse_run(self, words: Sequence[str] | None) -> argparse.Namespace:
+    def parse_run(self, words: Sequence[str] | None, what: str = "run") -> argparse.Namespace:
         """Parse the words of a command that makes a run, or resumes one.
 
-        --resume takes no flag that is about a new run.
+        --resume takes no flag that is about a new run. what: a word for what is made and resumed.
         """
         options = self.parse_args(words)
         if options.resume is not None:
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             unwanted = [flag for name, flag in typed.items() if name not in _GO_WITH_RESUME]
             if unwanted:
                 self.error(
-                    "--resume continues a run with its own settings, so it takes no"
+                    f"--resume continues a {what} with its own settings, so it takes no"
                     f" {', '.join(unwanted)}"
                 )
         return options
@@ -68,6 +68,14 @@ class Parser(argparse.ArgumentParser):
             help="folder of the data sets [SECATEUR_DATA, or data/ in the app's folder]",
         )
 
+    def add_runs_dir(self) -> None:
+        """Add --runs-dir, the folder of the runs."""
+        self.add_argument(
+            "--runs-dir",
+            metavar="FOLDER",
+            help="folder of the runs [SECATEUR_RUNS, or runs/ in the app's folder]",
+        )
+
     def add_json(self) -> None:
         """Add --json."""
         self.add_argument(
@@ -86,11 +94,7 @@ class Parser(argparse.ArgumentParser):
             help="continue this stopped run with its own settings, instead of making a new one",
         )
         self.add_data_dir()
-        self.add_argument(
-            "--runs-dir",
-            metavar="FOLDER",
-            help="folder of the runs [SECATEUR_RUNS, or runs/ in the app's folder]",
-        )
+        self.add_runs_dir()
         self.add_json()
 
 
@@ -136,6 +140,17 @@ def run_result(run: Run) -> dict[str, Any]:
         "kind": run.recipe.kind,
         **run.status.summary.model_dump(),
     }
+
+
+def follow_events(events: Iterator[Event], stop: Stop, out: TextIO) -> None:
+    """Print the events of work that ends with a checkpoint when `stop` is set."""
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            print_events(events, out)
+        except OSError:  # the terminal is gone, so nobody follows the work any more
+            stop.set()
+            for _ in events:
+                pass
 
 
 def print_events(events: Iterable[Event], out: TextIO) -> None:
@@ -186,14 +201,7 @@ def _work_to_end(run: Run, options: argparse.Namespace) -> Run:
     out = text_stream(options)
     print(f"Run {run.id} in {run.path}", file=out, flush=True)
     stop = Stop().listen()
-    events = work(run, data_root(options.data_dir), stop)
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            print_events(events, out)
-        except OSError:  # the terminal is gone, so nobody follows the run any more
-            stop.set()
-            for _ in events:
-                pass
+    follow_events(work(run, data_root(options.data_dir), stop), stop, out)
     return RunStore(run.path.parent).get(run.id)
 
 

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Container, Iterator
 from functools import partial
+from typing import Any
 
 from core.commands.flags import add_field_flag, flags_that_differ, typed_values
 from core.commands.terminal import DATA_DIR, Parser, run_command
@@ -176,7 +177,7 @@ def _parser(program: str) -> Parser:
     for name, flag in _RECIPE_FLAGS.items():
         if name != "augment":
             add_field_flag(parser, TrainRecipe, name, flag)
-    add_field_flag(parser, TrainRecipe, "augment", "--augment", type=_yes_or_no, metavar="{yes,no}")
+    add_field_flag(parser, TrainRecipe, "augment", "--augment", type=yes_or_no, metavar="{yes,no}")
     _add_prune_flags(parser)
     parser.add_run_options()
     return parser
@@ -191,6 +192,25 @@ def _add_prune_flags(parser: Parser) -> None:
         "--retain",
         help="the density: the fraction of the weights that is kept, in (0, 1] [0.05]",
     )
+    add_prune_type_flag(parser)
+    for name in ("method", "batch_size", "batches", "rounds"):
+        add_field_flag(parser, Prune, name, _PRUNE_FLAGS[name])
+    add_field_flag(parser, Prune, "score_mode", "--scoremode", metavar="{eval,train}")
+    add_field_flag(
+        parser,
+        Prune,
+        "augment",
+        "--scoreaugment",
+        action="store",
+        type=yes_or_no,
+        metavar="{yes,no}",
+        help=f"{Prune.model_fields['augment'].description} [yes]",
+    )
+    parser.add_argument("--dense", action="store_true", help="do not prune")
+
+
+def add_prune_type_flag(parser: Parser, **settings: Any) -> None:
+    """Add --prunetype. settings: further arguments of `add_argument`."""
     add_field_flag(
         parser,
         Prune,
@@ -203,21 +223,8 @@ def _add_prune_flags(parser: Parser) -> None:
             "False or global: all layers compete for the weights that are kept; True or layerwise:"
             " every layer keeps the same fraction [False]"
         ),
+        **settings,
     )
-    for name in ("method", "batch_size", "batches", "rounds"):
-        add_field_flag(parser, Prune, name, _PRUNE_FLAGS[name])
-    add_field_flag(parser, Prune, "score_mode", "--scoremode", metavar="{eval,train}")
-    add_field_flag(
-        parser,
-        Prune,
-        "augment",
-        "--scoreaugment",
-        action="store",
-        type=_yes_or_no,
-        metavar="{yes,no}",
-        help=f"{Prune.model_fields['augment'].description} [yes]",
-    )
-    parser.add_argument("--dense", action="store_true", help="do not prune")
 
 
 def _prune_type(text: str) -> bool:
@@ -229,7 +236,8 @@ def _prune_type(text: str) -> bool:
     return text.lower() in ("true", "layerwise")
 
 
-def _yes_or_no(text: str) -> bool:
+def yes_or_no(text: str) -> bool:
+    """Parse yes or no. Raises ArgumentTypeError for anything else."""
     if text.lower() not in ("yes", "no", "true", "false"):
         raise argparse.ArgumentTypeError(f"takes yes or no, got {text!r}")
     return text.lower() in ("yes", "true")

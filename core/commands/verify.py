@@ -45,11 +45,7 @@ def _parser() -> Parser:
         ),
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="id of one run [all runs]")
-    parser.add_argument(
-        "--runs-dir",
-        metavar="FOLDER",
-        help="folder of the runs [SECATEUR_RUNS, or runs/ in the app's folder]",
-    )
+    parser.add_runs_dir()
     parser.add_json()
     return parser
 

@@ -122,6 +122,18 @@ def is_ready(name: str, root: str | Path) -> bool:
     return _open_if_ready(name, _absolute(root)) is not None
 
 
+def fingerprint(name: str, root: str | Path) -> str:
+    """Return a text that changes when other images are imported under the same name.
+
+    It is empty for the data sets of the registry, whose content is fixed, and for unknown names.
+    """
+    if name in DATASETS or name not in folder.imported_names(_absolute(root)):
+        return ""
+    place = folder.imported_path(name, _absolute(root))
+    facts = [path.stat() for path in sorted(place.glob("*.npy"))]
+    return ",".join(f"{fact.st_size}-{fact.st_mtime_ns}" for fact in facts)
+
+
 def load(name: str, root: str | Path) -> Dataset:
     """Return the data set, after preparing it if need be.
 

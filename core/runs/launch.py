@@ -178,9 +178,16 @@ def _launch(run: Run, data: str | Path | None, states: frozenset[State]) -> Run:
 
 
 def _spawn(run: Run, data: Path) -> None:
-    """Start a worker in a session of its own, without terminal and pipes. It prints to the log."""
-    command = [sys.executable, "-m", "core.runs.worker", str(run.path), "--data-dir", str(data)]
-    with (run.path / "log.txt").open("ab") as log:
+    spawn_worker("core.runs.worker", run.path, data)
+
+
+def spawn_worker(module: str, folder: Path, data: Path) -> None:
+    """Run a module on a folder in a session of its own, without terminal and pipes.
+
+    It prints to the log in the folder. Raises OSError if no process can be started.
+    """
+    command = [sys.executable, "-m", module, str(folder), "--data-dir", str(data)]
+    with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

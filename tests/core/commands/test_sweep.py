@@ -1,0 +1,132 @@
+"""The command that runs a sweep, as it is typed."""
+
+import json
+import shlex
+
+import pytest
+
+from core.commands import sweep as command
+from core.commands.sweep import grid_of, main, sweep_command
+from core.runs.lock import RunLock
+from core.runs.sweeps.store import SweepStore
+from tests.sample_runs import sample_run
+
+SMALL = (
+    "--model LeNet5 --dataset Digits --trainimages 64 --batchsize 16 --epochs 1 --lr 0.05"
+    " --device cpu --precision float32"
+)
+
+
+def chains(words):
+    return grid_of(command._parser().parse_args(shlex.split(words))).chains()
+
+
+def run(capsys, store, words):
+    code = main([*shlex.split(words), "--runs-dir", str(store.root)])
+    return code, capsys.readouterr()
+
+
+def test_the_command_of_a_form_makes_the_same_runs():
+    words = (
+        "--model LeNet5 ResNet20 --dataset Digits --retrain 1 0.1 0.05 --method snip synflow"
+        " --prunetype False True --seeds 2 --epochs 3 --lr 0.1 0.01 --scoremode train --clusters 8"
+        " 5 --bits 8 --rounding nearest"
+    )
+    options = command._parser().parse_args(shlex.split(words))
+    typed = sweep_command(grid_of(options), None)
+    assert typed.startswith("python -m core sweep ")
+    assert chains(typed.removeprefix("python -m core sweep ")) == chains(words)
+    assert "--keepevery" not in typed
+
+
+def test_a_sweep_from_the_command_line(capsys, store, digits):
+    words = f"{SMALL} --retrain 1 0.2 --method snip random --seeds 2"
+    code, printed = run(capsys, store, f"{words} --preview")
+    assert code == 0
+    assert "6 runs: 6 trained, 0 quantized." in printed.out
+    assert "Training takes about" in printed.out
+    assert store.list() == []
+    code, printed = run(capsys, store, f"{words} --json")
+    assert code == 0
+    result = json.loads(printed.out.splitlines()[-1])
+    assert result["state"] == "finished"
+    assert len(result["points"]) == 6
+    assert {point["run_id"] for point in result["points"]} == {run.id for run in store.list()}
+    assert not any((run.path / "epochs").exists() for run in store.list())
+    code, printed = run(capsys, store, words)
+    assert code == 0
+    assert "All runs of this sweep are finished already." in printed.out
+    assert len(store.list()) == 6
+    code, _ = run(capsys, store, f"{words} --clusters 3 --rounding nearest")
+    assert code == 0
+    assert sum(run.recipe.kind == "kmeans" for run in store.list()) == 6
+    assert len(store.list()) == 12
+    assert len(SweepStore(store).list()) == 2
+
+
+def test_points_are_added_to_a_sweep(capsys, store, digits):
+    run(capsys, store, f"{SMALL} --seeds 1 --name first")
+    sweep = SweepStore(store).list()[0]
+    code, printed = run(capsys, store, f"{SMALL} --seeds 2 --add-to {sweep.id}")
+    assert code == 0
+    assert "1 run: 1 trained" in printed.out
+    assert [len(found.steps) for found in SweepStore(store).list()] == [2]
+    code, printed = run(capsys, store, f"--resume {sweep.id}")
+    assert code == 0
+    assert "2 of 2 runs are finished." in printed.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--model VGG17", "--model must be one of"),
+        ("--retrain 0.1 5", r"--retrain must be in (0, 1], got 5.0: did you mean 0.05?"),
+        ("--seeds 2 --seed 3", "--seeds and --seed exclude each other"),
+        ("--seeds 0", "--seeds must be in [1, 1000], got 0"),
+        ("--rounding nearest", "--rounding needs --clusters or --bits"),
+        ("--dataset Nowhere", "--dataset must be one of"),
+        ("--clusters 1", "--clusters must be in [2, 256], got 1"),
+        ("--parent 0123456789 --clusters 5", "There is no run '0123456789'"),
+        ("--resume 0123456789", "There is no sweep '0123456789'"),
+        ("--seeds 1000000000", "--seeds must be in [1, 1000], got 1000000000"),
+        ("--seeds 501 --lr 0.1 0.2", "A sweep takes at most 1,000 combinations"),
+        ("--add-to 0123456789 --name x", "--add-to and --name exclude each other"),
+        ("--parent 0123456789 --seeds 2", "--parent and --seeds exclude each other"),
+        (f"{SMALL} --add-to abc", "'abc' is not a sweep's id"),
+    ],
+)
+def test_wrong_arguments_say_so_before_anything_is_made(capsys, store, digits, words, message):
+    code, printed = run(capsys, store, words)
+    assert code == 2
+    assert message in printed.err
+    assert not store.root.exists() or store.list() == []
+
+
+@pytest.mark.parametrize("flags", ["--preview", "--lr 0.5", "--add-to 0123456789", "--name x"])
+def test_resume_takes_no_flag_that_is_about_a_new_sweep(capsys, store, digits, flags):
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, store, f"--resume 0123456789 {flags}")
+    assert ended.value.code == 2
+    flag = flags.split()[0]
+    assert f"its own settings, so it takes no {flag}" in capsys.readouterr().err
+
+
+def test_points_can_be_added_while_another_process_works(capsys, store, digits):
+    run(capsys, store, f"{SMALL} --seeds 1")
+    sweep = SweepStore(store).list()[0]
+    with RunLock(sweep.path) as lock:
+        assert lock.take(1)
+        code, printed = run(capsys, store, f"{SMALL} --seeds 2 --add-to {sweep.id}")
+    assert code == 0
+    assert "Another process works on it, also on what was added." in printed.out
+    assert len(SweepStore(store).get(sweep.id).steps) == 2
+
+
+def test_a_parent_takes_no_training(capsys, store, digits):
+    parent = sample_run(store)
+    code, printed = run(capsys, store, f"--parent {parent.id} --lr 0.1 --clusters 5")
+    assert code == 2
+    assert "--parent and --lr exclude each other: nothing is trained" in printed.err
+    code, printed = run(capsys, store, f"--parent {parent.id}")
+    assert code == 2
+    assert "--parent needs --clusters or --bits" in printed.err

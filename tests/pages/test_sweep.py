@@ -1,0 +1,256 @@
+"""The page of sweeps: its form makes recipes, and one sweep shows how far it is."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe
+from core.runs import launch as run_launch
+from core.runs.sweeps import launch
+from core.runs.sweeps.grid import Grid, Lists
+from core.runs.sweeps.store import SweepStore
+from pages.parts.sweep import forecast
+from pages.parts.sweep.base import address_of_recipe
+from pages.parts.sweep.link import address_of_quantization
+from tests.core.runs.sweeps.test_points import finish
+from tests.pages.test_train import opened as opened_train
+from tests.sample_runs import sample_run
+
+ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
+LISTS: Lists = {
+    "model": ["LeNet5"],
+    "dataset": ["Digits"],
+    "prune.density": [1, 0.1],
+    "prune.method": ["snip", "random"],
+    "seed": [0, 1],
+}
+
+
+@pytest.fixture
+def app(digits):
+    forecast._epoch_seconds().clear()  # it is shared by all sessions of a server
+    return AppTest.from_file(str(ENTRY), default_timeout=60)
+
+
+@pytest.fixture
+def store(app, store, monkeypatch):
+    monkeypatch.setenv("SECATEUR_RUNS", str(store.root))
+    return store
+
+
+@pytest.fixture
+def spawned(monkeypatch):
+    """The folders for which a process was spawned; none is."""
+    folders = []
+    monkeypatch.setattr(
+        launch, "spawn_worker", lambda module, folder, data: folders.append(folder.name)
+    )
+    monkeypatch.setattr(run_launch, "_spawn", lambda run, data: None)
+    return folders
+
+
+def opened(app, **params):
+    app.run()
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.switch_page("pages/sweep.py").run()
+    assert not app.exception
+    return app
+
+
+def reopened(app, **params):
+    """Come back to the page from another one, with this address."""
+    app.switch_page("pages/runs.py").run()
+    return opened(app, **params)
+
+
+def written(app, name):
+    """What the address holds under this name."""
+    value = app.query_params[name]
+    return value[0] if isinstance(value, list) else value
+
+
+def metrics(app):
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def texts(app):
+    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success)
+    return " ".join(element.value for kind in kinds for element in kind)
+
+
+def test_the_form_says_what_it_takes_and_starts_one_sweep(app, store, spawned):
+    opened(app)
+    assert metrics(app)["Runs"] == "10"  # two dense, and two methods x two densities x two seeds
+    assert metrics(app)["Training, about"] != "unknown"
+    app.multiselect(key="densities").set_value(["100%", "10%"]).run()
+    assert metrics(app)["Runs"] == "6"
+    assert app.code[0].value.endswith(
+        "--method snip random --retrain 1.0 0.1 --prunetype False --lr 0.05 --epochs 10 --seed 0 1"
+    )
+    app.button(key="start_sweep").click().run()
+    assert not app.exception
+    sweep = SweepStore(store).list()[0]
+    assert spawned == [sweep.id]
+    assert len(sweep.steps) == 6
+    assert written(app, "sweep") == sweep.id
+    assert app.title[0].value == r"LeNet5 · Digits · 6 combinations"
+
+
+def test_a_density_can_be_typed_and_a_wrong_one_is_explained(app, store):
+    opened(app, densities="3%,0.02,x", methods="snip")
+    assert app.multiselect(key="densities").value == ["3%", "0.02"]
+    assert "--retrain 0.03 0.02" in app.code[0].value
+    app.session_state["densities"] = ["3%", "many"]
+    app.run()
+    assert "Densities takes numbers, got 'many'" in texts(app).replace("\\", "")
+    assert app.button(key="start_sweep").disabled
+    app.session_state["densities"] = []
+    app.run()
+    assert "Choose at least one value of every list" in texts(app)
+
+
+def test_points_are_added_to_a_sweep_that_exists(app, store, spawned):
+    sweep = SweepStore(store).create(Grid(LISTS).chains())
+    opened(app)
+    app.selectbox[-1].set_value(sweep.id).run()
+    assert f"--add-to {sweep.id}" in app.code[0].value
+    app.button(key="start_sweep").click().run()
+    assert len(SweepStore(store).list()) == 1
+    assert len(SweepStore(store).get(sweep.id).steps) > len(sweep.steps)
+
+
+def test_a_training_becomes_a_sweep_with_all_its_settings(app, store):
+    recipe = TrainRecipe(
+        model="LeNet5",
+        dataset="Digits",
+        prune=Prune(method="random", density=0.03, layerwise=True),
+        epochs=7,
+        lr=0.02,
+        momentum=0.8,
+        train_images=500,
+        validation=143,
+    )
+    opened(app, **address_of_recipe(recipe))
+    command = app.code[0].value
+    for words in (
+        "--method random",
+        "--retrain 0.03",
+        "--prunetype True",
+        "--epochs 7",
+        "--lr 0.02",
+        "--momentum 0.8",
+        "--trainimages 500",
+        "--validation 143",
+    ):
+        assert words in command
+    assert "momentum 0.8" in texts(app)
+    app.button(key="reset_base").click().run()
+    assert "--momentum" not in app.code[0].value
+
+
+def test_one_training_after_the_other_leaves_nothing_behind(app, store):
+    run = sample_run(store)
+    opened(app, **address_of_quantization(AffineRecipe(bits=4), run.id))
+    assert app.code[0].value == (
+        f"python -m core sweep --parent {run.id} --bits 4 --rounding compensated"
+    )
+    recipe = TrainRecipe(model="LeNet5", dataset="Digits", lr=0.05, train_images=500, seed=5)
+    reopened(app, **address_of_recipe(recipe))
+    assert "--parent" not in app.code[0].value
+    assert "--trainimages 500" in app.code[0].value
+    assert "--seed 5 6" in app.code[0].value
+    reopened(app, **address_of_recipe(recipe.model_copy(update={"train_images": None})))
+    assert "--trainimages" not in app.code[0].value
+
+
+def test_a_dense_training_becomes_a_sweep(app, store):
+    recipe = TrainRecipe(model="LeNet5", dataset="Digits", prune=None, lr=0.05)
+    opened(app, **address_of_recipe(recipe))
+    assert "--retrain 1.0" in app.code[0].value
+    assert metrics(app)["Runs"] == "2"
+
+
+def test_a_percentage_and_a_fraction_are_one_density(app, store):
+    opened(app, densities="0.7%,0.007", methods="snip")
+    assert "--retrain 0.007 --" in app.code[0].value
+    assert metrics(app)["Runs"] == "2"  # one density, two seeds
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        '{"prune": null}',
+        '{"prune":{"method":"snip"}}',
+        "x",
+        "[]",
+        '{"momentum": 5}',
+        '{"nothing": 1}',
+        "{}",
+        "null",
+    ],
+)
+def test_a_hostile_base_is_ignored(app, store, base):
+    opened(app, base=base)
+    assert "--momentum" not in app.code[0].value
+
+
+def test_the_train_page_leads_here(app, store):
+    opened_train(app)
+    app.button(key="to_sweep").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Sweep"
+    assert json.loads(written(app, "base"))["validation"] == 143
+
+
+def test_without_a_trained_network_there_is_nothing_to_quantize(app, store):
+    opened(app, start="quantize")
+    assert "There is no model yet" in texts(app)
+
+
+def test_a_trained_network_is_quantized_in_several_ways(app, store):
+    run = sample_run(store)
+    recipe = KMeansRecipe(clusters=6, rounding="nearest")
+    opened(app, **address_of_quantization(recipe, run.id))
+    assert app.code[0].value == (
+        f"python -m core sweep --parent {run.id} --clusters 6 --rounding nearest"
+    )
+
+
+def test_a_sweep_grows(app, store, spawned):
+    sweeps = SweepStore(store)
+    sweep = sweeps.create(Grid(LISTS).chains())
+    opened(app, sweep=sweep.id)
+    assert "No combination is finished yet" in texts(app)
+    app.button(key="resume_sweep").click().run()
+    assert spawned == [sweep.id]
+    assert app.button(key="cancel_sweep")
+    for number, step in enumerate(sweep.steps[:4]):
+        finish(sweeps, step, 0.5 + 0.1 * number)
+    opened(app, sweep=sweep.id)
+    assert len(app.dataframe[0].value) == 4
+    assert "Each point is one run on 100 test images" in texts(app)
+    app.button(key="cancel_sweep").click().run()
+    assert sweep.cancel_file.exists()
+
+
+def test_a_finished_sweep_is_compared_and_deleted(app, store):
+    sweeps = SweepStore(store)
+    sweep = sweeps.create(Grid(LISTS).chains(), "my *sweep*")
+    for step in sweep.steps:
+        finish(sweeps, step, 0.5)
+    opened(app)
+    assert "6 of 6 runs" in texts(app)
+    opened(app, sweep=sweep.id)
+    assert app.title[0].value == r"my \*sweep\*"
+    app.button(key="delete_sweep").click().run()
+    assert sweeps.list() == []
+    assert len(store.list()) == 6
+
+
+@pytest.mark.parametrize("sweep_id", ["0123456789", "../x", "a" * 200])
+def test_an_address_without_a_sweep(app, store, sweep_id):
+    opened(app, sweep=sweep_id)
+    assert "There is no sweep" in texts(app) or "is not a sweep's id" in texts(app)
