@@ -1,0 +1,1 @@
+"""Charts that compare runs. Each takes plain data and knows no Streamlit and no torch."""

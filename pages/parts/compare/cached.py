@@ -1,0 +1,108 @@
+"""What the comparison reads from files or computes, and keeps for the next run of the page."""
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.data import DatasetInfo
+from core.errors import UserError
+from core.runs.comparison import ComparedRun, compared_runs, lineage_of
+from core.runs.event_lines import epoch_ends, read_events
+from core.runs.layers import LayerFigures, events_of_layers, layer_figures
+from core.runs.run import Run
+from pages.parts.shared.accuracies import dataset_infos
+from pages.parts.shared.cache import FileKey, file_key
+
+if TYPE_CHECKING:
+    from core.forecast.cost import LayerCost  # imports torch
+
+_Events = list[dict[str, Any]]
+
+
+def compare(
+    runs: Sequence[Run], runs_by_id: Mapping[str, Run], metrics: Iterable[str] = ()
+) -> list[ComparedRun]:
+    """Return the runs for a comparison. The multiply-adds are counted if a metric is "macs"."""
+    macs: dict[str, float | None] = {}
+    infos = dataset_infos()
+    if "macs" in metrics:
+        with st.spinner("Counting multiply-adds ...", show_time=True):
+            for run in runs:
+                lineage = lineage_of(run, runs_by_id)
+                macs[run.id] = _macs_left(lineage, infos.get(run.dataset))
+    return compared_runs(runs, runs_by_id, macs, infos)
+
+
+def epochs_of(run: Run) -> _Events:
+    """Return the EpochEnd events of a run, in order."""
+    return [event for file in _event_files([run]) for event in _read_events(file)[0]]
+
+
+def layers_of(lineage: Sequence[Run]) -> dict[str, LayerFigures]:
+    """Return the figures of each layer of the last run in a lineage, by parameter name."""
+    return _read_layers(_event_files(lineage))
+
+
+def _event_files(runs: Iterable[Run]) -> tuple[FileKey, ...]:
+    """Return the keys of the runs' files of events, of which some may be missing."""
+    keys = []
+    for run in runs:
+        with contextlib.suppress(OSError):
+            keys.append(file_key(run.path / "events.jsonl"))
+    return tuple(keys)
+
+
+# Streamlit's cache would copy the events, which nobody changes, and take a second for 200 runs.
+@lru_cache(maxsize=1000)
+def _read_events(key: FileKey) -> tuple[_Events, _Events]:
+    """Return the EpochEnd events of a file, and those that describe layers."""
+    events = read_events(Path(key[0]))
+    return epoch_ends(events), events_of_layers(events)
+
+
+def _read_layers(files: Iterable[FileKey]) -> dict[str, LayerFigures]:
+    return layer_figures(event for file in files for event in _read_events(file)[1])
+
+
+def _macs_left(lineage: Sequence[Run], info: DatasetInfo | None) -> float | None:
+    """Return the multiply-adds that remain for one image; None if they are not known."""
+    if info is None:
+        return None
+    is_pruned = any(run.density < 1 or run.status.kept != run.status.prunable for run in lineage)
+    files = _event_files(lineage)
+    return _count_macs(lineage[-1].model, info.classes, info.side, is_pruned, files)
+
+
+@lru_cache(maxsize=1000)
+def _count_macs(
+    model: str, classes: int, side: int, is_pruned: bool, files: tuple[FileKey, ...]
+) -> float | None:
+    costs = _layer_costs(model, classes, side)
+    if costs is None:
+        return None
+    from core.forecast.cost import effective_macs  # imports torch
+
+    kept = {name: layer.kept for name, layer in _read_layers(files).items()}
+    prunable = {cost.name for cost in costs if cost.kind != "MultiheadAttention"}
+    # A training that has not scored yet, or a pruned network that was imported: no event says how
+    # many weights each layer keeps.
+    if is_pruned and not prunable <= kept.keys():
+        return None
+    return effective_macs(costs, kept)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _layer_costs(model: str, classes: int, side: int) -> "list[LayerCost] | None":
+    """Return the cost of each layer; None for a network that does not take such images."""
+    from core.forecast.cost import layer_costs  # imports torch
+    from core.models import build_on_meta, check_side
+
+    try:
+        check_side(model, side)
+        return layer_costs(build_on_meta(model, classes), side)
+    except UserError:
+        return None
