@@ -19,18 +19,16 @@ from core.compress.quantization.layers import chosen_layers
 from core.compress.rounding.layer import RoundedLayer
 from core.config import AffineRecipe, KMeansRecipe
 from core.data import Dataset
-from core.errors import UserError
 from core.events import Event, Finished, Note, Progress, Quantized, QuantizedLayer, Summary
 from core.forecast.quantization import count_levels, count_pinned_zeros, snr_if_lossy
 from core.jobs.job import restoring, summarize
 from core.jobs.pack_and_test import PackedResult, Packer, add_recipe
+from core.jobs.parent_dataset import load_parent_dataset
 from core.jobs.quantize_images import QuantizeImages
 from core.jobs.round_weights import WeightQuantizer
-from core.models import check_side
 from core.models.card import ModelCard
 from core.models.parameters import prunable_weights
 from core.models.saved import SavedModel
-from core.training import setup
 from core.training.device import choose_device, prepare_process
 from core.training.distill import Tuning
 from core.training.evaluate import (
@@ -99,7 +97,7 @@ class QuantizeJob:
         card = self.parent.card
         prepare_process()
         yield from data.prepare(card.dataset, self.data_root)
-        dataset = self._load_dataset()
+        dataset = load_parent_dataset(card, self.data_root)
         images = QuantizeImages(self.recipe, card, dataset, self._split(dataset), self.device)
         packer = Packer(self.recipe, self.parent, self._parent_items, images, self.device)
         network = self.parent.network().to(self.device)
@@ -163,21 +161,6 @@ class QuantizeJob:
             assert not isinstance(item, Tensor), f"{name} is not quantized in the packed file"
             weights[name] = item
         return weights
-
-    def _load_dataset(self) -> Dataset:
-        """Return the parent's data set, with the parent's normalisation.
-
-        Raises UserError if its classes or the size of its images do not fit the parent.
-        """
-        card = self.parent.card
-        dataset = data.load(card.dataset, self.data_root)
-        if tuple(dataset.classes) != card.classes:
-            raise UserError(
-                f"The data set {card.dataset} has other classes than those that this network"
-                " was trained on: import the data set that it was trained on."
-            )
-        check_side(card.model, dataset.side)
-        return setup.with_normalisation_of(card, dataset)
 
     def _tune(
         self,

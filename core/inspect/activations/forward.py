@@ -20,9 +20,12 @@ from core.inspect.activations.statistics import (
 )
 from core.models.card import ModelCard
 
-# With two forward passes of one network at once, the hooks of one would be added and removed while
-# the other runs.
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.Lock()
+"""Hold it while a network runs that other threads may use.
+
+With two forward passes of one network at once, the hooks of one would be added and removed while
+the other runs.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ def run_forward(model: nn.Module, image: np.ndarray, card: ModelCard) -> Forward
         used.clear()
 
     batch = normalise(image[None], card.mean, card.std)
-    with _one_at_a_time, _recorded_weights(model, used):
+    with one_at_a_time, _recorded_weights(model, used):
         seen = observe_activations(model, batch, keep)
     shapes = {key: output.shape for key, output in activations.items()}
     captured = CapturedActivations(
@@ -117,7 +120,7 @@ def running_statistics(
     total: dict[str, ChannelStatistics] = {}
     for start in range(0, len(images), batch_size):
         batch = normalise(images[start : start + batch_size], card.mean, card.std)
-        with _one_at_a_time:
+        with one_at_a_time:
             statistics = measure_channels(model, batch)
         if total:
             statistics = {key: total[key] + value for key, value in statistics.items()}
