@@ -118,6 +118,17 @@ def test_a_channel_is_chosen_by_a_click_and_by_the_arrow_keys(tab, address, trai
     expect(number).to_have_value(str(channel - 1))
 
 
+def test_a_click_on_a_point_opens_its_layer(tab, address, trained):
+    parent, child = trained
+    page = tab(f"{address}/activations?a={parent.id}&b={child.id}&view=Where+they+part")
+    chart = page.locator(".st-key-parting .vega-embed")
+    box = chart.bounding_box()
+    chart.click(position={"x": 0.37 * box["width"], "y": 0.3 * box["height"]})
+    expect(pictures(page)).to_have_count(2)
+    expect(page.locator("img[alt^='features.4 A']")).to_be_visible()
+    expect(page).to_have_url(re.compile("layer=features.4"))
+
+
 def test_three_models_fit_two_screens(tab, address, trained, runs, digits):
     parent, child = trained
     other = runs.create(KMeansRecipe(clusters=8, device="cpu"), "Finer", parent=parent.id)

@@ -55,6 +55,30 @@ def _forward_pass(
     return run_forward(_network.network(), square, _network.card)
 
 
+def layer_cosines(networks: list[InspectedNetwork], picture: Picture) -> list[dict[str, float]]:
+    """Return the cosine of each layer of A and each other network, in the order of the calls.
+
+    Layers that only one of the two has, or in another shape, are left out.
+    """
+    return _layer_cosines(_comparison_key(networks, picture), networks, picture)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _layer_cosines(
+    key: str, _networks: list[InspectedNetwork], _picture: Picture
+) -> list[dict[str, float]]:
+    from core.inspect.behaviour.similarity import comparable_layers, layer_similarities
+
+    first, *others = compare_activations(_networks, _picture).passes
+    activations = [other.captured.activations for other in others]
+    return [
+        layer_similarities(first.captured.activations, other)
+        if comparable_layers(first.captured.activations, other)
+        else {}
+        for other in activations
+    ]
+
+
 # -- a batch of test images --
 
 

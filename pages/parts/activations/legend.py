@@ -44,10 +44,10 @@ def choose_channel_order(comparison: "ActivationComparison") -> "ChannelOrder":
 def draw_legend(comparison: "ActivationComparison", differences: bool) -> None:
     """Draw what the colours and the frames mean. `differences`: whether they are drawn."""
     with st.container(horizontal=True, vertical_alignment="center", key="legend"):
-        st.image(_colour_ramp("viridis"), width=90, alt="A scale from violet to yellow")
+        st.image(colour_ramp("viridis"), width=90, alt="A scale from violet to yellow")
         st.caption(_scale_in_words(comparison), width="content")
         if differences:
-            ramp = _colour_ramp("RdBu_r", is_dark())
+            ramp = colour_ramp("RdBu_r", is_dark())
             st.image(ramp, width=90, alt="A scale from blue over the background's colour to red")
             st.caption("less than A, the same, more", width="content")
         st.image(_dead_tile(), width=16, alt="A dark square in a magenta frame")
@@ -65,7 +65,8 @@ def _scale_in_words(comparison: "ActivationComparison") -> str:
 
 
 @st.cache_data(show_spinner=False)
-def _colour_ramp(colormap: str, dark: bool = False) -> bytes:
+def colour_ramp(colormap: str, dark: bool = False) -> bytes:
+    """Return a PNG of the colours from the lowest value to the highest."""
     ramp = np.tile(np.linspace(0, 1, 180), (1, 20, 1))
     scale = ColourScale(0.0, 1.0, colormap).in_theme(dark)
     return make_mosaic(ramp, scale, gap=0, tile=1).png()

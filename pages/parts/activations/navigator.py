@@ -55,6 +55,15 @@ def choose_layer(comparison: "ActivationComparison") -> int:
     return chosen
 
 
+def choose_layer_of_a(comparison: "ActivationComparison", key: str | None) -> bool:
+    """Choose the layer with this key in the first network, as a click would, if there is one."""
+    keys = [row[0] for row in comparison.rows]
+    if key is None or key not in keys:
+        return False
+    st.session_state[_LAYER] = keys.index(key)
+    return True
+
+
 def layers_by_damage(comparison: "ActivationComparison") -> list[int]:
     """Return the indices of `comparison.rows`, the most damaged layer first.
 

@@ -11,10 +11,8 @@ from core.inspect.activations.tables import network_letters
 from pages.parts.activations.cached import compare_activations
 from pages.parts.activations.doubts import draw_doubts
 from pages.parts.activations.navigator import choose_layer
-from pages.parts.activations.one_layer import draw_layer_heading, draw_one_layer
 from pages.parts.activations.sources.network import InspectedNetwork
-from pages.parts.activations.table import draw_tables
-from pages.parts.shared.address import choice_parser, keep_in_address
+from pages.parts.activations.views.chosen import draw_view
 from pages.parts.shared.picture import Picture, thumbnail
 from pages.parts.shared.words import plain
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from core.inspect.activations.comparison import ActivationComparison
 
 _INPUT_WIDTH = 110  # pixels of the picture
-_VIEWS = ["One layer", "Table"]
 
 # The picture, the answers and the list of layers stay in sight while the layer itself is scrolled.
 _STAY_IN_SIGHT = """
@@ -45,42 +42,14 @@ def draw_activations(networks: list[InspectedNetwork], picture: Picture, root: P
     with left, st.container(key="insight"):
         _draw_input(networks, picture)
         draw_doubts(networks, picture)
-        _draw_predictions(networks, comparison, picture)
+        draw_predictions(networks, comparison, picture)
         number = choose_layer(comparison) if comparison.rows else None
         _draw_left_out(comparison)
     with right:
         if number is None:
             st.info("This network calls no activation function.", icon=":material/blur_off:")
             return
-        if not comparison.same_layers:
-            st.info(
-                "These networks do not have the same layers. They are side by side in the order of"
-                " their calls, each on its own scale, and without a difference.",
-                icon=":material/compare:",
-            )
-        _draw_view(networks, comparison, number, root)
-
-
-def _draw_view(
-    networks: list[InspectedNetwork], comparison: "ActivationComparison", number: int, root: Path
-) -> None:
-    keep_in_address("view", _VIEWS[0], choice_parser(_VIEWS))
-    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
-        view = st.segmented_control(
-            "Show",
-            _VIEWS,
-            default=_VIEWS[0],
-            key="view",
-            required=True,
-            persist_state="session",
-            label_visibility="collapsed",
-            width="content",
-        )
-        draw_layer_heading(comparison, number)
-    if view == "Table":
-        draw_tables(networks, comparison, number, root)
-    else:
-        draw_one_layer(networks, comparison, number, root)
+        draw_view(networks, comparison, picture, number, root)
 
 
 def _draw_left_out(comparison: "ActivationComparison") -> None:
@@ -148,7 +117,7 @@ def _listed(values: tuple[float, ...]) -> str:
 # -- the predictions --
 
 
-def _draw_predictions(
+def draw_predictions(
     networks: list[InspectedNetwork], comparison: "ActivationComparison", picture: Picture
 ) -> None:
     """Draw the probabilities of the likeliest classes, in one chart for the same classes."""

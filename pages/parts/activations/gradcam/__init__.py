@@ -1,0 +1,1 @@
+"""The Grad-CAM view of the activations page: its choices, its maps, and their pictures."""
