@@ -28,12 +28,16 @@ def show_page() -> None:
     page = st.navigation(
         [
             st.Page("pages/home.py", title="Home", icon=":material/potted_plant:", default=True),
+            st.Page("pages/tour.py", title="Tour", icon=":material/tour:", visibility="hidden"),
             st.Page("pages/train.py", title="Train", icon=":material/content_cut:"),
+            st.Page("pages/sweep.py", title="Sweep", icon=":material/stacked_line_chart:"),
             st.Page("pages/quantize.py", title="Quantize", icon=":material/grain:"),
             st.Page("pages/activations.py", title="Activations", icon=":material/blur_on:"),
             st.Page("pages/kernels.py", title="Kernels", icon=":material/grid_view:"),
             st.Page("pages/weights.py", title="Weights", icon=":material/ssid_chart:"),
             st.Page("pages/runs.py", title="Runs", icon=":material/list_alt:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+            st.Page("pages/answers.py", title="Answers", icon=":material/rule:"),
         ],
         position="top",
     )

@@ -63,7 +63,7 @@ def explain_other_record(measured: float, recorded: float | None) -> str:
     if recorded is None or abs(measured - recorded) <= _EVALUATION_NOISE:
         return ""
     return (
-        f"The network before quantization gets {measured:.2%} of the test images right, but its run"
+        f"The parent's network gets {measured:.2%} of the test images right, but its run"
         f" recorded {recorded:.2%}: its file or its data set has changed since."
         " `python -m core verify` checks the files."
     )

@@ -74,6 +74,14 @@ def require_intact(path: Path) -> None:
         )
 
 
+def content_hash(path: Path) -> str:
+    """Return the SHA-256 of the file, as 64 hexadecimal digits. Raises OSError if it is gone.
+
+    A file that was not changed since this process computed it is not read again.
+    """
+    return _remembered_hash_of(path).sha256
+
+
 def state_of(path: Path, afresh: bool = False) -> FileState:
     """Compare a file with its recorded hash.
 

@@ -1,7 +1,7 @@
 """The course of a training, epoch by epoch: charts of its EpochEnd events."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -28,14 +28,20 @@ def loss_chart(rows: EpochRows, epochs: int) -> alt.Chart:
 
 
 def accuracy_chart(
-    rows: EpochRows, epochs: int, images: Mapping[str, int] | None = None
+    rows: EpochRows,
+    epochs: int,
+    images: Mapping[str, int] | None = None,
+    from_zero: bool = False,
 ) -> alt.Chart:
     """Draw the fraction of right answers in training, test and validation over the epochs.
 
     images: the numbers of images of the series "test" and "validation". With them, the tooltips
-    have the 95% interval of each accuracy.
+    have the 95% interval of each accuracy. from_zero: whether the axis reaches from 0 to 1, so that
+    two charts can be compared.
     """
     chart = _train_and_test_chart(rows, epochs, "accuracy", "Accuracy", ".2%", "~%")
+    if from_zero:
+        chart.encoding.y.scale = alt.Scale(domain=[0, 1])
     if not images:
         return chart
     for point in chart.datasets["epochs"]:
@@ -43,6 +49,33 @@ def accuracy_chart(
         point["interval"] = f"{interval_text(point['value'], count)}%" if count else "—"
     interval = alt.Tooltip("interval:N", title="95% interval")
     return chart.encode(tooltip=[*chart.encoding.tooltip, interval])
+
+
+def batch_loss_chart(losses: Sequence[tuple[float, float]]) -> alt.Chart:
+    """Draw the mean training loss of each epoch so far, batch by batch.
+
+    losses: pairs of the epochs that are done, with their fraction, and a loss in nats.
+    """
+    rows = [{"epochs": place, "loss": loss} for place, loss in losses]
+    # A fixed name lets a browser move the line instead of drawing the chart anew.
+    chart = alt.Chart(alt.NamedData("batches"), datasets={"batches": rows})
+    x = alt.X(
+        "epochs:Q",
+        title="Epochs done",
+        scale=alt.Scale(zero=False, nice=False),
+        axis=alt.Axis(format="~g", tickCount=6, grid=False, labelFlush=False),
+    )
+    y = alt.Y(
+        "loss:Q",
+        title="Training loss (nats)",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(format="~g", labelFlush=False),
+    )
+    tooltip = [
+        alt.Tooltip("epochs:Q", title="Epochs done", format=".2f"),
+        alt.Tooltip("loss:Q", title="Training loss (nats)", format=".4f"),
+    ]
+    return chart.mark_line().encode(x=x, y=y, tooltip=tooltip).properties(height=_SMALL_HEIGHT)
 
 
 def learning_rate_chart(rows: EpochRows, epochs: int) -> alt.Chart:

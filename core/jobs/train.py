@@ -60,6 +60,7 @@ class TrainJob:
         self.precision = usual_precision(self.device)
         self._saved = checkpoint
         self._loop: EpochLoop | None = None
+        self._before_first_step = False
         self._packed: tuple[bytes, Ledger] | None = None
 
     def events(self) -> Generator[Event, None, None]:
@@ -87,6 +88,7 @@ class TrainJob:
         loop = self._make_loop(images)
         self._loop = loop
         if self._saved is None:
+            yield from self._offer_initial()
             masking.apply_(self.model, self.masks)
         else:
             with restoring():
@@ -124,6 +126,8 @@ class TrainJob:
                 "warning",
             )
         yield from self._follow_paths()
+        if setup.reinitialize_(self.model, self.recipe, self.dataset):
+            yield Note("All weights are drawn anew. The mask stays.")
         counts = masking.counts(self.masks)
         yield Pruned(
             kept=sum(kept for kept, _ in counts.values()),
@@ -145,6 +149,12 @@ class TrainJob:
         self.precision = chosen.precision
         if chosen.reason:
             yield Note(chosen.reason)
+
+    def _offer_initial(self) -> Iterator[Event]:
+        """Yield an event at which `initial` returns the weights, without a copy of them."""
+        self._before_first_step = True
+        yield Progress("Starting the training", 0, 0)
+        self._before_first_step = False
 
     def _make_loop(self, images: DeviceImages) -> EpochLoop:
         recipe = self.recipe
@@ -188,6 +198,13 @@ class TrainJob:
         torch.set_rng_state(saved["random"].cpu())
         if saved["random_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(saved["random_cuda"].cpu(), self.device)
+
+    def initial(self) -> dict[str, Tensor]:
+        """Return the weights that the training starts from, as drawn, before the mask cuts any.
+
+        Empty except at the event "Starting the training", which a resumed job does not have.
+        """
+        return self.model.state_dict() if self._before_first_step else {}
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return the last weights, those of the best epoch, and the masks.

@@ -8,10 +8,11 @@ from core.config import TrainRecipe
 from core.errors import CheckpointError
 from core.hashes import require_intact, write_with_hash
 from core.jobs.job import Job
+from core.jobs.train import TrainJob
 from core.models import saved
 from core.runs import epochs
 from core.runs.integrity import CHECKPOINT
-from core.runs.run import Run
+from core.runs.run import INITIAL, Run
 
 
 def load_checkpoint(run: Run) -> dict[str, Any] | None:
@@ -44,6 +45,17 @@ def save_checkpoint(run: Run, job: Job) -> None:
 def delete_checkpoint(run: Run) -> None:
     """Delete the checkpoint, which a finished run no longer needs."""
     (run.path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def save_initial(run: Run, job: Job) -> None:
+    """Save the weights that a training starts from, as drawn, at the event that offers them.
+
+    A file that is there stays: a run that was killed before its first checkpoint draws the same.
+    """
+    path = run.path / INITIAL
+    initial = job.initial() if isinstance(job, TrainJob) else {}
+    if initial and not path.exists():
+        write_with_hash(path, saved.model_bytes(initial, job.card()))
 
 
 def save_epoch(run: Run, job: Job, epoch: int) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from core.compress import codec
-from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, TrainRecipe
+from core.config import AffineRecipe, AnswersRecipe, ImportRecipe, KMeansRecipe, TrainRecipe
 from core.errors import UserError
+from core.hashes import content_hash
+from core.jobs.answers import AnswersJob
 from core.jobs.import_network import ImportJob
 from core.jobs.job import Job
 from core.jobs.quantize import QuantizeJob
@@ -33,13 +35,22 @@ def begin_job(run: Run, data_root: Path, checkpoint: Mapping[str, Any] | None) -
             packed_file = parent.path / PACKED
             has_levels = network.card.is_quantized and packed_file.exists()
             packed = codec.load(packed_file) if has_levels else None
-            summary = parent.status.summary
-            recorded = summary.test_accuracy if summary else None
+            recorded = _recorded_accuracy(parent)
             return QuantizeJob(recipe, network, packed, data_root, checkpoint, recorded)
+        case AnswersRecipe() as recipe:
+            parent = _parent_of(run)
+            network = saved.read_model(parent.path / MODEL)
+            model_hash = content_hash(parent.path / MODEL)
+            recorded = _recorded_accuracy(parent)
+            return AnswersJob(recipe, network, model_hash, data_root, checkpoint, recorded)
 
 
 def _parent_of(run: Run) -> Run:
-    """Read the run whose result is quantized. Raises UserError if there is none."""
+    """Read the run that the recipe is applied to. Raises UserError if there is none."""
     if run.config.parent is None:
-        raise UserError(f"“{run.name}” has no parent: the run whose network is quantized.")
+        raise UserError(f"“{run.name}” has no parent: the run whose network it works on.")
     return RunStore(run.path.parent).get(run.config.parent)
+
+
+def _recorded_accuracy(run: Run) -> float | None:
+    return run.status.summary.test_accuracy if run.status.summary else None

@@ -7,10 +7,10 @@ from pathlib import Path
 from core.events import Progress
 from core.hashes import HASHES, FileState, has_readable_hashes, recorded_files, state_of
 from core.runs.epochs import epoch_file, kept_epochs
-from core.runs.run import BEST, MODEL, PACKED, Run
+from core.runs.run import ANSWERS, BEST, INITIAL, MODEL, PACKED, Run
 
 CHECKPOINT = "checkpoint.pt"
-_RESULTS = (MODEL, BEST, "masks.safetensors", PACKED)
+_RESULTS = (INITIAL, MODEL, BEST, "masks.safetensors", PACKED, ANSWERS)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ STATUS_SECONDS = 0.25
 SPARKLINE = 60
 """The most accuracies in status.json. All of them are in events.jsonl."""
 
+MOST_BATCH_LOSSES = 240
+"""The most losses of batches in status.json. If there are more, they are thinned evenly."""
+
 
 class Record:
     """Writes the events, status and log of a run. Used only by the worker that holds its lock."""
@@ -80,7 +83,20 @@ class Record:
             "unit": event.unit,
         }
         self.status = self.status.model_copy(update=progress)
-        self.update(loss=event.loss, seconds_left=self._seconds_left())
+        self.update(
+            loss=event.loss, seconds_left=self._seconds_left(), batch_losses=self._losses(event)
+        )
+
+    def _losses(self, event: Progress) -> list[tuple[float, float]]:
+        """Return the losses of the batches so far, with that of this event if it has one."""
+        losses = self.status.batch_losses
+        if event.loss is None or not event.total:
+            return losses
+        place = self.status.epoch + event.done / event.total
+        # A resumed run trains some batches again.
+        losses = [(earlier, loss) for earlier, loss in losses if earlier < place]
+        losses.append((round(place, 4), event.loss))
+        return _thin_evenly(losses) if len(losses) > MOST_BATCH_LOSSES else losses
 
     def _take_epoch(self, event: EpochEnd) -> None:
         # After a kill an epoch may be trained again. Its new accuracy replaces the old ones.
@@ -119,6 +135,7 @@ class Record:
             test_accuracy=summary.test_accuracy,
             best_accuracy=summary.best_accuracy,
             best_by=summary.best_by,
+            batch_losses=[],
         )
 
     def update(self, **changes: Any) -> None:
@@ -173,6 +190,16 @@ def _thin(values: list[float]) -> list[float]:
     """Choose at most SPARKLINE of the values, evenly spaced, with the last one among them."""
     stride = math.ceil(len(values) / SPARKLINE)
     return values[::-stride][::-1]
+
+
+def _thin_evenly(losses: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Keep at most half of MOST_BATCH_LOSSES, evenly spaced, with the first and the last one."""
+    distance = 2 * (losses[-1][0] - losses[0][0]) / (MOST_BATCH_LOSSES - 4)
+    kept = [losses[0]]
+    for loss in losses[1:-1]:
+        if loss[0] - kept[-1][0] >= distance:
+            kept.append(loss)
+    return [*kept, losses[-1]]
 
 
 def _end_torn_line(path: Path) -> None:

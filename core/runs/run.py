@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.accuracy import ChosenBy
-from core.config import Recipe
+from core.config import AnswersRecipe, Recipe
 from core.errors import UserError
 from core.events import Summary
 from core.files import write_atomically
@@ -24,11 +24,17 @@ from core.runs.lock import is_lock_held
 MODEL = "model.safetensors"
 """The weights of the result in float. Quantized weights are dequantized."""
 
+INITIAL = "initial.safetensors"
+"""The weights that a training starts from, as drawn, before the mask cuts any."""
+
 BEST = "best.safetensors"
 """The weights after the best epoch, as `core.accuracy.best_epoch` chooses it."""
 
 PACKED = "packed.safetensors"
 """The packed file of the result."""
+
+ANSWERS = "answers.safetensors"
+"""The answers of the parent's network for the test images."""
 
 IMPORT_SOURCE = "source"
 """The file that an import reads."""
@@ -102,6 +108,8 @@ class Status(BaseModel):
     `total` units are finished. loss: training loss. epoch: number of finished epochs, of `epochs`.
     best_accuracy: test accuracy of the best epoch. best_by: how that epoch is chosen.
     accuracies: test accuracies by epoch, thinned for a small picture. seconds_left: estimate.
+    batch_losses: while the run is active, pairs of the epochs that are done, with their fraction,
+    and the mean training loss of the current epoch so far; thinned.
     kept, prunable: numbers of weights, from the pruning or the summary. summary: None until the run
     is finished. worker: the process that wrote this. Times are in seconds since the epoch. A figure
     is None while it is unknown.
@@ -123,6 +131,7 @@ class Status(BaseModel):
     best_accuracy: float | None = None
     best_by: ChosenBy | None = None
     accuracies: list[float] = Field(default_factory=list)
+    batch_losses: list[tuple[float, float]] = Field(default_factory=list)
     seconds_left: float | None = None
     queued_at: float = 0.0
     started_at: float = 0.0
@@ -222,6 +231,11 @@ class Run:
     def has_model(self) -> bool:
         """Whether other recipes and pages can use the resulting network."""
         return self.state == "finished" and (self.path / MODEL).is_file()
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the run only measures its parent for a page, and never has a model of its own."""
+        return isinstance(self.recipe, AnswersRecipe)
 
     @property
     def silent_seconds(self) -> float:

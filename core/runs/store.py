@@ -3,8 +3,9 @@
 Browser, server and worker share nothing but these folders, which outlive them all.
 
     runs/<id>/config.json  status.json  events.jsonl  lock  log.txt  model.safetensors
-              masks.safetensors  checkpoint.pt  epochs/<n>.safetensors  best.safetensors
-              packed.safetensors  source  sensitivity-<settings>.json
+              initial.safetensors  masks.safetensors  checkpoint.pt  epochs/<n>.safetensors
+              best.safetensors  packed.safetensors  source  sensitivity-<settings>.json
+              answers.safetensors
 
 `core.runs.run` describes what a folder contains.
 """
@@ -22,7 +23,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Recipe, TrainRecipe
+from core.config import (
+    AffineRecipe,
+    AnswersRecipe,
+    ImportRecipe,
+    KMeansRecipe,
+    Recipe,
+    TrainRecipe,
+)
 from core.errors import UserError
 from core.files import Content, sync_folder, write_atomically
 from core.runs.event_lines import Events, epoch_ends, read_events
@@ -63,20 +71,21 @@ class RunStore:
     ) -> Run:
         """Make a run, or return the run that was made with the same `token`.
 
-        parent: id of the run whose result is quantized. token: makes a double click create one run.
-        files: content of further files that the recipe reads, by their name in the run's folder.
+        parent: id of the run that the recipe is applied to. token: makes a double click create one
+        run. files: content of further files that the recipe reads, by their name in the run's
+        folder.
 
         The id is derived from the token, and the folder appears by one rename. So two processes
         that create with one token at the same time agree without talking to each other. Raises
         UserError for a parent that is missing, not wanted, or without a result.
         """
         seed = token or secrets.token_hex(16)
-        run_id = hashlib.sha256(seed.encode()).hexdigest()[:10]
+        run_id = run_id_of(seed)
         if token and (self.root / run_id).exists():
             return self.get(run_id)
         config = RunConfig(
             id=run_id,
-            name=_clean_name(name) or describe_recipe(recipe),
+            name=clean_name(name) or describe_recipe(recipe),
             created=time.time(),
             parent=parent,
             recipe=recipe,
@@ -94,8 +103,9 @@ class RunStore:
             density = recipe.density if isinstance(recipe, TrainRecipe) else 1.0
             return {"model": recipe.model, "dataset": recipe.dataset, "density": density}
         if parent_id is None:
+            work = "tested" if isinstance(recipe, AnswersRecipe) else "quantized"
             raise UserError(
-                f"“{describe_recipe(recipe)}” needs a parent: the run whose network is quantized."
+                f"“{describe_recipe(recipe)}” needs a parent: the run whose network is {work}."
             )
         parent = self.get(parent_id)
         if not parent.has_model:
@@ -133,13 +143,19 @@ class RunStore:
                 f" ({_first_reason(error)})."
             ) from None
 
-    def list(self) -> _Runs:
-        """Read all runs that can be read, newest first."""
+    def list(self, helpers: bool = False) -> _Runs:
+        """Read all runs that can be read, newest first.
+
+        helpers: also those that only measure their parent and never have a model.
+        """
         runs, _ = self.scan()
-        return runs
+        return [run for run in runs if helpers or not run.is_helper]
 
     def scan(self) -> tuple[_Runs, _Ids]:
-        """Read all runs, newest first, and list the ids of the folders that cannot be read."""
+        """Read all runs, newest first, and list the ids of the folders that cannot be read.
+
+        Those that only measure their parent are among them.
+        """
         return list_runs(self.root)
 
     def lineage(self, run_id: str) -> _Runs:
@@ -183,7 +199,7 @@ class RunStore:
 
     def rename(self, run_id: str, name: str) -> Run:
         """Give the run another name. Raises UserError for an empty one."""
-        name = _clean_name(name)
+        name = clean_name(name)
         if not name:
             raise UserError("A run needs a name of at least one character.")
         run = self.get(run_id)
@@ -193,20 +209,35 @@ class RunStore:
         return self.get(run_id)
 
     def delete(self, run_id: str) -> None:
-        """Move the run to the trash. Raises UserError while a worker is at it, or about to be.
+        """Move the run to the trash, and with it the runs that only measured it.
+
+        Raises UserError while a worker is at it, or about to be.
 
         The run's lock decides between a delete and a start at the same time. Whoever comes second
         finds the run started, or gone.
         """
-        path = self.get(run_id).path
-        with RunLock(path) as lock:
-            if not self._take(lock, run_id) or self.get(run_id).active:
+        deleted = self.get(run_id)
+        with RunLock(deleted.path) as lock:
+            # Whatever the status says, no worker is at a run whose lock could be taken.
+            if not self._take(lock, run_id) or self.get(run_id).status.starting:
                 run = self.get(run_id)
                 raise UserError(f"“{run.name}” is {run.state}: cancel it before you delete it.")
             if sys.platform == "win32":
                 lock.release()  # Windows moves no folder with an open file
             with explain_unwritable(self.root):
-                move_to_trash(path, self._trash)
+                move_to_trash(deleted.path, self._trash)
+        if not deleted.is_helper:
+            self._delete_helpers()
+
+    def _delete_helpers(self) -> None:
+        """Delete the runs that measured a deleted one, which no page would show any more.
+
+        One that is active stays until `tidy`.
+        """
+        for run in self.list(helpers=True):
+            if run.is_helper and not (self.root / str(run.config.parent)).exists():
+                with contextlib.suppress(UserError):  # it is active
+                    self.delete(run.id)
 
     def _take(self, lock: RunLock, run_id: str) -> bool:
         try:
@@ -216,7 +247,10 @@ class RunStore:
             raise unwritable(self.root, error) from error
 
     def trash(self) -> _Runs:
-        """Read the deleted runs that can still be restored, newest first."""
+        """Read the deleted runs that can still be restored, newest first.
+
+        Those that only measured one are restored with it.
+        """
         return RunStore(self._trash).list()
 
     def trash_bytes(self) -> int:
@@ -224,12 +258,19 @@ class RunStore:
         return total_bytes(self._trash)
 
     def restore(self, run_id: str) -> Run:
-        """Bring a run back from the trash. Raises UserError if that is not possible."""
+        """Bring a run back from the trash, and with it the runs that only measured it.
+
+        Raises UserError if that is not possible.
+        """
         target = self._path(run_id)
         try:
             (self._trash / run_id).rename(target)
         except OSError as error:
             raise UserError(f"The run {run_id} cannot be restored: {error.strerror}.") from None
+        for run in RunStore(self._trash).list(helpers=True):
+            if run.is_helper and run.config.parent == run_id:
+                with contextlib.suppress(OSError):  # one with the same id was made since
+                    run.path.rename(self._path(run.id))
         return self.get(run_id)
 
     def empty_trash(self) -> int:
@@ -241,9 +282,11 @@ class RunStore:
     def tidy(self) -> None:
         """Delete what nobody needs: old deleted runs, and drafts that a kill has left behind.
 
-        Does nothing if this process did it within the last hour.
+        Runs that only measured a deleted one go into the trash. Does nothing if this process did it
+        within the last hour.
         """
-        tidy_runs(self.root, self._trash)
+        if tidy_runs(self.root, self._trash):
+            self._delete_helpers()
 
     # -- paths --
 
@@ -273,6 +316,8 @@ def describe_recipe(recipe: Recipe) -> str:
             return f"{recipe.clusters} clusters{tuned}"
         case AffineRecipe():
             return f"{recipe.bits} bits"
+        case AnswersRecipe():
+            return "answers"
 
 
 def _describe_pruning(recipe: TrainRecipe) -> str:
@@ -283,7 +328,12 @@ def _describe_pruning(recipe: TrainRecipe) -> str:
     return f"{percent}% kept{method}"
 
 
-def _clean_name(name: str) -> str:
+def run_id_of(token: str) -> str:
+    """Return the id of the run that is created with this token."""
+    return hashlib.sha256(token.encode()).hexdigest()[:10]
+
+
+def clean_name(name: str) -> str:
     """Return one line of printable characters, at most 120 of them."""
     printable = "".join(c for c in name if c.isprintable() or c.isspace())
     return " ".join(printable.split())[:120]

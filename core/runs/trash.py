@@ -45,16 +45,17 @@ def delete_all(trash: Path) -> None:
         _delete(run)
 
 
-def tidy_runs(root: Path, trash: Path) -> None:
-    """Delete what is too old, at most once an hour in one process."""
+def tidy_runs(root: Path, trash: Path) -> bool:
+    """Delete what is too old, at most once an hour in one process. Returns whether it was time."""
     now = time.monotonic()
     with _tidied_lock:
         if now - _tidied.get(root, -_TIDY_SECONDS) < _TIDY_SECONDS:
-            return
+            return False
         _tidied[root] = now
     with contextlib.suppress(OSError):
         _delete_old_trash(trash)
         _delete_old_drafts(root)
+    return True
 
 
 def _delete_old_trash(trash: Path) -> None:

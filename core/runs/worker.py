@@ -170,6 +170,7 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, 
         try:
             for event in job.events():
                 record.take(event)
+                artefacts.save_initial(run, job)
                 yield event
                 if isinstance(event, EpochEnd) and kept_epochs.due(0):
                     with kept_epochs:
@@ -267,7 +268,7 @@ class _Slot:
         """
         mine = (self.record.status.queued_at, self.run.id)
         ahead = 0
-        for other in RunStore(self.run.path.parent).list():
+        for other in RunStore(self.run.path.parent).list(helpers=True):
             if other.id == self.run.id or other.state not in ("starting", "queued"):
                 continue
             status = other.status

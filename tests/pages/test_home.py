@@ -1,4 +1,4 @@
-"""The home page: the quick tour, recent runs, and the machine."""
+"""The home page: the ways to begin, recent runs, and the machine."""
 
 import subprocess
 import sys
@@ -26,27 +26,34 @@ def test_an_empty_workbench_says_what_to_do(app):
     app.run()
     assert not app.exception
     assert app.title[0].value == "Secateur"
-    assert "quick tour" in app.info[0].value
+    text = "".join(markdown.value for markdown in app.markdown)
+    for way in ("Take the tour", "Bring your own network", "Bring your own images"):
+        assert way in text
     assert app.button(key="tour").label == "Quick tour"
 
 
-def test_the_tour_starts_one_run_and_opens_it(app, store, monkeypatch):
+def test_the_tour_starts_two_trainings_and_opens(app, store, monkeypatch):
     spawned = []
     monkeypatch.setattr(launch, "_spawn", lambda run, data: spawned.append((run.id, data)))
     app.run().button(key="tour").click().run()
     assert not app.exception
-    (run,) = store.list()
-    assert spawned == [(run.id, data_root())]
-    assert (run.recipe.model, run.recipe.dataset, run.recipe.density) == ("LeNet5", "Digits", 0.1)
-    assert app.query_params["run"] == run.id
-    assert app.title[0].value == "Quick tour"
+    assert app.title[0].value == "Tour"
+    pruned, dense = store.list()
+    assert spawned == [(dense.id, data_root()), (pruned.id, data_root())]
+    assert (pruned.model, pruned.dataset, pruned.density) == ("LeNet5", "Digits", 0.1)
 
 
-def test_two_tours_are_two_runs(app, store, monkeypatch):
-    monkeypatch.setattr(launch, "_spawn", lambda run, data: None)
-    app.run().button(key="tour").click().run()
-    app.switch_page("pages/home.py").run().button(key="tour").click().run()
-    assert len(store.list()) == 2
+@pytest.mark.parametrize("button", ["own_network", "own_images"])
+def test_ones_own_network_and_images_open_a_dialog(app, button):
+    app.run().button(key=button).click().run()
+    assert not app.exception
+
+
+def test_imported_images_open_the_train_page(app):
+    app.run()
+    app.session_state["imported"] = "Folder-mine"
+    app.run()
+    assert app.title[0].value == "Train"
 
 
 def test_a_tour_that_cannot_start_says_why(app, monkeypatch):

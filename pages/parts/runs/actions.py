@@ -42,7 +42,7 @@ def _draw_menu(store: RunStore, run: Run) -> None:
     # The key contains the name, so that the menu is closed after the name was changed.
     with st.popover("More", icon=":material/more_horiz:", key=f"menu-{run.id}-{run.name}"):
         if run.has_model:
-            _draw_links(run)
+            _draw_links(store, run)
         _draw_duplicate(run)
         _draw_rename(store, run)
         if not run.active:
@@ -97,9 +97,10 @@ def _draw_quantize(run: Run) -> None:
         st.switch_page("pages/quantize.py", query_params={"run": run.id})
 
 
-def _draw_links(run: Run) -> None:
+def _draw_links(store: RunStore, run: Run) -> None:
     """Draw links to the pages that look into the resulting model, or quantize it once more."""
-    parent = run.config.parent
+    ancestors = store.lineage(run.id)[:-1]  # without a parent that was deleted
+    parent = ancestors[-1].id if ancestors else None
     compared = {"a": run.id}
     if parent:
         compared = {"a": parent, "b": run.id}
@@ -121,6 +122,14 @@ def _draw_links(run: Run) -> None:
     _draw_link(
         "kernels", "Kernels", ":material/grid_view:", compared, f"See its kernels{comparison}."
     )
+    if parent:
+        _draw_link(
+            "answers",
+            "Answers",
+            ":material/rule:",
+            {"runs": f"{parent},{run.id}"},
+            "See which test images it answers differently from the model that it was made from.",
+        )
     if _is_quantized(run):
         _draw_link(
             "quantize",

@@ -1,10 +1,9 @@
 """The runs as cards, which a narrow screen shows instead of the table."""
 
-import contextlib
-
 import streamlit as st
 
-from core.runs.run import MODEL, PACKED, Run
+from core.runs.figures import bytes_on_disk, kept_share
+from core.runs.run import Run
 from core.runs.store import describe_recipe
 from pages.parts.shared.run_line import draw_run_line
 from pages.parts.shared.words import kept, plain, size
@@ -53,16 +52,3 @@ def _draw_card(run: Run) -> None:
 def made_by(run: Run) -> str:
     """How the run's network was made, such as "training" or "5 clusters, tuned"."""
     return _KINDS.get(run.recipe.kind) or describe_recipe(run.recipe)
-
-
-def kept_share(run: Run) -> float:
-    """The density of the result, or else the one that was asked for."""
-    return run.density if run.status.summary is None else run.status.summary.density
-
-
-def bytes_on_disk(run: Run) -> int | None:
-    """The size of the packed file, or else of the weights. None if there is neither."""
-    for name in (PACKED, MODEL):
-        with contextlib.suppress(OSError):
-            return (run.path / name).stat().st_size
-    return None

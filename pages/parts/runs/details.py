@@ -11,7 +11,7 @@ from core.commands.import_network import import_command
 from core.commands.quantize import quantize_command
 from core.commands.train import train_command
 from core.compress.packed import ledger
-from core.config import ImportRecipe, TrainRecipe
+from core.config import AnswersRecipe, ImportRecipe, TrainRecipe
 from core.runs.run import PACKED, Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
@@ -34,6 +34,8 @@ def draw_details(store: RunStore, run: Run) -> None:
 
 def _tabs(run: Run) -> dict[str, Callable[[RunStore, Run], None]]:
     """The functions that draw the tabs, by title."""
+    if isinstance(run.recipe, AnswersRecipe):  # it changes no layer, and has no command
+        return {"Log": _draw_log, "Settings": _draw_settings}
     tabs: dict[str, Callable[[RunStore, Run], None]] = {"Layers": _draw_layers}
     if (run.path / PACKED).exists():
         tabs["Bytes"] = _draw_bytes
@@ -185,6 +187,8 @@ def _draw_command(store: RunStore, run: Run) -> None:
     elif isinstance(recipe, ImportRecipe):
         subject = "import"
         command = import_command(recipe)
+    elif isinstance(recipe, AnswersRecipe):
+        return
     else:
         subject = "quantization"
         command = quantize_command(recipe, run.config.parent or "RUN")

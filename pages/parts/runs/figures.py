@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.config import AffineRecipe, ImportRecipe, KMeansRecipe
+from core.config import AffineRecipe, AnswersRecipe, ImportRecipe, KMeansRecipe
 from core.runs.run import MODEL, PACKED, Run
 from pages.parts.shared.accuracies import best_help, best_words, interval_note
 from pages.parts.shared.metrics import draw_metric
@@ -18,6 +18,8 @@ def draw_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
             _draw_quantization_figures(run, epochs)
         elif isinstance(run.recipe, ImportRecipe):
             _draw_import_figures(run)
+        elif isinstance(run.recipe, AnswersRecipe):
+            _draw_test_accuracy(run)
         else:
             _draw_training_figures(run, epochs)
 

@@ -1,6 +1,6 @@
 """The outcome of a run as a sentence, and what to do next. Each kind of recipe has its own."""
 
-from core.config import ImportRecipe, KMeansRecipe, QuantizeRecipe, TrainRecipe
+from core.config import AnswersRecipe, ImportRecipe, KMeansRecipe, QuantizeRecipe, TrainRecipe
 from core.events import Summary
 from core.runs.run import Run
 from core.runs.store import RunStore, describe_recipe
@@ -23,6 +23,11 @@ def outcome_sentence(store: RunStore, run: Run) -> str:
     summary = run.status.summary
     if summary is None:
         return "This run has finished, but its status.json has no figures."
+    if isinstance(run.recipe, AnswersRecipe):
+        return (
+            f"The network gets {_right(run, summary)}. Its answers are kept for the **Answers**"
+            " page."
+        )
     verdict = guessing_verdict(run)
     if verdict is not None:
         return (

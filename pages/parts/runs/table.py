@@ -6,15 +6,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.runs.figures import bytes_on_disk, kept_share
 from core.runs.run import Run
 from core.runs.store import RunStore
-from pages.parts.runs.cards import (
-    TABLE_KEY,
-    bytes_on_disk,
-    draw_cards,
-    kept_share,
-    made_by,
-)
+from pages.parts.runs.cards import TABLE_KEY, draw_cards, made_by
 from pages.parts.runs.trash import draw_trash, draw_undo
 from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.import_network import draw_import_network_button
@@ -66,10 +61,12 @@ def draw_runs(store: RunStore) -> None:
     """Draw the page of all runs. A click on a row opens its run."""
     st.title("Runs")
     draw_undo(store)
-    runs, damaged_ids = store.scan()
+    all_runs, damaged_ids = store.scan()
+    runs = [run for run in all_runs if _is_listed(run)]
     if runs:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("Click a run to open it.", width="stretch")
+            _draw_link_to_comparison(runs)
             draw_import_network_button(store)
         _draw_live_table(store, any(run.active for run in runs))
     else:
@@ -81,6 +78,24 @@ def draw_runs(store: RunStore) -> None:
             icon=":material/broken_image:",
         )
     draw_trash(store)
+
+
+def _is_listed(run: Run) -> bool:
+    """Whether the list shows the run. One that only measured its parent is no news once it ends."""
+    return not run.is_helper or run.active or run.state in ("failed", "interrupted")
+
+
+def _draw_link_to_comparison(runs: list[Run]) -> None:
+    """Link to the comparison, which needs two finished runs."""
+    if sum(run.state == "finished" for run in runs) < 2:
+        return
+    st.page_link(
+        "pages/compare.py",
+        label="Compare",
+        icon=":material/compare_arrows:",
+        width="content",
+        help="Put several runs side by side: accuracy against size, curves, settings and layers.",
+    )
 
 
 def _draw_no_runs(store: RunStore) -> None:
@@ -101,7 +116,7 @@ def _draw_live_table(store: RunStore, was_active: bool) -> None:
 
     @st.fragment(run_every=2 if was_active else 10, key="table")
     def draw_live_table() -> None:
-        runs = store.list()
+        runs = [run for run in store.list(helpers=True) if _is_listed(run)]
         is_active = any(run.active for run in runs)
         if st.query_params.get("run") or is_active != was_active:
             st.rerun()

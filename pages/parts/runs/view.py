@@ -113,6 +113,8 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
         else:
             _draw_outcome(store, run)
         draw_figures(run, epochs)
+        if run.active:
+            _draw_batch_losses(run)
         if run.recipe.epochs > 1:  # one point is no curve
             _draw_curves(run, epochs)
         if run.recipe.kind in ("kmeans", "affine"):
@@ -167,12 +169,27 @@ def _why_stopped(run: Run) -> str:
 
 
 def _resume_text(run: Run) -> str:
+    if run.is_helper:
+        return "**Resume** continues after the last batch of images that was kept."
     if not run.recipe.epochs:
         return "**Resume** does it again."
     return (
         f"It finished epoch {run.status.epoch} of {run.recipe.epochs}. **Resume** continues from"
         " the last checkpoint, to the same result as without the interruption."
     )
+
+
+def _draw_batch_losses(run: Run) -> None:
+    """Draw the loss of the batches as they come, from the second point on."""
+    from core.charts.training import batch_loss_chart  # imports altair
+
+    if len(run.status.batch_losses) > 1:
+        st.altair_chart(
+            batch_loss_chart(run.status.batch_losses),
+            key="batch_losses",
+            alt="Training loss, batch by batch",
+        )
+        st.caption("The mean of the current epoch's batches so far. It starts anew in each epoch.")
 
 
 def _draw_curves(run: Run, epochs: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from core import data
 from core.accuracy import ChosenBy, guessing_text, interval_text, is_guessing
 from core.config import TrainRecipe, data_root
+from core.runs import figures
 from core.runs.run import Run
 from pages.parts.shared.words import percent
 
@@ -71,16 +72,14 @@ def guessing_verdict(run: Run) -> str | None:
 def test_counts(run: Run) -> tuple[int, int] | None:
     """The numbers of test images and of classes, None if they are not known.
 
-    They are in the summary. For a run that has none yet, or an old one, the data set knows them.
+    The data sets on disk are read only if neither the run nor the registry knows them.
     """
-    summary = run.status.summary
-    if summary is not None and summary.test_images and summary.classes:
-        return summary.test_images, summary.classes
-    info = data.DATASETS.get(run.dataset)
-    if info is None:
-        infos = {choice.name: choice.info for choice in data.available(data_root())}
-        info = infos.get(run.dataset)
-    return None if info is None else (info.test_images, info.classes)
+    return figures.test_counts(run, data.DATASETS) or figures.test_counts(run, dataset_infos())
+
+
+def dataset_infos() -> dict[str, data.DatasetInfo]:
+    """The facts about all data sets on this machine and in the registry, by name."""
+    return {choice.name: choice.info for choice in data.available(data_root())}
 
 
 def counts_of_series(run: Run) -> dict[str, int]:

@@ -57,7 +57,7 @@ def choose_model(
     if not runs and not nothing:
         draw_no_models()
         return None
-    labels = _labels(runs)
+    labels = model_labels(runs)
     if nothing:
         labels = {_NO_MODEL: nothing, **labels}
     chosen = address_selectbox(
@@ -74,7 +74,7 @@ def model_line(run: Run) -> str:
     return f"{title} · {percent(run.status.test_accuracy)}"
 
 
-def _labels(runs: dict[str, Run]) -> dict[str, str]:
+def model_labels(runs: dict[str, Run]) -> dict[str, str]:
     """A line for each model. Models with the same line are told apart by their ids."""
     lines = {run_id: model_line(run) for run_id, run in runs.items()}
     all_lines = list(lines.values())

@@ -43,6 +43,14 @@ def weight_comparison(
     return _weight_comparison(model_key(first), second_key, layer, bins)
 
 
+def compare_files(first: Path, second: Path, layer: str) -> comparison.WeightComparison:
+    """Return the distributions of one layer's weights in two model files, in 100 bins.
+
+    Raises OSError if a file does not exist.
+    """
+    return _weight_comparison(file_key(first), file_key(second), layer, 100)
+
+
 def layers_in_packed_file(run: Run) -> dict[str, LayerLevels]:
     """Return the levels of every quantized layer in the run's packed file.
 

@@ -6,6 +6,7 @@ import pytest
 from core.charts.training import (
     MOST_POINTS_PER_LINE,
     accuracy_chart,
+    batch_loss_chart,
     learning_rate_chart,
     loss_chart,
     speed_chart,
@@ -93,3 +94,12 @@ def test_a_long_training_is_thinned_and_keeps_its_last_epoch():
 
 def test_a_nan_loss_can_be_drawn():
     assert table(loss_chart([epoch(1, train_loss=float("nan"))], 2))["value"].isna().sum() == 1
+
+
+def test_losses_of_batches_are_drawn_as_they_are():
+    chart = batch_loss_chart([(0.1, 2.0), (0.2, 1.5)]).to_dict()
+    assert chart["datasets"]["batches"] == [
+        {"epochs": 0.1, "loss": 2.0},
+        {"epochs": 0.2, "loss": 1.5},
+    ]
+    assert chart["encoding"]["y"]["title"] == "Training loss (nats)"

@@ -26,7 +26,13 @@ RECIPE = TrainRecipe(
     train_images=40,
     lr=0.05,
 )
-RESULTS = ("model.safetensors", "best.safetensors", "masks.safetensors", "packed.safetensors")
+RESULTS = (
+    "initial.safetensors",
+    "model.safetensors",
+    "best.safetensors",
+    "masks.safetensors",
+    "packed.safetensors",
+)
 
 
 @pytest.fixture(autouse=True)

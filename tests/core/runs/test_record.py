@@ -1,11 +1,13 @@
 """The status that a worker derives from a run's events."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
 from core.config import AffineRecipe
-from core.events import Finished, Pruned
+from core.events import Finished, Progress, Pruned
+from core.runs import record
 from core.runs.record import Record
 from core.runs.run import read_status
 from tests.sample_runs import sample_run, summary_of
@@ -62,3 +64,27 @@ def test_an_older_status_with_all_figures_has_its_summary(store):
     status = read_status(run.path)
     assert status.summary == summary_of(run, kept=9)
     assert (status.kept, status.prunable) == (9, 1200)
+
+
+def test_the_losses_of_batches_are_thinned_and_gone_at_the_end(store, monkeypatch):
+    monkeypatch.setattr(record, "STATUS_SECONDS", 0)
+    run = sample_run(store, "running", done=0)
+    writer = Record(run)
+    writer.take(Progress("Testing", 1, 4, "images"))
+    assert store.get(run.id).status.batch_losses == []
+    for done in range(1, 1501):
+        writer.take(Progress("Epoch 1 of 4", done, 1500, loss=1 / done))
+    losses = store.get(run.id).status.batch_losses
+    assert record.MOST_BATCH_LOSSES / 3 <= len(losses) <= record.MOST_BATCH_LOSSES
+    assert losses[0] == (round(1 / 1500, 4), 1)
+    assert losses[-1] == (1.0, 1 / 1500)
+    places = [place for place, _ in losses]
+    assert max(later - earlier for earlier, later in pairwise(places)) < 0.02
+    assert losses == sorted(losses)
+    # A resumed run trains some batches again.
+    writer.take(Progress("Epoch 1 of 4", 750, 1500, loss=0.5))
+    losses = store.get(run.id).status.batch_losses
+    assert losses[-1] == (0.5, 0.5)
+    assert losses == sorted(losses)
+    writer.take(Finished(summary_of(run)))
+    assert store.get(run.id).status.batch_losses == []

@@ -15,6 +15,7 @@ from core.runs import store as storing
 from core.runs.epochs import kept_epochs
 from core.runs.run import ACTIVE, MODEL, Status, read_status, write_status
 from core.runs.store import RunStore, describe_recipe
+from tests.sample_runs import sample_run
 
 RECIPE = TrainRecipe(model="LeNet5", dataset="Digits")
 EPOCH_END = EpochEnd(1, 4, 1.0, 0.5, 1.0, 0.5, 0.1, 100.0, 1.0, 2.0).to_dict()
@@ -485,6 +486,13 @@ def test_a_run_made_again_with_its_token_can_be_deleted_again(store):
     for _ in range(3):
         store.delete(store.create(RECIPE, token="t").id)
     assert len(store.trash()) == 1
+
+
+def test_a_run_whose_worker_was_killed_can_be_deleted(store):
+    run = sample_run(store, "running")
+    assert store.get(run.id).state == "interrupted"
+    store.delete(run.id)
+    assert [gone.id for gone in store.trash()] == [run.id]
 
 
 def test_restore_does_not_replace_a_run(store):

@@ -105,8 +105,23 @@ def test_a_finished_run(store, digits, toy):
     assert store.events(run.id) == [json.loads(json.dumps(event.to_dict())) for event in written]
     assert all(str(event) in store.log(run.id) for event in written)
     files = {"config.json", "status.json", "events.jsonl", "lock", "log.txt", "epochs", *FILES}
-    files |= {"packed.safetensors", "hashes.json"}
+    files |= {"initial.safetensors", "packed.safetensors", "hashes.json"}
     assert {path.name for path in run.path.iterdir()} == files
+
+
+def test_the_initial_weights_are_kept_and_not_written_again_on_resume(store, digits, toy, finish):
+    run = store.create(RECIPE)
+    events = work(run, digits)
+    next(event for event in events if isinstance(event, EpochEnd))
+    events.close()
+    path = run.path / "initial.safetensors"
+    drawn = setup.initial_network(RECIPE, data.load("Digits", digits), torch.device("cpu"))
+    initial = load_file(path)
+    assert initial.keys() == drawn.state_dict().keys()
+    assert all(torch.equal(initial[name], item) for name, item in drawn.state_dict().items())
+    written = path.stat().st_mtime_ns
+    assert finish(store.get(run.id)).state == "finished"
+    assert path.stat().st_mtime_ns == written
 
 
 def test_the_saved_file_holds_exact_zeros_and_says_what_it_is(store, toy, finish):

@@ -1,0 +1,41 @@
+"""The buttons that bring the user's own network and images, on the home page and in the tour."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.runs.store import RunStore
+from pages.parts.shared.import_images import import_images_dialog
+from pages.parts.shared.import_network import import_network_dialog
+
+
+def draw_own_network_button(store: RunStore, root: Path) -> None:
+    """Draw the button that imports a checkpoint and opens its run.
+
+    root: the folder of the data sets.
+    """
+    clicked = st.button(
+        "Bring your own network",
+        icon=":material/upload_file:",
+        key="own_network",
+        help="Import a checkpoint from elsewhere: a .safetensors, .pt, .pth or .th file.",
+    )
+    if clicked:
+        import_network_dialog(store, root)
+
+
+def draw_own_images_button(root: Path) -> None:
+    """Draw the button that imports images. The Train page opens when they are imported.
+
+    root: the folder of the data sets.
+    """
+    clicked = st.button(
+        "Bring your own images",
+        icon=":material/add_photo_alternate:",
+        key="own_images",
+        help="Import a folder or a zip file with a folder for each class.",
+    )
+    if clicked:
+        import_images_dialog(root)
+    elif st.session_state.get("imported"):
+        st.switch_page("pages/train.py")
