@@ -5,12 +5,14 @@ one input vector of n values. With G groups there are G separate matrix products
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from core.compress.rounding.replay import Replay
 
 _MOST_POSITIONS = 128
 """Output positions of an image that are used. Neighbours tell nearly the same."""
@@ -70,14 +72,20 @@ def layers_in_order(model: nn.Module, names: Iterable[str], images: Tensor) -> d
 
 @torch.no_grad()
 def measure_inputs(
-    model: nn.Module, reference: nn.Module, name: str, calls: int, batches: Sequence[Tensor]
+    model: nn.Module,
+    reference: nn.Module,
+    name: str,
+    calls: int,
+    batches: Sequence[Tensor],
+    replays: Sequence[Replay] = (),
 ) -> InputMoments:
     """Measure the inputs of the layer with the weight `name` in both models.
 
     model, reference: the network quantized so far, and in float; both in evaluation mode on the
     images' device. calls: how often a forward pass calls the layer; the inputs of all calls count.
     batches: normalised images. The same output positions are used in both models, at most 128 of
-    each image, the same ones in every call of this function.
+    each image, the same ones in every call of this function. replays: of both models, to compute
+    nothing twice in several calls with the same batches.
     """
     path = name.rpartition(".")[0]
     layer = model.get_submodule(path)
@@ -86,8 +94,11 @@ def measure_inputs(
     generator = torch.Generator()
     with _precise_products():
         for number, images in enumerate(batches):
-            inputs = _inputs_of(model, layer, calls, images)
-            references = _inputs_of(reference, reference_layer, calls, images)
+            with ExitStack() as shortened:
+                for replay in replays:
+                    shortened.enter_context(replay.batch(number))
+                inputs = _inputs_of(model, layer, calls, images)
+                references = _inputs_of(reference, reference_layer, calls, images)
             for input_images, reference_images in zip(inputs, references, strict=True):
                 generator.manual_seed(number)
                 for x, r in _patches(layer, input_images, reference_images, generator):

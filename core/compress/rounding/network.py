@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from core.compress.affine import QuantizedWeight
 from core.compress.rounding.inputs import layers_in_order, measure_inputs
 from core.compress.rounding.layer import RoundedLayer, round_layer
+from core.compress.rounding.replay import Replay
 from core.events import Progress
 
 
@@ -64,16 +65,26 @@ def round_network(
     for name in others:
         _set_weight_(quantized, name, nearest[name])
     layers: dict[str, RoundedLayer] = {}
+    replays = [
+        Replay(model, [_layer_of(model, name) for name in calls]) for model in (quantized, network)
+    ]
     for name in calls:
         yield Progress("Compensated rounding", len(layers), len(calls), "layers")
-        inputs = measure_inputs(quantized, network, name, calls[name], batches)
-        layer = network.get_submodule(name.rpartition(".")[0])
+        inputs = measure_inputs(quantized, network, name, calls[name], batches, replays)
+        for replay in replays:
+            replay.forget(batches[0])
         if inputs.is_finite:
-            layers[name] = round_layer(layer, nearest[name], inputs)
+            layers[name] = round_layer(_layer_of(network, name), nearest[name], inputs)
             _set_weight_(quantized, name, layers[name].item)
         else:
             _set_weight_(quantized, name, nearest[name])
+        for replay, model in zip(replays, (quantized, network), strict=True):
+            replay.fix(_layer_of(model, name))
     return RoundedNetwork(layers, time.perf_counter() - began)
+
+
+def _layer_of(network: nn.Module, name: str) -> nn.Module:
+    return network.get_submodule(name.rpartition(".")[0])
 
 
 @torch.no_grad()
