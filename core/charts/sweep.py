@@ -38,13 +38,12 @@ def sweep_table(points: Sequence[Point], axes: Axes) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def summary_table(points: Sequence[Point], axes: Axes) -> pd.DataFrame:
-    """Return the mean and the spread of every place on every line.
+def summary_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean and the spread of every place on every line of a `sweep_table`.
 
     Columns: line, along, mean, low, high (in [0, 1], the least and the greatest of the seeds), and
     runs, their number.
     """
-    table = sweep_table(points, axes)
     # A seed counts once, also if it was run with other settings that change nothing.
     seeds = table.groupby(["line", "along", "seed"], sort=False, dropna=False, as_index=False)
     means = seeds["accuracy"].mean()
@@ -84,7 +83,7 @@ def sweep_chart(points: Sequence[Point], axes: Axes, chance: float | None = None
     layers = [seeds]
     datasets = {"points": table.to_dict("records")}
     if axes.along is not None:
-        datasets["means"] = summary_table(points, axes).to_dict("records")
+        datasets["means"] = summary_table(table).to_dict("records")
         means = alt.Chart(alt.NamedData("means")).encode(x=x, color=color)
         layers = [
             means.mark_area(opacity=0.15).encode(y=alt.Y("low:Q"), y2="high:Q"),

@@ -17,9 +17,9 @@ from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe, data_roo
 from core.errors import UserError
 from core.events import result_of
 from core.forecast.sweep import forecast
-from core.jobs.check import check_recipe
 from core.models import model_info
 from core.runs.store import RunStore
+from core.runs.sweeps.check import check_chains
 from core.runs.sweeps.grid import MOST_CHAINS, Chain, Grid
 from core.runs.sweeps.launch import allow
 from core.runs.sweeps.points import points_of
@@ -138,12 +138,7 @@ def _check(chains: list[Chain], store: SweepStore, options: argparse.Namespace) 
     if not chains or not chains[0]:
         raise UserError("--parent needs --clusters or --bits")
     dataset = None if options.parent is None else store.runs.get(options.parent).dataset
-    for chain in chains:
-        first = chain[0]
-        if isinstance(first, TrainRecipe):
-            dataset = first.dataset
-        for recipe in chain:
-            check_recipe(recipe, store.data, _NAMES | DATA_DIR, dataset)
+    check_chains(chains, store.data, dataset, _NAMES | DATA_DIR)
 
 
 def _preview(store: SweepStore, chains: list[Chain], options: argparse.Namespace) -> str:

@@ -22,10 +22,9 @@ from core.inspect.behaviour.answers import (
     compute_answers,
     hash_test_set,
 )
-from core.jobs.job import restoring, summarize
+from core.jobs.job import count_kept, restoring, summarize
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models.card import ModelCard
-from core.models.parameters import prunable_weights
 from core.models.saved import SavedModel
 from core.training.device import choose_device, prepare_process
 from core.training.history import History
@@ -118,16 +117,11 @@ class AnswersJob:
         labels = dataset.test.labels
         accuracy = float(answers.right(labels).mean())
         loss = F.cross_entropy(torch.from_numpy(answers.logits), torch.tensor(labels))
-        weights = prunable_weights(network).values()
-        prunable = sum(weight.numel() for weight in weights)
-        kept = sum(int(weight.count_nonzero()) for weight in weights)
         return summarize(
             self.card(),
             self.device,
             History(),
-            kept=kept,
-            prunable=prunable,
-            density=kept / prunable,
+            **count_kept(network),
             test_accuracy=accuracy,
             test_loss=loss.item(),
             test_images=len(labels),

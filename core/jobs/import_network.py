@@ -20,10 +20,9 @@ from core.config import ImportRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.events import Event, Finished, Note, Progress, Summary
-from core.jobs.job import summarize
+from core.jobs.job import count_kept, summarize
 from core.models import check_side
 from core.models.card import ModelCard
-from core.models.parameters import prunable_weights
 from core.training.device import choose_device, prepare_process
 from core.training.evaluate import evaluate_with_progress
 from core.training.history import History
@@ -133,16 +132,11 @@ class ImportJob:
         return codec.pack(self.result()["model"], self.card())
 
     def _summary(self, model: nn.Module, loss: float, accuracy: float, ledger: Ledger) -> Summary:
-        weights = prunable_weights(model).values()
-        prunable = sum(weight.numel() for weight in weights)
-        kept = sum(int(weight.count_nonzero()) for weight in weights)
         return summarize(
             self.card(),
             self.device,
             History(),
-            kept=kept,
-            prunable=prunable,
-            density=kept / prunable,
+            **count_kept(model),
             test_accuracy=accuracy,
             test_loss=loss,
             test_images=len(self.dataset.test),

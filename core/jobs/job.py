@@ -5,11 +5,12 @@ from collections.abc import Generator, Iterator
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.errors import CheckpointError
 from core.events import Event, Summary
 from core.models.card import ModelCard
+from core.models.parameters import prunable_weights
 from core.training.history import History
 
 
@@ -46,6 +47,14 @@ class Job(Protocol):
 
     def files(self) -> dict[str, bytes]:
         """Return the content of further files of the run's folder, by file name."""
+
+
+def count_kept(model: nn.Module) -> dict[str, Any]:
+    """Return the figures kept, prunable and density of a network, for `summarize`."""
+    weights = prunable_weights(model).values()
+    prunable = sum(weight.numel() for weight in weights)
+    kept = sum(int(weight.count_nonzero()) for weight in weights)
+    return {"kept": kept, "prunable": prunable, "density": kept / prunable}
 
 
 def summarize(

@@ -1,4 +1,4 @@
-"""What the comparison reads from files or computes, and keeps for the next run of the page."""
+"""Reads and computes the figures of a comparison, and keeps them for the page's next run."""
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a sweep takes: runs, time and disk."""
+"""Draws how many runs a sweep takes, how long, and how much disk."""
 
 from collections.abc import Sequence
 from pathlib import Path

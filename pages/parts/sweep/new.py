@@ -6,11 +6,10 @@ from pathlib import Path
 import streamlit as st
 
 from core.commands.sweep import sweep_command
-from core.config import TrainRecipe
 from core.errors import UserError
-from core.jobs.check import check_recipe
 from core.runs.store import RunStore
 from core.runs.sweeps import launch
+from core.runs.sweeps.check import check_chains
 from core.runs.sweeps.grid import Chain
 from core.runs.sweeps.store import SweepStore
 from pages.parts.shared import shell
@@ -55,15 +54,7 @@ def _check(store: RunStore, form: SweepForm, chains: Sequence[Chain], root: Path
     if not chains or not chains[0]:
         raise UserError("Choose at least one value of every list, and clusters or bits.")
     dataset = None if form.parent is None else store.get(form.parent).dataset
-    checked: set[str] = set()
-    for chain in chains:
-        if isinstance(chain[0], TrainRecipe):
-            dataset = chain[0].dataset
-        for recipe in chain:
-            key = f"{dataset} {recipe.model_dump_json(exclude={'seed'})}"
-            if key not in checked:
-                check_recipe(recipe, root, dataset=dataset)
-                checked.add(key)
+    check_chains(chains, root, dataset)
 
 
 def _choose_target(sweeps: SweepStore, parent: str | None) -> str:

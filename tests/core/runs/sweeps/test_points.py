@@ -1,4 +1,4 @@
-"""What a chart of a sweep shows: its axes, its points and its lines; and the time that is left."""
+"""The chart of a sweep: its axes, its points and its lines; and the time that is left."""
 
 import pytest
 
@@ -87,7 +87,7 @@ def test_mean_and_spread_by_hand(sweeps):
     assert lines_of(dense, axes) == [("snip",), ("random",)]
     table = sweep_table(points, axes)
     assert len(table) == 2 * 2 + 3
-    rows = summary_table(points, axes).to_dict("records")
+    rows = summary_table(table).to_dict("records")
     summary = {(row["line"], row["along"]): row for row in rows}
     snip = summary["snip", 0.1]
     assert snip["mean"] == pytest.approx(0.7)
