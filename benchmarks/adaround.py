@@ -29,10 +29,11 @@ from core import data
 from core.compress.affine import Affine, QuantizedWeight
 from core.compress.quantization.layers import chosen_layers, quantize_layer
 from core.compress.quantization.qparams import QParams, integer_range
-from core.compress.rounding.columns import OutputError
-from core.compress.rounding.inputs import InputMoments, layers_in_order, measure_inputs
+from core.compress.rounding.inputs import layers_in_order, measure_inputs
 from core.compress.rounding.layer import RoundedLayer, _output_error, _share, round_layer
 from core.compress.rounding.levels import GridLevels
+from core.compress.rounding.moments import InputMoments
+from core.compress.rounding.output_error import OutputError
 from core.config import AffineRecipe, data_root
 from core.jobs.quantize_images import QuantizeImages
 from core.models.saved import read_model

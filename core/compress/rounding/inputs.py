@@ -1,47 +1,26 @@
-"""Measures the second moments of a layer's inputs, by which its output error is known.
+"""Runs networks to measure the inputs of a layer, by which its output error is known.
 
 A convolution is a matrix product with the patches of its input, so that each output position gives
-one input vector of n values. With G groups there are G separate matrix products.
+one input vector of n values. With G groups there are G separate matrix products, each with R output
+channels.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from core.compress.rounding.moments import InputMoments, MomentSums
 from core.compress.rounding.replay import Replay
 
 _MOST_POSITIONS = 128
 """Output positions of an image that are used. Neighbours tell nearly the same."""
 
-_PATCH_IMAGES = 32
-"""Images whose patches are in memory at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class InputMoments:
-    """Second moments of a layer's inputs, averaged over images and output positions.
-
-    own: (G, n, n) float64, of x x^T, with the inputs x in the network that is quantized so far.
-    crossed: (G, n, n) float64, of r x^T, with the inputs r in the float network at the same place.
-    output_square: the square of the float layer's outputs without bias, summed over its channels
-    and averaged likewise.
-    samples: the number of input vectors.
-    """
-
-    own: Tensor
-    crossed: Tensor
-    output_square: float
-    samples: int
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether no activation was infinite or not a number."""
-        sums = (self.own.sum(), self.crossed.sum(), torch.tensor(self.output_square))
-        return all(bool(value.isfinite()) for value in sums)
+_PATCH_VALUES = 2**24
+"""Values of the patches in memory at once, in float32."""
 
 
 class _Reached(Exception):
@@ -79,18 +58,18 @@ def measure_inputs(
     batches: Sequence[Tensor],
     replays: Sequence[Replay] = (),
 ) -> InputMoments:
-    """Measure the inputs of the layer with the weight `name` in both models.
+    """Measure the layer with the weight `name`: its inputs in a model, and its outputs in another.
 
     model, reference: the network quantized so far, and in float; both in evaluation mode on the
-    images' device. calls: how often a forward pass calls the layer; the inputs of all calls count.
-    batches: normalised images. The same output positions are used in both models, at most 128 of
-    each image, the same ones in every call of this function. replays: of both models, to compute
-    nothing twice in several calls with the same batches.
+    images' device. calls: how often a forward pass calls the layer; all calls count. batches:
+    normalised images. The same output positions are used in both models, at most 128 of each image,
+    the same ones in every call of this function. replays: of both models, to compute nothing twice
+    in several calls with the same batches.
     """
     path = name.rpartition(".")[0]
     layer = model.get_submodule(path)
     reference_layer = reference.get_submodule(path)
-    sums = _Sums(reference.get_parameter(name))
+    sums = MomentSums()
     generator = torch.Generator()
     with _precise_products():
         for number, images in enumerate(batches):
@@ -98,11 +77,11 @@ def measure_inputs(
                 for replay in replays:
                     shortened.enter_context(replay.batch(number))
                 inputs = _inputs_of(model, layer, calls, images)
-                references = _inputs_of(reference, reference_layer, calls, images)
-            for input_images, reference_images in zip(inputs, references, strict=True):
+                outputs = _outputs_of(reference, reference_layer, calls, images)
+            for input_images, output_images in zip(inputs, outputs, strict=True):
                 generator.manual_seed(number)
-                for x, r in _patches(layer, input_images, reference_images, generator):
-                    sums.add(x, r)
+                for x, y in _vectors(layer, input_images, output_images, generator):
+                    sums.add(x, y)
     return sums.moments()
 
 
@@ -120,88 +99,71 @@ def _precise_products() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
-class _Sums:
-    """Sums of products over input vectors, in float64."""
+class _Calls:
+    """What the calls of a layer in one forward pass take or return."""
 
-    def __init__(self, weight: Tensor) -> None:
-        self._weight = weight.detach()
-        self._own: Tensor | None = None
-        self._crossed: Tensor | None = None
-        self._output_square = 0.0
-        self._samples = 0
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.values: list[Tensor] = []
 
-    def add(self, x: Tensor, r: Tensor) -> None:
-        """x, r: input vectors of the quantized and the float network, (G, n, samples)."""
-        own = _in_float64(x @ x.mT)
-        crossed = _in_float64(r @ x.mT)
-        self._own = own if self._own is None else self._own.add_(own)
-        self._crossed = crossed if self._crossed is None else self._crossed.add_(crossed)
-        outputs = self._weight.reshape(len(r), -1, r.shape[1]) @ r
-        self._output_square += float(outputs.square_().sum(dtype=torch.float32))
-        self._samples += x.shape[2]
-
-    def moments(self) -> InputMoments:
-        """Return the averages."""
-        assert self._own is not None, "there are no images"
-        assert self._crossed is not None
-        return InputMoments(
-            self._own.div_(self._samples),
-            self._crossed.div_(self._samples),
-            self._output_square / self._samples,
-            self._samples,
-        )
-
-
-def _in_float64(values: Tensor) -> Tensor:
-    """Convert to float64, on the CPU for MPS, which has no float64."""
-    return (values.cpu() if values.device.type == "mps" else values).double()
+    def add(self, value: Tensor) -> None:
+        """Add the value of the next call. Raises _Reached after the last one."""
+        is_last = len(self.values) + 1 == self._count
+        # The next operation may change the tensor in place, such as a ReLU after the layer.
+        self.values.append(value if is_last else value.clone())
+        if is_last:
+            raise _Reached
 
 
 def _inputs_of(model: nn.Module, layer: nn.Module, calls: int, images: Tensor) -> list[Tensor]:
     """Run the model up to the layer's last call, and return its inputs."""
-    inputs: list[Tensor] = []
-    with _collecting(layer, calls, inputs), suppress(_Reached):
-        model(images)
-    return inputs
+    inputs = _Calls(calls)
+    hook = layer.register_forward_pre_hook(lambda _, arguments: inputs.add(arguments[0]))
+    _run(model, images, hook)
+    return inputs.values
 
 
-@contextmanager
-def _collecting(layer: nn.Module, calls: int, inputs: list[Tensor]) -> Iterator[None]:
-    def collect(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        # The next operation may change the tensor in place, such as a ReLU after the layer.
-        is_last = len(inputs) + 1 == calls
-        inputs.append(arguments[0] if is_last else arguments[0].clone())
-        if is_last:
-            raise _Reached
+def _outputs_of(model: nn.Module, layer: nn.Module, calls: int, images: Tensor) -> list[Tensor]:
+    """Run the model up to the layer's last call, and return its outputs without bias."""
+    outputs = _Calls(calls)
+    hook = layer.register_forward_hook(lambda _, __, output: outputs.add(output))
+    _run(model, images, hook)
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    if layer.bias is None:
+        return outputs.values
+    bias = layer.bias if isinstance(layer, nn.Linear) else layer.bias[:, None, None]
+    return [output - bias for output in outputs.values]
 
-    hook = layer.register_forward_pre_hook(collect)
+
+def _run(model: nn.Module, images: Tensor, hook: RemovableHandle) -> None:
+    """Run the model until a hook has seen enough, and remove the hook."""
     try:
-        yield
+        with suppress(_Reached):
+            model(images)
     finally:
         hook.remove()
 
 
-def _patches(
-    layer: nn.Module, images: Tensor, references: Tensor, generator: torch.Generator
+def _vectors(
+    layer: nn.Module, inputs: Tensor, outputs: Tensor, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the input vectors in both models, each (G, n, samples), of a few images at a time."""
+    """Yield inputs and outputs of a few images at a time, (G, n, samples) and (G, R, samples)."""
     if isinstance(layer, nn.Linear):
-        yield _rows_of(images), _rows_of(references)
+        yield _rows_of(inputs), _rows_of(outputs)
         return
     assert isinstance(layer, nn.Conv2d)
-    positions: Tensor | None = None
-    for start in range(0, len(images), _PATCH_IMAGES):
-        part = slice(start, start + _PATCH_IMAGES)
-        x = _unfold(layer, images[part])
-        r = _unfold(layer, references[part])
-        count = x.shape[2]
-        if count > _MOST_POSITIONS:
-            if positions is None:
-                shuffled = torch.randperm(count, generator=generator)
-                positions = shuffled[:_MOST_POSITIONS].to(x.device)
-            x = x[:, :, positions]
-            r = r[:, :, positions]
-        yield _by_group(x, layer.groups), _by_group(r, layer.groups)
+    outputs = outputs.flatten(2)
+    count = outputs.shape[2]
+    chosen: Tensor | slice = slice(None)
+    if count > _MOST_POSITIONS:
+        chosen = torch.randperm(count, generator=generator)[:_MOST_POSITIONS].to(outputs.device)
+    values_of_an_image = layer.weight[0].numel() * layer.groups * count
+    images = max(1, _PATCH_VALUES // values_of_an_image)
+    for start in range(0, len(inputs), images):
+        part = slice(start, start + images)
+        x = _unfold(layer, inputs[part])[:, :, chosen]
+        y = outputs[part].float()[:, :, chosen]
+        yield _by_group(x, layer.groups), _by_group(y, layer.groups)
 
 
 def _rows_of(inputs: Tensor) -> Tensor:

@@ -15,9 +15,10 @@ from core.compress.affine import Affine, QuantizedWeight
 from core.compress.clustering.trained import tidy_codebook
 from core.compress.kmeans import Codebook
 from core.compress.quantization.qparams import QParams, integer_range
-from core.compress.rounding.columns import OutputError, descend, round_columns
-from core.compress.rounding.inputs import InputMoments
+from core.compress.rounding.columns import descend, round_columns
 from core.compress.rounding.levels import CentroidLevels, GridLevels
+from core.compress.rounding.moments import InputMoments
+from core.compress.rounding.output_error import OutputError, quadratic_form
 
 RIDGE = 0.1
 """How much a change of the weight itself costs, as a share of the mean second moment.
@@ -80,7 +81,7 @@ def _output_error(weight: Tensor, nearest: QuantizedWeight, inputs: InputMoments
     quadratic.diagonal(0, 1, 2).add_(ridge)
     return OutputError(
         quadratic=quadratic,
-        linear=weight @ inputs.crossed + weight * ridge[:, :, None],
+        linear=inputs.crossed + weight * ridge[:, :, None],
         weight=weight,
         kept=_kept_weights(weight, nearest),
     )
@@ -99,11 +100,11 @@ def _kept_weights(weight: Tensor, nearest: QuantizedWeight) -> Tensor | None:
 def _share(weight: Tensor, rounded: Tensor, inputs: InputMoments) -> float:
     """The error of a rounded weight as a share of the mean square of the float layer's outputs."""
     values = rounded.to(weight.device).double().reshape(weight.shape)
-    quadratic = ((values @ inputs.own) * values).sum()
-    crossed = ((weight @ inputs.crossed) * values).sum()
     if not inputs.output_square:
         return 0.0
-    return max(0.0, float(quadratic - 2 * crossed) / inputs.output_square + 1)
+    crossed = float((inputs.crossed * values).sum())
+    quadratic = quadratic_form(inputs.own, values)
+    return max(0.0, (quadratic - 2 * crossed) / inputs.output_square + 1)
 
 
 def _round_to_grid(error: OutputError, nearest: Affine) -> Affine:
@@ -125,18 +126,18 @@ def _round_to_centroids(error: OutputError, nearest: Codebook) -> Codebook:
     if not nearest.centroids.numel():
         return nearest
     levels = CentroidLevels(nearest.centroids.to(error.weight.device))
-    rounded = descend(error, round_columns(error, levels), levels)
+    rounded = round_columns(error, levels)
     least = error.of(rounded)
     for _ in range(_fits(error, len(levels.centroids))):
         fitted = CentroidLevels(_fit_centroids(error, levels.indices(rounded), levels.centroids))
-        tried = descend(error, round_columns(error, fitted), fitted)
+        tried = round_columns(error, fitted)
         tried_error = error.of(tried)
         if not tried_error < least:
             break
         levels = fitted
         rounded = tried
         least = tried_error
-    return _codebook(levels, rounded, nearest)
+    return _codebook(levels, descend(error, rounded, levels), nearest)
 
 
 def _fits(error: OutputError, centroids: int) -> int:
@@ -154,15 +155,16 @@ def _fit_centroids(error: OutputError, indices: Tensor, centroids: Tensor) -> Te
     members = [indices == index for index in range(count)]
     if error.kept is not None:
         members = [member & error.kept for member in members]
+    quadratic = error.quadratic.float()  # precise enough, and twice as fast
     matrix = torch.zeros(count, count, dtype=torch.float64, device=centroids.device)
     vector = torch.zeros(count, dtype=torch.float64, device=centroids.device)
     belongs = indices.flatten()
     if error.kept is not None:
         belongs = belongs.masked_fill(~error.kept.flatten(), count)  # to no centroid
     for row, member in enumerate(members):
-        response = member.double() @ error.quadratic
+        response = member.float() @ quadratic
         vector[row] = error.linear[member].sum()
-        sums = torch.bincount(belongs, response.flatten(), minlength=count + 1)
+        sums = torch.bincount(belongs, response.flatten().double(), minlength=count + 1)
         matrix[row] = sums[:count]
     is_empty = ~torch.stack([member.any() for member in members])
     matrix[is_empty, is_empty] = 1.0

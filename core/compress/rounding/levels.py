@@ -66,4 +66,4 @@ class CentroidLevels:
 
     def nearest(self, values: Tensor, rows: Tensor | None = None) -> Tensor:
         """See `Levels.nearest`."""
-        return self.centroids[self.indices(values)]
+        return self.centroids.take(self.indices(values))

@@ -55,8 +55,8 @@ def round_network(
 
     Layers are rounded in the order in which the network calls them. Two kinds of layers stay as
     they are in `nearest` and are missing in the result: those that the network does not call,
-    because it uses the weight in another way, and those with inputs that are not finite. Yields
-    Progress in layers.
+    because it uses the weight in another way, and those with inputs or outputs that are not finite.
+    Yields Progress in layers.
     """
     began = time.perf_counter()
     quantized = copy.deepcopy(network)
@@ -68,8 +68,10 @@ def round_network(
     replays = [
         Replay(model, [_layer_of(model, name) for name in calls]) for model in (quantized, network)
     ]
+    quantized_replay, float_replay = replays
     for name in calls:
         yield Progress("Compensated rounding", len(layers), len(calls), "layers")
+        float_replay.fix(_layer_of(network, name))
         inputs = measure_inputs(quantized, network, name, calls[name], batches, replays)
         for replay in replays:
             replay.forget(batches[0])
@@ -78,8 +80,7 @@ def round_network(
             _set_weight_(quantized, name, layers[name].item)
         else:
             _set_weight_(quantized, name, nearest[name])
-        for replay, model in zip(replays, (quantized, network), strict=True):
-            replay.fix(_layer_of(model, name))
+        quantized_replay.fix(_layer_of(quantized, name))
     return RoundedNetwork(layers, time.perf_counter() - began)
 
 

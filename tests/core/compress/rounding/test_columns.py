@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from core.compress.rounding import columns as rounding
-from core.compress.rounding.columns import OutputError, descend, inverse_factor, round_columns
+from core.compress.rounding import output_error
+from core.compress.rounding.columns import descend, round_columns
 from core.compress.rounding.levels import CentroidLevels, GridLevels
+from core.compress.rounding.output_error import Factor, OutputError
 
 THREE = CentroidLevels(torch.tensor([-1.0, -0.1, 0.9]))
 
@@ -150,19 +152,19 @@ def assert_pruned_stay(error, rounded):
 
 @pytest.mark.parametrize("block", [1, 3, 128])
 def test_pruned_rows_without_factors_of_their_own(block, monkeypatch):
-    """They begin with the weight, and only kept weights make up for errors."""
+    """They begin with the best weight without pruning, and are rounded to 0."""
     monkeypatch.setattr(rounding, "_MOST_ROW_WORK", 0)
     error = random_error(3, rows=5, columns=17, groups=2, density=0.4)
     expected = torch.zeros_like(error.weight)
     for group in range(2):
         inverse = torch.linalg.inv(error.quadratic[group])
-        values = error.weight[group].clone()
+        values = error.linear[group] @ inverse
         kept = error.kept[group]
         diagonal = error.quadratic[group].diagonal()
         for column in torch.argsort(diagonal, descending=True, stable=True).tolist():
             level = THREE.nearest(values[:, column]).masked_fill(~kept[:, column], 0.0)
             scaled = (values[:, column] - level) / inverse[column, column]
-            values = values - scaled[:, None] * inverse[column] * kept
+            values = values - scaled[:, None] * inverse[column]
             inverse = inverse - (
                 torch.outer(inverse[:, column], inverse[column]) / inverse[column, column]
             )
@@ -205,8 +207,18 @@ def test_descend_ends_where_no_single_weight_can_move():
         assert row_errors(error, moved)[0, row] >= least[0, row] - 1e-9 * least.abs().max()
 
 
-def test_the_factor_of_the_inverse():
+@pytest.mark.parametrize("panel", [1, 7, 512])
+def test_the_error_of_all_rows_is_the_sum_of_theirs(panel, monkeypatch):
+    monkeypatch.setattr(output_error, "_PANEL", panel)
+    error = random_error(2, rows=3, columns=17, groups=2)
+    rounded = nearest_of(error, THREE)
+    assert error.of(rounded) == pytest.approx(float(row_errors(error, rounded).sum()))
+
+
+def test_the_factor():
     quadratic = random_error(0, columns=9, groups=2).quadratic
-    factor = inverse_factor(quadratic)
-    assert torch.equal(factor, factor.triu())
-    torch.testing.assert_close(factor.mT @ factor, torch.linalg.inv(quadratic))
+    factor = Factor.of(quadratic)
+    assert torch.equal(factor.upper, factor.upper.triu())
+    assert bool((factor.upper.diagonal(0, 1, 2) == 1).all())
+    product = factor.upper @ torch.diag_embed(factor.pivots) @ factor.upper.mT
+    torch.testing.assert_close(product, quadratic)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from core.compress.rounding import inputs as inputs_module
+from core.compress.rounding import moments as moments_module
 from core.compress.rounding.inputs import layers_in_order, measure_inputs
 
 CONVOLUTIONS = [
@@ -83,7 +85,9 @@ def assert_moments(moments, layer, groups, x, r):
     assert moments.samples == samples
     assert moments.own.dtype == moments.crossed.dtype == torch.float64
     torch.testing.assert_close(moments.own, own @ own.mT / samples, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(moments.crossed, references @ own.mT / samples, rtol=1e-4, atol=1e-5)
+    weight = layer.weight.detach().double().reshape(groups, -1, own.shape[1])
+    crossed = weight @ references @ own.mT / samples
+    torch.testing.assert_close(moments.crossed, crossed, rtol=1e-4, atol=1e-5)
     square = 0.0
     for inputs in r:
         outputs = layer(inputs).detach()
@@ -102,6 +106,21 @@ def test_a_convolution(settings):
     x = [inputs_before(model, images) for images in batches]
     r = [inputs_before(reference, images) for images in batches]
     assert_moments(moments, layer, layer.groups, x, r)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_products_in_panels_and_patches_of_a_few_images(groups, monkeypatch):
+    """They are those of whole products: three panels of 18 columns, and one image at a time."""
+    monkeypatch.setattr(moments_module, "_PANEL", 7)
+    monkeypatch.setattr(inputs_module, "_PATCH_VALUES", 1)
+    layer = nn.Conv2d(2 * groups, 4, 3, padding=1, groups=groups)
+    model, reference = two_models(layer, nn.Conv2d(3, 2 * groups, 1))
+    batches = list(torch.randn(5, 3, 6, 5, generator=torch.Generator().manual_seed(1)).split(3))
+    moments = measure_inputs(model, reference, "layer.weight", 1, batches)
+    x = [inputs_before(model, images) for images in batches]
+    r = [inputs_before(reference, images) for images in batches]
+    assert_moments(moments, layer, groups, x, r)
+    torch.testing.assert_close(moments.own, moments.own.mT)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 2, 3)])
@@ -124,7 +143,7 @@ def test_a_linear_layer_by_hand():
     images = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     moments = measure_inputs(model, copy.deepcopy(model), "layer.weight", 1, [images])
     assert moments.own.tolist() == [[[(1 + 9) / 2, 2 / 2], [2 / 2, 4 / 2]]]
-    assert torch.equal(moments.own, moments.crossed)
+    assert moments.crossed.tolist() == [[[(5 * 1 + 3 * 3) / 2, 5 * 2 / 2]]]
     assert (moments.output_square, moments.samples) == ((25 + 9) / 2, 2)
 
 
@@ -191,8 +210,10 @@ def test_at_most_128_positions_of_an_image_and_the_same_ones_in_both_models():
     moments = measure_inputs(model, reference, "layer.weight", 1, [images, images[:3]])
     again = measure_inputs(model, reference, "layer.weight", 1, [images, images[:3]])
     assert moments.samples == 43 * 128
-    assert torch.equal(moments.own, moments.crossed)
+    weight = float(reference.get_parameter("layer.weight").detach())
+    torch.testing.assert_close(moments.crossed, weight * moments.own)
     assert torch.equal(moments.own, again.own)
+    assert torch.equal(moments.crossed, again.crossed)
     few = measure_inputs(model, reference, "layer.weight", 1, [images[:, :, :8]])
     assert few.samples == 40 * 96
 

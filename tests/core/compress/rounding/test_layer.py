@@ -10,8 +10,9 @@ from core.compress.affine import Affine, quantize
 from core.compress.kmeans import Codebook, share_weights
 from core.compress.rounding import columns
 from core.compress.rounding import layer as rounding
-from core.compress.rounding.inputs import InputMoments, measure_inputs
+from core.compress.rounding.inputs import measure_inputs
 from core.compress.rounding.layer import RIDGE, round_layer
+from core.compress.rounding.moments import InputMoments
 
 
 def by_hand():
@@ -21,7 +22,8 @@ def by_hand():
     square = 2 / (1 + RIDGE)
     own = torch.tensor([[[square, 1.0], [1.0, square]]], dtype=torch.float64)
     output_square = 0.4**2 * (2 * square + 2)
-    return layer, InputMoments(own, own, output_square, samples=10)
+    crossed = layer.weight.detach().double() @ own
+    return layer, InputMoments(own, crossed, output_square, samples=10)
 
 
 def test_a_grid_by_hand():
@@ -274,10 +276,10 @@ def test_weights_of_dead_inputs_get_the_nearest_level():
 @pytest.mark.parametrize("value", [0.0, 0.25, -3.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_layer_of_one_value(method, value, kind):
-    layer, inputs, _, _ = case(kind, spread=0.0)
+    layer, _, x, r = case(kind, spread=0.0)
     layer.weight.data.fill_(value)
     nearest = nearest_by(method, layer.weight.detach())
-    rounded = round_layer(layer, nearest, inputs)
+    rounded = round_layer(layer, nearest, moments_of(layer, x, r))
     assert_valid(rounded.item, nearest)
     torch.testing.assert_close(rounded.item.decode(), layer.weight.detach())
 
@@ -299,9 +301,9 @@ def test_a_single_output_channel(method, layer):
 @pytest.mark.parametrize("most_row_work", [0, 1e12])
 def test_a_channel_whose_weights_are_all_pruned(method, most_row_work, monkeypatch):
     monkeypatch.setattr(columns, "_MOST_ROW_WORK", most_row_work)
-    layer, inputs, _, _ = case("conv")
+    layer, _, x, r = case("conv")
     layer.weight.data[2:4] = 0
     nearest = nearest_by(method, layer.weight.detach())
-    item = round_layer(layer, nearest, inputs).item
+    item = round_layer(layer, nearest, moments_of(layer, x, r)).item
     assert_valid(item, nearest)
     assert not bool(item.decode()[2:4].any())

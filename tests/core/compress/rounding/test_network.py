@@ -210,10 +210,16 @@ def test_a_weight_of_two_layers_is_rounded_once():
     assert network.first.weight is network.second.weight
 
 
+class Overflowing(nn.Module):
+    """The values of the first column leave it infinite."""
+
+    def forward(self, x):
+        return x * torch.tensor([torch.inf, 1.0, 1.0, 1.0])
+
+
 def test_a_layer_whose_inputs_are_not_finite_stays_at_the_nearest_levels():
-    first = nn.Linear(3, 4)
-    first.bias.data[2] = torch.inf
-    network = nn.Sequential(first, nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2)).eval()
+    layers = [nn.Linear(3, 4), Overflowing(), nn.Linear(4, 4), nn.Linear(4, 2)]
+    network = nn.Sequential(*layers).eval()
     nearest = share_model(network, 2)
     _, rounded = run(network, nearest, list(nearest), [torch.randn(20, 3)])
     assert list(rounded.items) == ["0.weight"]
