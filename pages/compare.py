@@ -2,11 +2,13 @@
 
 import streamlit as st
 
+from core.runs.comparison.compared import can_be_compared
 from core.runs.run import Run
 from pages.parts.compare.chosen import chosen_runs, keep_chosen_in_address
 from pages.parts.compare.filters import draw_filters
+from pages.parts.compare.picked import draw_picked, keep_picked_in_address
 from pages.parts.compare.table import draw_choice
-from pages.parts.compare.views import draw_nothing_chosen, draw_too_few_runs, draw_views
+from pages.parts.compare.view import draw_nothing_chosen, draw_too_few_runs, draw_views
 from pages.parts.shared import shell
 from pages.parts.shared.address import write_address
 
@@ -18,14 +20,16 @@ st.markdown(
     " differ."
 )
 runs_by_id: dict[str, Run] = {run.id: run for run in shell.run_store().list()}
-candidates = {run.id: run for run in runs_by_id.values() if run.state == "finished" or run.active}
+candidates = {run.id: run for run in runs_by_id.values() if can_be_compared(run)}
 if len(candidates) < 2:
     draw_too_few_runs(len(candidates))
     st.stop()
 keep_chosen_in_address(candidates)
-draw_choice(draw_filters(candidates, runs_by_id), candidates, runs_by_id)
 chosen = chosen_runs(candidates)
+keep_picked_in_address(chosen, runs_by_id)
+draw_choice(draw_filters(candidates, runs_by_id), candidates, runs_by_id)
 if chosen:
+    draw_picked(candidates, runs_by_id)
     draw_views(chosen, runs_by_id)
 else:
     draw_nothing_chosen(candidates)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import altair as alt
 import pandas as pd
 
-from core.runs.settings import DENSITY, label_of
+from core.runs.comparison.settings import DENSITY, label_of
 from core.runs.sweeps.points import Axes, Point, lines_of
 
 HEIGHT = 380

@@ -3,7 +3,9 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from filelock import FileLock
 from streamlit.testing.v1 import AppTest
@@ -15,13 +17,14 @@ from core.events import Pruned, Quantized, QuantizedLayer
 from core.forecast.cost import layer_costs
 from core.models import build_on_meta
 from core.models.card import ModelCard
-from core.runs.comparison import compared_runs, lineage_of
+from core.runs.comparison.compared import compared_runs, lineage_of
 from core.runs.run import PACKED, write_status
 from pages.parts.compare import cached
 from pages.parts.compare.cached import _macs_left
 from pages.parts.compare.chosen import MOST_RUNS
-from pages.parts.compare.scatter import _chance
+from pages.parts.compare.picked import _take_picks, start_picking
 from pages.parts.compare.table import _choose_selected_rows
+from pages.parts.compare.views.scatter import _chance
 from pages.parts.shared.words import plain
 from tests.sample_runs import RECIPE, sample_run, summary_of
 from tests.written_address import written_address
@@ -165,6 +168,13 @@ def test_filters(two, shared, filters, names):
     assert written_address(app) == filters
 
 
+def test_the_filter_by_tags(two, store):
+    store.change_tags(two[0].id, add=["paper"])
+    app = opened(tags="Paper")
+    assert listed(app) == ["pruned"]
+    assert written_address(app)["tags"] == "paper"
+
+
 def test_an_unknown_filter_in_the_address_is_a_sentence(two):
     app = opened(network="<b>x</b>")
     assert plain("'<b>x</b>'") in app.warning[0].value
@@ -213,6 +223,69 @@ def test_a_run_that_is_deleted_meanwhile_is_no_longer_compared(store, two):
     assert app.session_state["compare_runs"] == (two[1].id,)
 
 
+# -- what is picked --
+
+
+def test_the_address_picks_runs_and_every_view_marks_them(two):
+    runs = f"{two[0].id},{two[1].id}"
+    for view in VIEWS:
+        app = opened(runs=runs, picked=two[0].id, view=view)
+        assert app.dataframe[0].value["picked"].tolist() == ["", "●"]
+        assert "**1 picked:** pruned" in texts(app)
+        assert written_address(app)["picked"] == two[0].id
+    app.button(key="compare_only_picked").click().run()
+    assert written_address(app)["runs"] == two[0].id
+    app.button(key="compare_pick_none").click().run()
+    assert "picked" not in written_address(app)
+    assert app.dataframe[0].value["picked"].tolist() == ["", ""]
+
+
+def test_only_chosen_runs_and_their_ancestors_can_be_picked(two, shared):
+    app = opened(runs=shared.id, picked=f"{two[0].id},{two[1].id},<b>")
+    assert "are left out" in app.info[0].value
+    assert written_address(app)["picked"] == two[0].id
+    app.button(key="compare_none").click().run()
+    assert written_address(app) == {}
+
+
+@pytest.fixture
+def picking(monkeypatch):
+    """The state of a page whose scatter plot was drawn, and a function that picks in it."""
+    state: dict[str, Any] = {"compare_picked": ("a",)}
+    monkeypatch.setattr("streamlit.session_state", state)
+    table = pd.DataFrame({"id": ["a", "b", "c"], "x": [1, 2, 3], "y": [0.5, 0.9, 0.7]})
+
+    def pick(**selection):
+        key, start = start_picking("scatter")
+        state[key] = {"selection": selection}
+        _take_picks(key, table)
+        return key, start, state["compare_picked"]
+
+    return state, pick
+
+
+def test_a_chart_keeps_its_key_while_it_shows_what_it_picked(picking):
+    state, pick = picking
+    first, start, picked = pick(picked=[{"id": "a"}, {"id": "b"}, {"id": "gone"}])
+    assert (start, picked) == (("a",), ("a", "b"))
+    second, start, picked = pick(picked=[])
+    assert (second, start, picked) == (first, ("a",), ())
+    state["compare_picked"] = ("c",)
+    third, start, _ = pick(picked=[{"id": "c"}])
+    assert third != first
+    assert start == ("c",)
+
+
+def test_a_rectangle_picks_what_is_in_it_and_the_chart_is_drawn_anew(picking):
+    _, pick = picking
+    rectangle = {"x": [3.5, 1.5], "y": [0.6, 1]}
+    first, _, picked = pick(picked=[{"id": "a"}], brushed=rectangle)
+    assert picked == ("a", "b", "c")
+    second, start, picked = pick(brushed={})
+    assert second != first
+    assert (start, picked) == (("a", "b", "c"), ())
+
+
 # -- the views --
 
 
@@ -221,7 +294,7 @@ def test_every_view_of_two_runs(two, shared, view):
     app = opened(runs=",".join(run.id for run in [*two, shared]), view=view)
     assert app.segmented_control(key="compare_view").value == view
     kind = "download_button" if view == "Settings" else "vega_lite_chart"
-    assert len(app.get(kind)) == 1
+    assert len(app.get(kind)) == (2 if view == "Settings" else 1)
     address = written_address(app)
     assert address.get("view", "Scatter") == view
 
@@ -340,7 +413,7 @@ def test_the_settings_that_differ_and_the_file(store, two):
     assert table["name"].tolist() == [f"pruned ({two[0].id})", f"pruned ({other.id})"]
     assert list(table.columns)[3:] == ["Density", "Learning rate"]
     assert table["Density"].tolist() == ["0.1", "0.5"]
-    (button,) = app.get("download_button")
+    button, _ = app.get("download_button")  # the other one is the report
     assert button.label == "CSV with all figures"
     same = opened(runs=two[0].id, view="Settings")
     assert list(same.dataframe[1].value.columns) == ["name", "accuracy", "size"]
@@ -353,6 +426,22 @@ def test_the_curves_leave_out_runs_without_epochs(two, shared):
     assert app.segmented_control(key="compare_quantity").value == "Loss"
     assert opened(runs=two[0].id, view="Curves", smooth="nan").slider[0].value == 0
     assert not opened(runs=shared.id, view="Curves").get("vega_lite_chart")
+
+
+def test_the_curves_by_step(two):
+    app = opened(runs=two[0].id, view="Curves", course="By step")
+    assert app.segmented_control(key="compare_course").value == "By step"
+    (chart,) = app.get("vega_lite_chart")
+    assert "Optimizer steps" in chart.proto.spec
+
+
+def test_the_size_of_the_nodes_is_a_choice(two):
+    runs = f"{two[0].id},{two[1].id}"
+    for size in ("same", "density"):
+        app = opened(runs=runs, view="Map", size=size)
+        assert app.selectbox(key="compare_size").value == size
+        assert written_address(app)["size"] == size
+    assert "size" not in written_address(opened(runs=runs, view="Map", size="bytes"))
 
 
 def test_the_layers_of_runs_side_by_side(two, shared):

@@ -1,13 +1,13 @@
 """The colours of runs: the same run has the same colour in every chart of a comparison."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
 if TYPE_CHECKING:
-    from core.runs.comparison import ComparedRun
+    from core.runs.comparison.compared import ComparedRun
 
 MOST_COLOURS = 7
 """The theme has so many colours. The last one is a grey, which is not used beside `GREY`."""
@@ -18,15 +18,19 @@ GREY = "#8a938d"
 _LONG_NAME = 28  # characters
 
 
-def coloured_names(runs: "Sequence[ComparedRun]") -> list[str]:
+def coloured_names(runs: "Sequence[ComparedRun]", picked: Collection[str] = ()) -> list[str]:
     """Return the names of the runs that get a colour, in the order of `runs`.
 
-    If there are more runs than colours, those with the highest test accuracy get one, and the
-    others are grey.
+    If there are more runs than colours, those that are picked get one, then those with the highest
+    test accuracy, and the others are grey. picked: ids of runs.
     """
     if len(runs) <= MOST_COLOURS:
         return [run.name for run in runs]
-    best = sorted(runs, key=lambda run: run.figures.accuracy or 0.0, reverse=True)
+
+    def order(run: "ComparedRun") -> tuple[bool, float]:
+        return run.id in picked, run.figures.accuracy or 0.0
+
+    best = sorted(runs, key=order, reverse=True)
     ids = {run.id for run in best[: MOST_COLOURS - 1]}
     return [run.name for run in runs if run.id in ids]
 

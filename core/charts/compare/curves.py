@@ -1,18 +1,19 @@
 """Draws the trainings of several runs over each other, smoothed if wanted."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
 
 from core.charts.compare.colours import legend_height, run_colour
+from core.charts.compare.picks import line_marks
 from core.charts.training import EpochRows
+from core.runs.comparison.course import Course
 
 Quantity = Literal["accuracy", "loss"]
 Series = Literal["train", "test"]
-Course = Literal["epoch", "time"]
 
 SERIES: tuple[Series, ...] = ("train", "test")
 
@@ -25,8 +26,9 @@ _TITLES: dict[str, tuple[str, str, str]] = {
     "accuracy": ("Accuracy", ".2%", "~%"),
     "loss": ("Cross entropy (nats)", ".4f", "~g"),
 }
-_COURSES: dict[str, tuple[str, str]] = {
+_COURSES: dict[Course, tuple[str, str]] = {
     "epoch": ("Epoch", ",d"),
+    "step": ("Optimizer steps", ",d"),
     "time": ("Time since the start, with tests (minutes)", ",.2f"),
 }
 
@@ -57,8 +59,12 @@ def curves_chart(
     quantity: Quantity,
     course: Course,
     series: Sequence[Series],
+    picked: Collection[str] = (),
 ) -> alt.Chart:
-    """Draw the rows of `curves_table`. coloured: names of the runs with a colour of their own."""
+    """Draw the rows of `curves_table`.
+
+    coloured: names of the runs with a colour of their own. picked: ids of those with thick lines.
+    """
     title, number_format, axis_format = _TITLES[quantity]
     x_title, x_format = _COURSES[course]
     tooltip = [
@@ -68,7 +74,7 @@ def curves_chart(
         alt.Tooltip("value:Q", title=title, format=number_format),
         alt.Tooltip("raw:Q", title="Not smoothed", format=number_format),
     ]
-    ticks = alt.Axis(format="~g", tickMinStep=1 if course == "epoch" else 0, grid=False)
+    ticks = alt.Axis(format="~g", tickMinStep=0 if course == "time" else 1, grid=False)
     few = len(table) <= 400
     chart = alt.Chart(table).mark_line(point=alt.OverlayMarkDef(size=24 if few else 4))
     chart = chart.encode(
@@ -83,6 +89,7 @@ def curves_chart(
         strokeDash=_dashes(series),
         tooltip=tooltip,
         **run_colour(coloured),
+        **line_marks(picked),
     )
     words = " and ".join(_WORDS[name] for name in series).capitalize()
     heading = f"{words} {quantity} of {table['id'].nunique()} runs by {course}"
@@ -91,41 +98,32 @@ def curves_chart(
 
 def curves_table(
     epochs: Mapping[str, EpochRows],
+    ends: Mapping[str, Sequence[float]],
     names: Mapping[str, str],
     quantity: Quantity,
-    course: Course,
     series: Sequence[Series],
     weight: float = 0.0,
 ) -> pd.DataFrame:
     """Return a row for each run, series and epoch: id, run, series, x, raw and value.
 
-    epochs: the EpochEnd events of each run, by id. names: their names, by id. raw: the value before
-    smoothing. Lines of many epochs are thinned evenly after it; their last epoch stays.
+    epochs: the EpochEnd events of each run, by id. ends: likewise where each epoch ends along x, as
+    `core.runs.comparison.course` gives it; NaN leaves an epoch out. names: the runs' names, by id.
+    raw: the value before smoothing. Lines of many epochs are thinned evenly after it; their last
+    epoch stays.
     """
     points: list[dict[str, Any]] = []
     most = max(_LEAST_POINTS, _MOST_POINTS // max(1, len(epochs) * len(series)))
     for run_id, rows in epochs.items():
-        xs = _course(rows, course)
         stride = math.ceil(len(rows) / most) or 1
         for name in series:
             raw = [float(row[f"{name}_{quantity}"]) for row in rows]
-            line = list(zip(xs, raw, smoothed(raw, weight), strict=True))
+            line = list(zip(ends[run_id], raw, smoothed(raw, weight), strict=True))
             for x, before, value in line[::-stride][::-1]:
+                if math.isnan(x):
+                    continue
                 point = {"id": run_id, "run": names[run_id], "series": name}
                 points.append(point | {"x": x, "raw": before, "value": value})
     return pd.DataFrame(points, columns=["id", "run", "series", "x", "raw", "value"])
-
-
-def _course(rows: EpochRows, course: Course) -> list[float]:
-    """Return the end of each epoch: its number, or the minutes of work since the start."""
-    if course == "epoch":
-        return [float(row["epoch"]) for row in rows]
-    minutes = 0.0
-    ends = []
-    for row in rows:
-        minutes += row["seconds"] / 60
-        ends.append(minutes)
-    return ends
 
 
 def _dashes(series: Sequence[Series]) -> alt.StrokeDash:

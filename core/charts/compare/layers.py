@@ -1,21 +1,25 @@
 """Draws one figure of every layer of several runs side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import altair as alt
 import pandas as pd
 
 from core.charts.compare.colours import legend_height, run_colour
-from core.runs.layers import LAYER_METRICS, LayerFigures
+from core.charts.compare.picks import line_marks
+from core.runs.comparison.layers import LAYER_METRICS, LayerFigures
 
 _ROW = 24  # pixels for a layer
 _AXIS = 100  # pixels, with the title
 
 
-def layers_chart(table: pd.DataFrame, coloured: Sequence[str], name: str) -> alt.Chart:
+def layers_chart(
+    table: pd.DataFrame, coloured: Sequence[str], name: str, picked: Collection[str] = ()
+) -> alt.Chart:
     """Draw the rows of `layers_table` as a line for each run, from layer to layer.
 
     coloured: names of the runs with a colour of their own. name: the metric in `LAYER_METRICS`.
+    picked: ids of the runs with thick lines.
     """
     metric = LAYER_METRICS[name]
     is_log = name in ("density", "bytes", "levels") and bool((table["value"] > 0).all())
@@ -37,6 +41,7 @@ def layers_chart(table: pd.DataFrame, coloured: Sequence[str], name: str) -> alt
         order="place:Q",
         tooltip=tooltip,
         **run_colour(coloured),
+        **line_marks(picked),
     )
     layers = table["layer"].nunique()
     words = f"{metric.title} of {layers} layers of {table['id'].nunique()} runs"

@@ -1,79 +1,37 @@
 """Draws runs and their ancestors as a forest from left to right: what was made from what."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import pandas as pd
 
 from core.charts.compare.colours import GREY
-from core.runs.comparison import change_against_parent
-from core.runs.figures import METRICS, Metric
+from core.charts.compare.forest import Place, forest_layout
+from core.charts.compare.picks import RING, click_selection
+from core.runs.comparison.differences import change_against_parent
+from core.runs.comparison.figures import METRICS, Metric
 
 if TYPE_CHECKING:
-    from core.runs.comparison import ComparedRun
+    from core.runs.comparison.compared import ComparedRun
 
 _ROW = 38  # pixels between two rows, with room for a name above each node
 _TIGHT_ROW = 31  # of a large map
 _MANY_ROWS = 30
-_AXIS = 70  # pixels for the title and the legend
+_AXIS = 80  # pixels for the title and the legend of the colour
+_SIZE_LEGEND = 45  # pixels that it takes more than that of the colour
+_SIZES = [40, 320]  # square pixels of the smallest node and of the largest
 
 
-class Place(NamedTuple):
-    """The place of a node. column: distance from its root. row: counted from the top."""
+def map_chart(
+    table: pd.DataFrame, colour: str, size: str | None = None, picked: Collection[str] = ()
+) -> alt.LayerChart:
+    """Draw the rows of `map_table`. A click on a node picks it.
 
-    column: int
-    row: float
-
-
-def forest_layout(parents: Mapping[str, str | None]) -> dict[str, Place]:
-    """Return the place of each node of a forest, so that children are right of their parents.
-
-    parents: the parent of each node. A parent that is no node itself makes the node a root. Leaves
-    get a row each, in the order of `parents`, and a parent is in the middle of its children. So no
-    two nodes are nearer to each other than one row or one column. Of nodes in a circle, which only
-    a damaged file has, the first one becomes a root.
+    colour, size: the metrics in `METRICS` that give the nodes' colour and size; without a size all
+    nodes have the same. picked: ids of the runs that are picked from the start.
     """
-    parents = _without_circles(parents)
-    children: dict[str | None, list[str]] = {}
-    for node, parent in parents.items():
-        children.setdefault(parent, []).append(node)
-    places: dict[str, Place] = {}
-    next_row = 0
-    waiting = [(root, 0, False) for root in reversed(children.get(None, []))]
-    while waiting:
-        node, column, is_ready = waiting.pop()
-        below = children.get(node, [])
-        if below and not is_ready:
-            waiting.append((node, column, True))
-            waiting += [(child, column + 1, False) for child in reversed(below)]
-        elif below:
-            middle = (places[below[0]].row + places[below[-1]].row) / 2
-            places[node] = Place(column, middle)
-        else:
-            places[node] = Place(column, next_row)
-            next_row += 1
-    return places
-
-
-def _without_circles(parents: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the parents, None for one that is no node and for the first node of a circle."""
-    known = {node: parent if parent in parents else None for node, parent in parents.items()}
-    for node in known:
-        ancestor = known[node]
-        seen = {node}
-        while ancestor is not None and ancestor not in seen:
-            seen.add(ancestor)
-            ancestor = known[ancestor]
-        if ancestor == node:
-            known[node] = None
-    return known
-
-
-def map_chart(table: pd.DataFrame, name: str) -> alt.LayerChart:
-    """Draw the rows of `map_table`. name: the metric in `METRICS` that gives the colour."""
-    metric = METRICS[name]
     columns = int(table["column"].max()) + 1
     rows = int(table["row"].max()) + 1
     x_scale = alt.Scale(domain=[-0.08, columns - 0.08], nice=False)
@@ -81,32 +39,45 @@ def map_chart(table: pd.DataFrame, name: str) -> alt.LayerChart:
     base = alt.Chart(table).encode(
         x=alt.X("column:Q", axis=None, scale=x_scale), y=alt.Y("row:Q", axis=None, scale=y_scale)
     )
-    chart = alt.LayerChart(layer=[_edges(base), _nodes(base, metric), _names(base, columns)])
+    nodes = _nodes(base, METRICS[colour], None if size is None else METRICS[size], picked)
+    chart = alt.LayerChart(layer=[_edges(base), nodes, _names(base, columns)])
     title = f"Where {len(table)} runs come from"
     row = _ROW if rows <= _MANY_ROWS else _TIGHT_ROW
-    return chart.properties(height=row * rows + _AXIS, title=title)
+    legends = _AXIS if size is None else _AXIS + _SIZE_LEGEND
+    return chart.properties(height=row * rows + legends, title=title)
 
 
 def map_table(
-    runs: "Sequence[ComparedRun]", chosen: "Sequence[ComparedRun]", name: str
+    runs: "Sequence[ComparedRun]",
+    chosen: "Sequence[ComparedRun]",
+    colour: str,
+    size: str | None = None,
 ) -> pd.DataFrame:
     """Return a row for each node.
 
     runs: the chosen runs and all their ancestors. id, run: id and name. column, row: its place.
-    parent_column, parent_row: the place of its parent; its own without one. value: its figure of
-    the metric `name`. recipe, accuracy, change: in words. chosen: whether it is a chosen run.
+    parent_column, parent_row: the place of its parent; its own without one. value, size: its
+    figures of the metrics `colour` and `size`. recipe, accuracy, change: in words. chosen: whether
+    it is a chosen run.
     """
     parents = {run.id: run.parent.id if run.parent else None for run in runs}
     places = forest_layout(parents)
     ids = {run.id for run in chosen}
-    rows = [_row(run, places, name) | {"chosen": run.id in ids} for run in runs]
+    rows = []
+    for run in runs:
+        figures = {"value": _figure(run, colour), "size": _figure(run, size)}
+        rows.append(_row(run, places) | figures | {"chosen": run.id in ids})
     return pd.DataFrame(rows)
 
 
-def _row(run: "ComparedRun", places: Mapping[str, Place], name: str) -> dict[str, Any]:
+def _figure(run: "ComparedRun", name: str | None) -> float | None:
+    value = None if name is None else run.figures.value(name)
+    return value if value is None or math.isfinite(value) else None
+
+
+def _row(run: "ComparedRun", places: Mapping[str, Place]) -> dict[str, Any]:
     own = places[run.id]
     parent = places[run.parent.id] if run.parent and run.parent.id in places else own
-    value = run.figures.value(name)
     accuracy = run.figures.accuracy
     return {
         "id": run.id,
@@ -115,7 +86,6 @@ def _row(run: "ComparedRun", places: Mapping[str, Place], name: str) -> dict[str
         "row": own.row,
         "parent_column": parent.column,
         "parent_row": parent.row,
-        "value": value if value is None or math.isfinite(value) else None,
         "recipe": run.recipe_text,
         "accuracy": "—" if accuracy is None else f"{accuracy:.2%}",
         "change": change_against_parent(run),
@@ -129,35 +99,70 @@ def _edges(base: alt.Chart) -> alt.Chart:
     )
 
 
-def _nodes(base: alt.Chart, metric: Metric) -> alt.Chart:
-    """Draw the nodes: a chosen run as a large circle, an ancestor as a small square."""
-    legend = alt.Legend(
-        title=metric.title,
-        orient="bottom",
-        format=metric.axis_format,
-        gradientLength=220,
-        titleLimit=320,
+def _nodes(
+    base: alt.Chart, colour: Metric, size: Metric | None, picked: Collection[str]
+) -> alt.Chart:
+    """Draw the nodes: a chosen run as a circle, an ancestor as a square."""
+    scale = alt.Scale(type="log" if colour.is_log else "linear")
+    legend = _legend(colour, gradientLength=150)
+    filled = alt.Color("value:Q", scale=scale, legend=legend)
+    selection = click_selection(picked)
+    nodes = base.mark_point(filled=True, opacity=1, cursor="pointer")
+    nodes = nodes.encode(
+        color=alt.when(_is_known("value", colour)).then(filled).otherwise(alt.value("transparent")),
+        shape=alt.when("datum.chosen").then(alt.value("circle")).otherwise(alt.value("square")),
+        stroke=alt.when(selection).then(alt.value(RING)).otherwise(alt.value(GREY)),
+        strokeWidth=alt.when(selection).then(alt.value(3.5)).otherwise(alt.value(1)),
+        size=_node_size(size),
+        tooltip=_tooltip(colour, size),
     )
-    scale = alt.Scale(type="log" if metric.is_log else "linear")
-    is_known = "isValid(datum.value)" + (" && datum.value > 0" if metric.is_log else "")
-    colour = alt.Color("value:Q", scale=scale, legend=legend)
-    tooltip = [
+    return nodes.add_params(selection)
+
+
+def _node_size(metric: Metric | None) -> Any:
+    """Return the area of a node, in square pixels: by the metric, or else by whether it is chosen.
+
+    A node without a figure is as small as the smallest.
+    """
+    if metric is None:
+        return alt.when("datum.chosen").then(alt.value(170)).otherwise(alt.value(90))
+    scale = alt.Scale(type="log" if metric.is_log else "linear", range=_SIZES, zero=False)
+    size = alt.Size(
+        "size:Q",
+        scale=scale,
+        legend=_legend(metric, symbolType="circle", symbolStrokeWidth=1, tickCount=3),
+    )
+    return alt.when(_is_known("size", metric)).then(size).otherwise(alt.value(_SIZES[0]))
+
+
+def _is_known(field: str, metric: Metric) -> str:
+    """Return the Vega expression that is true where a scale has a place for the figure."""
+    return f"isValid(datum.{field})" + (f" && datum.{field} > 0" if metric.is_log else "")
+
+
+def _legend(metric: Metric, **more: Any) -> alt.Legend:
+    return alt.Legend(
+        title=metric.title, orient="bottom", format=metric.axis_format, titleLimit=320, **more
+    )
+
+
+def _tooltip(colour: Metric, size: Metric | None) -> list[alt.Tooltip]:
+    """Return the run, its figures, its recipe and its change against the parent, each once."""
+    figures = [alt.Tooltip("value:Q", title=colour.label, format=colour.number_format)]
+    if size is not None and size != colour:
+        figures.append(alt.Tooltip("size:Q", title=size.label, format=size.number_format))
+    accuracy = METRICS["accuracy"]
+    if accuracy not in (colour, size):
+        figures.append(alt.Tooltip("accuracy:N", title=accuracy.label))
+    return [
         alt.Tooltip("run:N", title="Run"),
-        alt.Tooltip("value:Q", title=metric.label, format=metric.number_format),
-        alt.Tooltip("accuracy:N", title="Test accuracy"),
+        *figures,
         alt.Tooltip("recipe:N", title="Recipe"),
         alt.Tooltip("change:N", title="Against its parent"),
     ]
-    nodes = base.mark_point(filled=True, opacity=1, stroke=GREY, strokeWidth=1)
-    return nodes.encode(
-        color=alt.when(is_known).then(colour).otherwise(alt.value("transparent")),
-        shape=alt.when("datum.chosen").then(alt.value("circle")).otherwise(alt.value("square")),
-        size=alt.when("datum.chosen").then(alt.value(170)).otherwise(alt.value(90)),
-        tooltip=tooltip,
-    )
 
 
 def _names(base: alt.Chart, columns: int) -> alt.Chart:
     limit = alt.ExprRef(f"width / {columns} - 16")
-    names = base.mark_text(align="left", dx=-5, dy=-14, fontSize=11, color=GREY, limit=limit)
+    names = base.mark_text(align="left", dx=-5, dy=-15, fontSize=11, color=GREY, limit=limit)
     return names.encode(text="run:N")

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from core.accuracy import interval_text
-from core.runs.comparison import ComparedRun, change_against_parent, difference_texts
-from core.runs.figures import METRICS, Metric
-from core.runs.frontier import frontier
+from core.runs.comparison.compared import ComparedRun
+from core.runs.comparison.differences import change_against_parent, difference_texts
+from core.runs.comparison.figures import METRICS, Metric
+from core.runs.comparison.frontier import frontier
 
 _COLUMNS = ["id", "run", "kind", "x", "y", "x_low", "x_high", "y_low", "y_high", "interval"]
 _COLUMNS += ["settings", "change", "place", "number", "on"]

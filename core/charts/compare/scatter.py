@@ -1,16 +1,15 @@
 """Draws two figures of each run as a point, with the Pareto frontier and the level of guessing."""
 
+from collections.abc import Collection
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from core.charts.compare.colours import GREY
+from core.charts.compare.picks import RING, brush_selection, click_selection
 from core.charts.compare.points import Axis
-from core.runs.comparison import KINDS
-
-PICKED = "picked"
-"""The name of the chart's parameter that holds the clicked runs, under the field `id`."""
+from core.runs.comparison.compared import KINDS
 
 _HEIGHT = 460
 _ROOM = 0.06  # of an axis, between its ends and the points
@@ -18,24 +17,28 @@ _NEAR = 0.25  # of an axis: a chance level that is farther below the points is o
 
 
 def scatter_chart(
-    table: pd.DataFrame, x: Axis, y: Axis, chance: float | None = None
+    table: pd.DataFrame,
+    x: Axis,
+    y: Axis,
+    chance: float | None = None,
+    picked: Collection[str] = (),
 ) -> alt.LayerChart:
-    """Draw the rows of `scatter_table`. A click on a point picks it.
+    """Draw the rows of `scatter_table`. A click on a point picks it, a rectangle those in it.
 
-    chance: the accuracy of guessing, which is drawn where an axis shows the accuracy.
+    chance: the accuracy of guessing, which is drawn where an axis shows the accuracy. picked: ids
+    of the runs that are picked from the start.
     """
-    picked = alt.selection_point(
-        name=PICKED, fields=["id"], on="click", toggle="event.shiftKey", empty=False
-    )
     base = alt.Chart(table).encode(
         x=_channel(alt.X, table, "x", x, chance), y=_channel(alt.Y, table, "y", y, chance)
     )
-    stroke = alt.when(picked).then(alt.value(3)).otherwise(alt.value(0))
+    clicks = click_selection(picked)
+    ring = alt.when(clicks).then(alt.value(3)).otherwise(alt.value(0))
+    points = _points(base, table, x, y).encode(strokeWidth=ring)
     layers: list[Any] = [
         *_chance_rules(table, x, y, chance),
         *_error_bars(base, x, y),
         _frontier_line(base, x),
-        _points(base, table, x, y).add_params(picked).encode(strokeWidth=stroke),
+        points.add_params(clicks, brush_selection()),
         _numbers(base),
     ]
     title = f"{y.metric.label} against {x.metric.label.lower()} of {len(table)} runs"
@@ -110,7 +113,7 @@ def _points(base: alt.Chart, table: pd.DataFrame, x: Axis, y: Axis) -> alt.Chart
         alt.Tooltip("settings:N", title="Settings"),
         alt.Tooltip("change:N", title="Against its parent"),
     ]
-    marks = base.mark_circle(size=110, opacity=0.9, cursor="pointer", stroke="#d9731a")
+    marks = base.mark_circle(size=110, opacity=0.9, cursor="pointer", stroke=RING)
     return marks.encode(color=color, tooltip=tooltip)
 
 

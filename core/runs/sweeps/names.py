@@ -1,7 +1,7 @@
 """Names the runs of a sweep by the settings in which they differ."""
 
 from core.config import Recipe
-from core.runs.settings import (
+from core.runs.comparison.settings import (
     DENSITY,
     METHOD,
     Settings,

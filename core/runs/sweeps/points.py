@@ -5,8 +5,16 @@ from dataclasses import dataclass
 
 from core.accuracy import is_guessing
 from core.config import Recipe, TrainRecipe
+from core.runs.comparison.settings import (
+    DENSITY,
+    METHOD,
+    SEED,
+    Settings,
+    Value,
+    differing,
+    settings_of,
+)
 from core.runs.run import Run
-from core.runs.settings import DENSITY, METHOD, SEED, Settings, Value, differing, settings_of
 from core.runs.sweeps.sweep import Step, Sweep
 
 _SEEDS = (SEED, "kmeans.seed", "affine.seed")

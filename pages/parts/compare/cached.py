@@ -10,10 +10,12 @@ import streamlit as st
 
 from core.data import DatasetInfo
 from core.errors import UserError
-from core.runs.comparison import ComparedRun, compared_runs, lineage_of
+from core.runs.comparison.compared import ComparedRun, compared_runs, lineage_of
+from core.runs.comparison.layers import LayerFigures, events_of_layers, layer_figures
 from core.runs.event_lines import epoch_ends, read_events
-from core.runs.layers import LayerFigures, events_of_layers, layer_figures
+from core.runs.latency import latency_figures
 from core.runs.run import Run
+from core.runs.store import RunStore
 from pages.parts.shared.accuracies import dataset_infos
 from pages.parts.shared.cache import FileKey, file_key
 
@@ -26,7 +28,10 @@ _Events = list[dict[str, Any]]
 def compare(
     runs: Sequence[Run], runs_by_id: Mapping[str, Run], metrics: Iterable[str] = ()
 ) -> list[ComparedRun]:
-    """Return the runs for a comparison. The multiply-adds are counted if a metric is "macs"."""
+    """Return the runs for a comparison.
+
+    The multiply-adds are counted if a metric is "macs", and measured times are read if one is.
+    """
     macs: dict[str, float | None] = {}
     infos = dataset_infos()
     if "macs" in metrics:
@@ -34,7 +39,10 @@ def compare(
             for run in runs:
                 lineage = lineage_of(run, runs_by_id)
                 macs[run.id] = _macs_left(lineage, infos.get(run.dataset))
-    return compared_runs(runs, runs_by_id, macs, infos)
+    latencies: dict[str, dict[int, float]] = {}
+    if runs and not {"latency_ms", "latency_32_ms"}.isdisjoint(metrics):
+        latencies = latency_figures(RunStore(runs[0].path.parent).list(helpers=True))
+    return compared_runs(runs, runs_by_id, macs, infos, latencies)
 
 
 def epochs_of(run: Run) -> _Events:
@@ -45,6 +53,13 @@ def epochs_of(run: Run) -> _Events:
 def layers_of(lineage: Sequence[Run]) -> dict[str, LayerFigures]:
     """Return the figures of each layer of the last run in a lineage, by parameter name."""
     return _read_layers(_event_files(lineage))
+
+
+def forget() -> None:
+    """Forget what was read, for a measurement of reading it."""
+    _read_events.cache_clear()
+    _count_macs.cache_clear()
+    _layer_costs.clear()
 
 
 def _event_files(runs: Iterable[Run]) -> tuple[FileKey, ...]:

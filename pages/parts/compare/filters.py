@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from core.runs.comparison import KINDS, lineage_of, method_of
+from core.runs.comparison.compared import KINDS, lineage_of, method_of
 from core.runs.run import Run
 from pages.parts.shared.address import address_selectbox, keep_in_address
+from pages.parts.shared.tag_filter import draw_tag_filter, tagged_runs
 
 _ANY = "any"
 
@@ -23,6 +24,7 @@ def draw_filters(candidates: Mapping[str, Run], runs_by_id: Mapping[str, Run]) -
         for label, name, value in _FILTERS:
             runs = _draw_filter(label, name, value, list(candidates.values()), runs)
         runs = _draw_filter("Pruned by", "method", method, list(candidates.values()), runs)
+        runs = tagged_runs(runs, draw_tag_filter("compare_tags", list(candidates.values())))
     words = text.lower().split()
     return [run for run in runs if all(word in run.name.lower() for word in words)]
 

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.runs.comparison import ComparedRun, compared_runs, method_of
-from core.runs.figures import METRICS
+from core.runs.comparison.compared import ComparedRun, compared_runs, method_of
+from core.runs.comparison.figures import METRICS
 from core.runs.run import Run
 from pages.parts.compare.chosen import MOST_RUNS, choose_of_listed, choose_runs, chosen_runs
+from pages.parts.compare.picked import picked_ids
 from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.states import STATE_STYLES, signed_state
 
@@ -19,6 +20,7 @@ _ROW = 35  # pixels
 _MOST_ROWS = 8  # that are visible at once
 
 _COLUMNS = {
+    "picked": st.column_config.TextColumn("Picked", width=65, help="Picked in a chart."),
     "name": st.column_config.TextColumn("Name", width=230),
     "accuracy": st.column_config.NumberColumn(
         "Test accuracy",
@@ -93,7 +95,8 @@ def _draw_table(
     state = st.session_state
     state[_LISTED] = [run.id for run in listed]
     _select_rows(chosen_runs(candidates))
-    rows = [_row(run) for run in compared_runs(listed, runs_by_id)]
+    picked = picked_ids()
+    rows = [_row(run, run.id in picked) for run in compared_runs(listed, runs_by_id)]
     st.dataframe(
         pd.DataFrame(rows, columns=list(_COLUMNS)),
         hide_index=True,
@@ -125,10 +128,11 @@ def _choose_selected_rows() -> None:
     choose_of_listed([listed[row] for row in rows if row < len(listed)], listed)
 
 
-def _row(compared: ComparedRun) -> dict[str, Any]:
+def _row(compared: ComparedRun, is_picked: bool) -> dict[str, Any]:
     run = compared.run
     figures = compared.figures
     return {
+        "picked": "●" if is_picked else "",
         "name": compared.name,
         "accuracy": None if figures.accuracy is None else 100 * figures.accuracy,
         "size": None if figures.bytes is None else figures.bytes / 1000,

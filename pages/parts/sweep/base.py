@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.config import Prune, TrainRecipe, validate_recipe
 from core.errors import UserError
-from core.runs.settings import label_of
+from core.runs.comparison.settings import label_of
 from pages.parts.shared.address import keep_in_address
 from pages.parts.shared.words import plain
 

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import UserError
+from core.runs.comparison.settings import DENSITY, SEED, label_of, settings_of
 from core.runs.run import Run
-from core.runs.settings import DENSITY, SEED, label_of, settings_of
 from core.runs.store import RunStore
 from core.runs.sweeps import launch
 from core.runs.sweeps.points import Axes, Point, axes_of, points_of, seconds_left

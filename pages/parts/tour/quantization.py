@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.runs.run import PACKED, Run
+from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
 from pages.parts.shared.accuracies import interval_note
@@ -57,6 +57,6 @@ def _draw_size(place: DeltaGenerator, label: str, run: Run | None, dense_bytes: 
 def _packed_bytes(run: Run | None) -> int | None:
     """The size of the run's packed file in bytes, None before there is one."""
     try:
-        return None if run is None else (run.path / PACKED).stat().st_size
+        return None if run is None else run.packed_file.stat().st_size
     except OSError:
         return None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.runs.layers import layer_figures
+from core.runs.comparison.layers import layer_figures
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared.accuracies import counts_of_series

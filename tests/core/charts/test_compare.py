@@ -9,13 +9,15 @@ import pytest
 
 from core.charts.compare.colours import MOST_COLOURS, coloured_names
 from core.charts.compare.curves import curves_chart, curves_table, smoothed
+from core.charts.compare.forest import forest_layout
 from core.charts.compare.layers import layers_chart, layers_table
-from core.charts.compare.map import forest_layout, map_chart, map_table
+from core.charts.compare.map import map_chart, map_table
+from core.charts.compare.picks import BRUSHED, PICKED
 from core.charts.compare.points import Axis, scatter_table
 from core.charts.compare.scatter import scatter_chart
-from core.runs.comparison import compared_runs
-from core.runs.figures import METRICS
-from core.runs.layers import LayerFigures
+from core.runs.comparison.compared import compared_runs
+from core.runs.comparison.figures import METRICS
+from core.runs.comparison.layers import LayerFigures
 from core.runs.run import MODEL
 from tests.sample_runs import RECIPE, sample_run
 
@@ -113,6 +115,36 @@ def test_a_long_chain_is_no_problem_and_the_first_of_a_circle_is_a_root():
     assert forest_layout({"a": "a"}) == {"a": (0, 0)}
 
 
+def layer_of(chart, mark):
+    """The layer with this mark, as plain data."""
+    (layer,) = [layer for layer in chart["layer"] if layer["mark"]["type"] == mark]
+    return layer
+
+
+def test_the_size_of_the_nodes_is_a_metric_or_the_same_for_all(runs):
+    table = map_table(runs, runs, "accuracy", "bytes")
+    assert table["size"].tolist()[:3] == [10, 100, 1000]
+    assert math.isnan(table["size"].tolist()[3])
+    size = layer_of(map_chart(table, "accuracy", "bytes").to_dict(), "point")["encoding"]["size"]
+    assert size["condition"]["field"] == "size"
+    assert size["condition"]["legend"]["title"] == "Size on disk (bytes)"
+    same = map_table(runs, runs, "accuracy")
+    size = layer_of(map_chart(same, "accuracy").to_dict(), "point")["encoding"]["size"]
+    assert "field" not in size["condition"]
+
+
+def test_a_node_tells_each_figure_once(runs):
+    def titles(colour, size):
+        table = map_table(runs, runs, colour, size)
+        nodes = layer_of(map_chart(table, colour, size).to_dict(), "point")
+        return [tooltip["title"] for tooltip in nodes["encoding"]["tooltip"]]
+
+    ends = ["Recipe", "Against its parent"]
+    assert titles("accuracy", "accuracy") == ["Run", "Test accuracy", *ends]
+    assert titles("accuracy", "bytes") == ["Run", "Test accuracy", "Size on disk", *ends]
+    assert titles("bytes", None) == ["Run", "Size on disk", "Test accuracy", *ends]
+
+
 def test_the_map_tells_chosen_runs_from_ancestors(runs):
     table = map_table(runs, runs[:1], "bytes")
     assert table["chosen"].tolist() == [True, False, False, False]
@@ -146,24 +178,64 @@ def epoch(number, **changes):
 def test_the_curves_by_epoch_and_by_time():
     epochs = {"a": [epoch(1), epoch(2)], "b": [epoch(1)]}
     names = {"a": "A", "b": "B"}
-    table = curves_table(epochs, names, "accuracy", "epoch", ("test",))
+    table = curves_table(epochs, {"a": [1, 2], "b": [1]}, names, "accuracy", ("test",))
     assert table.values.tolist() == [
         ["a", "A", "test", 1, 0.1, 0.1],
         ["a", "A", "test", 2, 0.2, 0.2],
         ["b", "B", "test", 1, 0.1, 0.1],
     ]
-    by_time = curves_table(epochs, names, "loss", "time", ("train", "test"), 0.5)
+    minutes = {"a": [0.5, 1], "b": [0.5]}
+    by_time = curves_table(epochs, minutes, names, "loss", ("train", "test"), 0.5)
     assert by_time["x"].tolist() == [0.5, 1, 0.5, 1, 0.5, 0.5]
     assert by_time["series"].tolist()[:3] == ["train", "train", "test"]
     chart = curves_chart(by_time, ["A"], "loss", "time", ("train", "test")).to_dict()
     assert chart["title"] == "Training and test loss of 2 runs by time"
 
 
+def test_an_epoch_that_ends_nowhere_is_left_out():
+    epochs = {"a": [epoch(1), epoch(2)]}
+    table = curves_table(epochs, {"a": [math.nan, 2]}, {"a": "A"}, "loss", ("test",))
+    assert table["x"].tolist() == [2]
+
+
 def test_many_long_curves_are_thinned_and_keep_their_end():
     epochs = {str(run): [epoch(number) for number in range(1, 301)] for run in range(200)}
-    table = curves_table(epochs, {run: run for run in epochs}, "loss", "epoch", ("test",))
+    ends = dict.fromkeys(epochs, range(1, 301))
+    table = curves_table(epochs, ends, {run: run for run in epochs}, "loss", ("test",))
     assert len(table) <= 20_000
     assert set(table.groupby("id")["x"].max()) == {300}
+
+
+# -- what is picked --
+
+
+def params_of(chart):
+    return {param["name"]: param for param in chart["params"]}
+
+
+def test_the_scatter_and_the_map_start_with_what_is_picked(runs):
+    picked = [runs[1].id]
+    scatter = scatter_chart(scatter_table(runs, BYTES, ACCURACY), BYTES, ACCURACY, picked=picked)
+    params = params_of(scatter.to_dict())
+    assert params[PICKED]["value"] == [{"id": runs[1].id}]
+    assert params[BRUSHED]["select"]["type"] == "interval"
+    map_params = params_of(
+        map_chart(map_table(runs, runs, "bytes"), "bytes", None, picked).to_dict()
+    )
+    assert map_params[PICKED]["value"] == [{"id": runs[1].id}]
+    nothing = scatter_chart(scatter_table(runs, BYTES, ACCURACY), BYTES, ACCURACY).to_dict()
+    assert "value" not in params_of(nothing)[PICKED]
+
+
+def test_the_lines_of_picked_runs_are_thick():
+    epochs = {"a": [epoch(1), epoch(2)], "b": [epoch(1)]}
+    ends = {"a": [1, 2], "b": [1]}
+    table = curves_table(epochs, ends, {"a": "A", "b": "B"}, "loss", ("test",))
+    chart = curves_chart(table, ["A", "B"], "loss", "step", ("test",), ["b"]).to_dict()
+    (thick,) = chart["encoding"]["strokeWidth"]["condition"]
+    assert thick["test"]["oneOf"] == ["b"]
+    nothing = curves_chart(table, ["A", "B"], "loss", "step", ("test",)).to_dict()
+    assert "strokeWidth" not in nothing["encoding"]
 
 
 # -- the layers and the colours --
@@ -207,6 +279,7 @@ def test_a_few_runs_have_all_a_colour_and_of_many_the_best(store):
     compared = compared_runs(made, {run.id: run for run in made})
     assert coloured_names(compared[:MOST_COLOURS]) == ["0", "1", "2", "3", "4", "5", "6"]
     assert coloured_names(compared) == ["2", "3", "4", "5", "6", "7"]
+    assert coloured_names(compared, [compared[0].id]) == ["0", "3", "4", "5", "6", "7"]
 
 
 def test_no_layer_of_the_scatter_plot_adds_a_zero_to_an_axis():

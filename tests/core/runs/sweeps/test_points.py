@@ -3,8 +3,8 @@
 import pytest
 
 from core.charts.sweep import summary_table, sweep_chart, sweep_table
+from core.runs.comparison.settings import DENSITY, METHOD
 from core.runs.run import write_status
-from core.runs.settings import DENSITY, METHOD
 from core.runs.sweeps.grid import Grid, Lists
 from core.runs.sweeps.points import Axes, axes_of, lines_of, points_of, seconds_left
 from core.runs.sweeps.store import SweepStore

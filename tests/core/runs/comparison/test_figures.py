@@ -6,8 +6,8 @@ import pytest
 
 from core.accuracy import wilson_interval
 from core.data import DATASETS
-from core.runs.figures import METRICS, Figures, bytes_on_disk, figures_of
-from core.runs.run import MODEL, PACKED, write_status
+from core.runs.comparison.figures import METRICS, Figures, bytes_on_disk, figures_of
+from core.runs.run import MODEL, OLD_PACKED, PACKED, write_status
 from tests.sample_runs import RECIPE, sample_run, summary_of
 
 
@@ -44,6 +44,14 @@ def test_a_run_without_a_result_has_what_it_knows(store):
 def test_the_packed_file_counts_before_the_weights(store):
     run = sample_run(store)
     assert bytes_on_disk(run) == (run.path / MODEL).stat().st_size == 7
+    (run.path / PACKED).write_bytes(b"packed")
+    assert bytes_on_disk(run) == 6
+
+
+def test_the_packed_file_of_an_older_run_counts_under_its_old_name(store):
+    run = sample_run(store)
+    (run.path / OLD_PACKED).write_bytes(b"older packed")
+    assert bytes_on_disk(run) == 12
     (run.path / PACKED).write_bytes(b"packed")
     assert bytes_on_disk(run) == 6
 

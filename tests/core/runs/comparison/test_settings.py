@@ -1,7 +1,7 @@
 """The settings in which runs differ."""
 
 from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe
-from core.runs.settings import DENSITY, METHOD, SEED, differing, label_of, settings_of
+from core.runs.comparison.settings import DENSITY, METHOD, SEED, differing, label_of, settings_of
 
 
 def test_pruned_and_dense_networks_differ_in_the_density_and_what_only_pruning_has():

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from core.runs.comparison import ComparedRun, value_text
-from core.runs.figures import METRICS
-from core.runs.settings import Value
+from core.runs.comparison.compared import ComparedRun
+from core.runs.comparison.differences import value_text
+from core.runs.comparison.figures import METRICS
+from core.runs.comparison.settings import Value
 
 
 def setting_texts(run: ComparedRun, labels: Mapping[str, str]) -> dict[str, str | None]:
     """Return settings as text by their labels; None for one that the run does not have.
 
-    labels: the words for the settings, by name, as `core.runs.comparison.setting_labels` gives.
+    labels: the words for the settings, by name, as `setting_labels` gives.
     """
     settings = run.settings
     return {
@@ -22,7 +23,7 @@ def setting_texts(run: ComparedRun, labels: Mapping[str, str]) -> dict[str, str 
 def figure_rows(runs: Sequence[ComparedRun], labels: Mapping[str, str]) -> list[dict[str, Value]]:
     """Return a row for each run: its origin, the settings in `labels`, and every figure.
 
-    Figures are in the units of `core.runs.figures.Figures`; one that is not known is None.
+    Figures are in the units of `Figures`; one that is not known is None.
     """
     return [_row(run, labels) for run in runs]
 

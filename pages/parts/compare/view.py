@@ -7,11 +7,11 @@ import streamlit as st
 from core.runs.run import Run
 from pages.parts.answers.choice import MOST_MODELS
 from pages.parts.compare.chosen import choose_runs
-from pages.parts.compare.curves import draw_curves
-from pages.parts.compare.layers import draw_layers
-from pages.parts.compare.map import draw_map
-from pages.parts.compare.scatter import draw_scatter
-from pages.parts.compare.settings import draw_settings
+from pages.parts.compare.views.curves import draw_curves
+from pages.parts.compare.views.layers import draw_layers
+from pages.parts.compare.views.map import draw_map
+from pages.parts.compare.views.scatter import draw_scatter
+from pages.parts.compare.views.settings import draw_settings
 from pages.parts.shared.address import keep_choice_in_address
 from pages.parts.shared.words import plain
 

@@ -1,10 +1,10 @@
 """Figures as words for the comparison."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import streamlit as st
 
-from core.runs.comparison import ComparedRun
+from core.runs.comparison.compared import ComparedRun
 from pages.parts.shared.words import duration, part, percent, short, size
 
 _WORDS: dict[str, Callable[[float], str]] = {
@@ -23,14 +23,17 @@ def figure_text(name: str, value: float | None) -> str:
     return "—" if value is None else _WORDS[name](value)
 
 
-def draw_colour_note(runs: Sequence[ComparedRun]) -> list[str]:
-    """Return the names of the runs that have a colour. Say so if others have none."""
+def draw_colour_note(runs: Sequence[ComparedRun], picked: Collection[str]) -> list[str]:
+    """Return the names of the runs that have a colour. Say so if others have none.
+
+    picked: the ids of the picked runs, which come first.
+    """
     from core.charts.compare.colours import coloured_names  # imports altair
 
-    names = coloured_names(runs)
+    names = coloured_names(runs, picked)
     if len(runs) > len(names):
         st.caption(
-            f"{len(runs)} runs are drawn. The {len(names)} with the highest test accuracy have a"
-            " colour; the others are grey, and have their name in the tooltip."
+            f"{len(runs)} runs are drawn. Those that are picked, and the ones with the highest test"
+            f" accuracy, have a colour: {len(names)} in all. The others are grey."
         )
     return names

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core import data
 from core.accuracy import wilson_interval
-from core.runs.run import MODEL, PACKED, Run
+from core.runs.run import INT8, MODEL, Run
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Metric:
     description: str
 
 
+_LATENCY_FORM = (
+    "Measured here by `python -m core latency RUN`: integer kernels for a file in 8-bit integers,"
+    " and the fastest form in float for any other network, whose quantized weights are floats while"
+    " it runs."
+)
+
 METRICS = {
     "accuracy": Metric(
         title="Test accuracy",
@@ -45,7 +51,10 @@ METRICS = {
         axis_format="~s",
         is_log=True,
         more_is_better=False,
-        description="Size of the packed file, or else of the weights in float.",
+        description=(
+            "Size of the packed file, or else of the weights in float. Of 8-bit integers: size of"
+            " the ONNX file."
+        ),
     ),
     "kept": Metric(
         title="Kept weights",
@@ -101,6 +110,24 @@ METRICS = {
             " network. The time of its parent is not in it."
         ),
     ),
+    "latency_ms": Metric(
+        title="Time for one image (ms)",
+        label="Time for one image",
+        number_format=",.2f",
+        axis_format="~r",
+        is_log=True,
+        more_is_better=False,
+        description=f"Median time for a batch of 1. {_LATENCY_FORM}",
+    ),
+    "latency_32_ms": Metric(
+        title="Time for a batch of 32 images (ms)",
+        label="Time for 32 images",
+        number_format=",.2f",
+        axis_format="~r",
+        is_log=True,
+        more_is_better=False,
+        description=f"Median time for a batch of 32. {_LATENCY_FORM}",
+    ),
 }
 """The metrics by the name of their field in `Figures`."""
 
@@ -109,10 +136,11 @@ METRICS = {
 class Figures:
     """The figures of one run. A figure that is not known, or not known yet, is None.
 
-    accuracy: test accuracy in [0, 1]. bytes: size of the packed file, or else of the weights in
-    float. kept: number of kept prunable weights. density: fraction of them, in (0, 1]. macs:
-    multiply-adds that remain for one image. bits: bits of the packed file for each prunable weight.
-    seconds: time of the training steps. test_images, classes: what the accuracy was measured on.
+    accuracy: test accuracy in [0, 1]. bytes: as in `bytes_on_disk`. kept: number of kept prunable
+    weights. density: fraction of them, in (0, 1]. macs: multiply-adds that remain for one image.
+    bits: bits of the packed file for each prunable weight. seconds: time of the training steps.
+    latency_ms, latency_32_ms: median milliseconds for a batch of 1 and of 32 images. test_images,
+    classes: what the accuracy was measured on.
     """
 
     accuracy: float | None = None
@@ -122,6 +150,8 @@ class Figures:
     macs: float | None = None
     bits: float | None = None
     seconds: float | None = None
+    latency_ms: float | None = None
+    latency_32_ms: float | None = None
     test_images: int | None = None
     classes: int | None = None
 
@@ -142,11 +172,13 @@ def figures_of(
     run: Run,
     macs: float | None = None,
     infos: Mapping[str, data.DatasetInfo] = data.DATASETS,
+    latencies: Mapping[int, float] | None = None,
 ) -> Figures:
     """Return the figures that the run has so far.
 
-    macs: passed on. infos: as in `test_counts`.
+    macs: passed on. infos: as in `test_counts`. latencies: milliseconds by the batch size.
     """
+    latencies = latencies or {}
     status = run.status
     summary = status.summary
     packed = _packed_bytes(run)
@@ -159,6 +191,8 @@ def figures_of(
         macs=macs,
         bits=8 * packed / status.prunable if packed and status.prunable else None,
         seconds=None if summary is None else summary.train_seconds or None,
+        latency_ms=latencies.get(1),
+        latency_32_ms=latencies.get(32),
         test_images=test_images,
         classes=classes,
     )
@@ -170,16 +204,19 @@ def kept_share(run: Run) -> float:
 
 
 def bytes_on_disk(run: Run) -> int | None:
-    """Return the size of the packed file, or else of the weights. None if there is neither."""
-    for name in (PACKED, MODEL):
+    """Return the size of the packed file, or else of the weights, or of the ONNX file in integers.
+
+    None if there is none of them.
+    """
+    for path in (run.packed_file, run.path / MODEL, run.path / INT8):
         with contextlib.suppress(OSError):
-            return (run.path / name).stat().st_size
+            return path.stat().st_size
     return None
 
 
 def _packed_bytes(run: Run) -> int | None:
     with contextlib.suppress(OSError):
-        return (run.path / PACKED).stat().st_size
+        return run.packed_file.stat().st_size
     return None if run.status.summary is None else run.status.summary.packed_bytes
 
 

@@ -39,6 +39,9 @@ _LABELS = {
     "affine.lr": "Tuning learning rate",
     "affine.train_images": "Tuning images",
     "affine.range": "Range of the grid",
+    "int8.images": "Calibration images",
+    "int8.float_first": "First layer in float",
+    "int8.float_last": "Last layer in float",
 }
 
 # They do not change the result, or follow from what the recipe was applied to.

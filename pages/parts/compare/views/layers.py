@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from core.runs.comparison import ComparedRun
-from core.runs.layers import LAYER_METRICS, LayerFigures
+from core.runs.comparison.compared import ComparedRun
+from core.runs.comparison.layers import LAYER_METRICS, LayerFigures
 from core.runs.run import Run
 from pages.parts.compare.cached import compare, layers_of
+from pages.parts.compare.picked import picked_ids
 from pages.parts.compare.picture import draw_chart
-from pages.parts.compare.words import draw_colour_note
+from pages.parts.compare.views.words import draw_colour_note
 from pages.parts.shared.address import address_selectbox
 
 _FORMATS = {"density": "percent", "bits": "%.2f", "snr": "%.1f"}
@@ -28,13 +29,16 @@ def draw_layers(chosen: Sequence[Run], runs_by_id: Mapping[str, Run]) -> None:
     layers = _layers_by_run(runs)
     names = {run.id: run.name for run in runs}
     table = layers_table(layers, names, name)
-    drawn = [run for run in runs if run.id in set(table["id"])]
+    ids = set(table["id"])
+    drawn = [run for run in runs if run.id in ids]
     _draw_without_figure(len(runs) - len(drawn), name)
     if not drawn:
         return
     metric = LAYER_METRICS[name]
     alt = f"{metric.title} of each layer of {len(drawn)} runs"
-    draw_chart(layers_chart(table, draw_colour_note(drawn), name), "layers", alt)
+    picked = picked_ids()
+    chart = layers_chart(table, draw_colour_note(drawn, picked), name, picked)
+    draw_chart(chart, "layers", alt)
     _draw_table(table, names, name, alt)
 
 

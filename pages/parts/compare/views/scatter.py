@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.runs.comparison import ComparedRun
-from core.runs.figures import METRICS
+from core.runs.comparison.compared import ComparedRun
+from core.runs.comparison.figures import METRICS
 from core.runs.run import Run
 from pages.parts.compare.cached import compare
-from pages.parts.compare.chosen import choose_runs
-from pages.parts.compare.picture import draw_chart
-from pages.parts.compare.words import figure_text
+from pages.parts.compare.picked import draw_picking_chart, start_picking
+from pages.parts.compare.views.words import figure_text
 from pages.parts.shared.address import address_selectbox, keep_in_address, parse_flag
 from pages.parts.shared.words import plain
 
@@ -36,16 +35,20 @@ def draw_scatter(chosen: Sequence[Run], runs_by_id: Mapping[str, Run]) -> None:
     if table.empty:
         return
     best = _runs_on_frontier(runs, dict(zip(table["id"], table["place"], strict=True)))
-    key = zlib.crc32(repr((sorted(table["id"]), x, y)).encode())
-    state = draw_chart(
-        scatter_chart(table, x, y, _chance(runs)),
+    shown = zlib.crc32(repr((sorted(table["id"]), x, y)).encode())
+    key, picked = start_picking(f"scatter_{shown}")
+    draw_picking_chart(
+        scatter_chart(table, x, y, _chance(runs), picked),
         "scatter",
         f"{y.metric.label} against {x.metric.label} of {len(table)} runs; on the Pareto frontier:"
         f" {', '.join(run.name for run in best[:_MOST_NAMED])}",
-        key=f"compare_scatter_{key}",
-        on_select="rerun",
+        key=key,
+        table=table,
     )
-    _draw_picked(state, set(table["id"]))
+    st.caption(
+        "Click a point to pick it, and further ones with Shift, or draw a rectangle around some."
+        " All views mark what is picked."
+    )
     _draw_frontier(best, x, y)
 
 
@@ -88,25 +91,6 @@ def _draw_missing(runs: Sequence[ComparedRun], drawn: set[str]) -> None:
         text += f" and {len(missing) - _MOST_NAMED} more"
     st.caption(
         f"Not drawn, because a figure is not known, or is zero on a log scale: {text}.",
-    )
-
-
-def _draw_picked(state: object, ids: set[str]) -> None:
-    """Draw a button that compares the points that were clicked, and no others."""
-    from core.charts.compare.scatter import PICKED  # imports altair
-
-    selection = state.get("selection", {}) if isinstance(state, Mapping) else {}
-    rows = selection.get(PICKED) or []
-    picked = [row["id"] for row in rows if row.get("id") in ids]
-    if not picked:
-        st.caption("Click a point to pick it, and further ones with Shift.")
-        return
-    st.button(
-        "Compare only the one picked" if len(picked) == 1 else f"Compare only these {len(picked)}",
-        icon=":material/filter_center_focus:",
-        key="compare_picked",
-        on_click=choose_runs,
-        args=(picked,),
     )
 
 

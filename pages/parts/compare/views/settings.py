@@ -6,10 +6,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.runs.comparison import ComparedRun, setting_labels, telling_settings
-from core.runs.figure_table import figure_rows, setting_texts
+from core.runs.comparison.compared import ComparedRun
+from core.runs.comparison.differences import setting_labels, telling_settings
+from core.runs.comparison.rows import figure_rows, setting_texts
 from core.runs.run import Run
 from pages.parts.compare.cached import compare
+from pages.parts.compare.report import draw_report_download
 
 _COLUMNS = {
     "name": st.column_config.TextColumn("Name", pinned=True, width=230),
@@ -19,8 +21,8 @@ _COLUMNS = {
 
 
 def draw_settings(chosen: Sequence[Run], runs_by_id: Mapping[str, Run]) -> None:
-    """Draw the table and its download."""
-    runs = compare(chosen, runs_by_id, ("macs",))
+    """Draw the table and the downloads."""
+    runs = compare(chosen, runs_by_id, ("macs", "latency_ms"))
     names = telling_settings([run.settings for run in runs])
     labels = setting_labels(names)
     if len(runs) > 1 and not names:
@@ -37,16 +39,18 @@ def draw_settings(chosen: Sequence[Run], runs_by_id: Mapping[str, Run]) -> None:
     st.caption(
         "Left out are settings that are the same in all chosen runs, or in all that have them."
     )
-    st.download_button(
-        "CSV with all figures",
-        pd.DataFrame(figure_rows(runs, labels)).to_csv(index=False).encode(),
-        icon=":material/download:",
-        file_name="compare.csv",
-        mime="text/csv",
-        on_click="ignore",
-        key="compare_csv",
-        help="A row for each run: the settings that differ, and every figure in plain units.",
-    )
+    with st.container(horizontal=True, key="compare_downloads"):
+        st.download_button(
+            "CSV with all figures",
+            pd.DataFrame(figure_rows(runs, labels)).to_csv(index=False).encode(),
+            icon=":material/download:",
+            file_name="compare.csv",
+            mime="text/csv",
+            on_click="ignore",
+            key="compare_csv",
+            help="A row for each run: the settings that differ, and every figure in plain units.",
+        )
+        draw_report_download(chosen)
 
 
 def _row(run: ComparedRun) -> dict[str, Any]:

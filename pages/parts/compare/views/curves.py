@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.runs.comparison.course import Course, course_of
 from core.runs.run import Run
 from pages.parts.compare.cached import compare, epochs_of
+from pages.parts.compare.picked import picked_ids
 from pages.parts.compare.picture import draw_chart
-from pages.parts.compare.words import draw_colour_note
+from pages.parts.compare.views.words import draw_colour_note
 from pages.parts.shared.address import keep_choice_in_address, keep_in_address, number_parser
 
 if TYPE_CHECKING:
-    from core.charts.compare.curves import Course, Quantity, Series  # imports altair
+    from core.charts.compare.curves import Quantity, Series  # imports altair
 
 _QUANTITIES: dict[str, "Quantity"] = {"Accuracy": "accuracy", "Loss": "loss"}
-_COURSES: dict[str, "Course"] = {"By epoch": "epoch", "By time": "time"}
+_COURSES: dict[str, Course] = {"By epoch": "epoch", "By step": "step", "By time": "time"}
 _SERIES: dict[str, tuple["Series", ...]] = {
     "Test": ("test",),
     "Training": ("train",),
@@ -39,10 +41,12 @@ def draw_curves(chosen: Sequence[Run], runs_by_id: Mapping[str, Run]) -> None:
     _draw_without_epochs(len(runs) - len(drawn))
     if not drawn:
         return
+    picked = picked_ids()
     names = {run.id: run.name for run in drawn}
-    table = curves_table(epochs, names, quantity, course, series, weight)
+    ends = {run.id: course_of(run.run.recipe, epochs[run.id], course) for run in drawn}
+    table = curves_table(epochs, ends, names, quantity, series, weight)
     draw_chart(
-        curves_chart(table, draw_colour_note(drawn), quantity, course, series),
+        curves_chart(table, draw_colour_note(drawn, picked), quantity, course, series, picked),
         "curves",
         f"{quantity.capitalize()} of {len(drawn)} trainings by {course}",
     )

@@ -1,7 +1,7 @@
 """The figures of layers, from the events of a run and of its ancestors."""
 
 from core.events import Pruned, Quantized
-from core.runs.layers import LAYER_METRICS, LayerFigures, events_of_layers, layer_figures
+from core.runs.comparison.layers import LAYER_METRICS, LayerFigures, events_of_layers, layer_figures
 
 PRUNED = Pruned(30, 200, {"a.weight": [20, 100], "b.weight": [10, 100]}).to_dict()
 

@@ -1,0 +1,1 @@
+"""Compares runs: their figures, settings and layers, and the Pareto frontier."""
