@@ -1,9 +1,13 @@
-"""Home: the tour, the newest runs, and the machine. At first there are three ways to begin."""
+"""Home: the tour, the newest runs, and the machine.
+
+At first there are three ways to begin, and pictures of what the tour makes.
+"""
 
 import streamlit as st
 
 from pages.parts.home.machine_facts import draw_machine
 from pages.parts.home.recent_runs import draw_recent_runs
+from pages.parts.home.tour_pictures import draw_tour_pictures
 from pages.parts.home.welcome import draw_welcome
 from pages.parts.shared import shell
 from pages.parts.tour.start import draw_tour_button
@@ -30,6 +34,7 @@ if store.list():
     draw_recent_runs(store)
 else:
     draw_welcome(store, root)
+    draw_tour_pictures()
 
 st.subheader("This machine")
 draw_machine()

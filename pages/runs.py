@@ -5,6 +5,7 @@ import streamlit as st
 from pages.parts.runs.table import draw_runs
 from pages.parts.runs.view import draw_run
 from pages.parts.shared import shell
+from pages.parts.shared.address import write_address
 
 shell.guard(__file__)
 run_id = st.query_params.get("run")
@@ -12,3 +13,4 @@ if run_id:
     draw_run(shell.run_store(), run_id)
 else:
     draw_runs(shell.run_store())
+write_address()

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from core import data
 from core.commands.flags import add_field_flag, flags_that_differ, join_numbers, typed_values
-from core.commands.terminal import DATA_DIR, Parser, print_events, run_command, text_stream
+from core.commands.terminal import (
+    DATA_DIR,
+    Parser,
+    print_events,
+    run_command,
+    text_stream,
+    typed_tags,
+)
 from core.config import ImportRecipe, data_root, validate_recipe
 from core.data.normalisation import normalisation_of
 from core.errors import UserError
@@ -80,7 +87,7 @@ def _parser() -> Parser:
         nargs="?",
         metavar="FILE",
         type=Path,
-        help="a checkpoint: .safetensors, .pt, .pth, .th",
+        help="a checkpoint: .safetensors, .secateur, .pt, .pth, .th",
     )
     parser.add_argument(
         "--dataset",
@@ -129,6 +136,7 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     """
     if options.file is None:
         raise UserError("FILE is needed: the checkpoint to import.")
+    tags = typed_tags(options)
     root = data_root(options.data_dir)
     dataset = check_dataset(options.dataset, root, IMPORT_FLAGS | DATA_DIR)
     from core.checkpoints.reader import match_recipe, read_checkpoint  # imports torch
@@ -147,7 +155,8 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
         print(_describe_ranking(ranked), file=out)
     elif not (options.mean and options.std):
         print(_describe_normalisation(recipe, checkpoint), file=out)
-    return store.create(recipe, options.name, files={IMPORT_SOURCE: content_of(options.file)})
+    source = {IMPORT_SOURCE: content_of(options.file)}
+    return store.create(recipe, options.name, files=source, tags=tags)
 
 
 def _recipe(options: argparse.Namespace, checkpoint: "Checkpoint") -> ImportRecipe:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from core.commands.flags import add_field_flag, flag_words, flags_that_differ, typed_values
-from core.commands.terminal import DATA_DIR, Parser, run_command
+from core.commands.terminal import DATA_DIR, Parser, run_command, typed_tags
 from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe, data_root, validate_recipe
 from core.errors import UserError
 from core.jobs.check import check_recipe
@@ -162,7 +162,7 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     check_recipe(recipe, data_root(options.data_dir), names, parent.dataset)
     if recipe.layers and parent.has_model:
         _check_layers(parent, recipe)
-    return store.create(recipe, options.name, parent.id)
+    return store.create(recipe, options.name, parent.id, tags=typed_tags(options))
 
 
 def _check_layers(parent: Run, recipe: QuantizeRecipe) -> None:

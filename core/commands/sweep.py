@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from core.commands.flags import add_field_flag, typed_values
-from core.commands.terminal import DATA_DIR, Parser, follow_events, text_stream
+from core.commands.terminal import DATA_DIR, Parser, follow_events, text_stream, typed_tags
 from core.commands.train import TRAIN_FLAGS, add_prune_type_flag, yes_or_no
 from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe, data_root, runs_root
 from core.errors import UserError
@@ -65,14 +65,15 @@ def _open(store: SweepStore, options: argparse.Namespace) -> Sweep | None:
     """Make the sweep, or extend one, after saying what it takes; None if that was all to do."""
     if options.add_to is not None and options.name:
         raise UserError("--add-to and --name exclude each other: the sweep has a name already")
+    tags = typed_tags(options)
     chains = grid_of(options).chains()
     _check(chains, store, options)
     print(_preview(store, chains, options), file=text_stream(options), flush=True)
     if options.preview:
         return None
     if options.add_to is not None:
-        return store.add(options.add_to, chains, options.parent)
-    return store.create(chains, options.name, options.parent)
+        return store.add(options.add_to, chains, options.parent, tags)
+    return store.create(chains, options.name, options.parent, tags)
 
 
 def grid_of(options: argparse.Namespace) -> Grid:
@@ -184,6 +185,7 @@ def _parser() -> Parser:
         "--preview", action="store_true", help="say what would be run, and run nothing"
     )
     parser.add_argument("--name", default="", help="the sweep's name in the app")
+    parser.add_tags("tags of all its runs in the app")
     parser.add_data_dir()
     parser.add_runs_dir()
     parser.add_json()

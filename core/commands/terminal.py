@@ -18,10 +18,13 @@ from core.jobs.check import check_dataset, check_device
 from core.runs import launch
 from core.runs.run import Run
 from core.runs.store import RunStore
+from core.runs.tags import Tags, check_tags
 from core.runs.worker import Stop, work
 
 DATA_DIR = {"data_dir": "--data-dir"}
 """The name of the folder of the data sets in an error, for `core.jobs.check`."""
+
+TAG_FLAG = "--tag"
 
 _GO_WITH_RESUME = ("resume", "data_dir", "runs_dir", "json")
 
@@ -76,6 +79,10 @@ class Parser(argparse.ArgumentParser):
             help="folder of the runs [SECATEUR_RUNS, or runs/ in the app's folder]",
         )
 
+    def add_tags(self, help_text: str) -> None:
+        """Add --tag, which takes one or more tags."""
+        self.add_argument(TAG_FLAG, metavar="NAME", nargs="+", default=[], help=help_text)
+
     def add_json(self) -> None:
         """Add --json."""
         self.add_argument(
@@ -88,6 +95,7 @@ class Parser(argparse.ArgumentParser):
     def add_run_options(self) -> None:
         """Add the flags of every command that makes a run: those that `run_command` reads."""
         self.add_argument("--name", default="", help="the run's name in the app")
+        self.add_tags("the run's tags in the app")
         self.add_argument(
             "--resume",
             metavar="RUN",
@@ -101,6 +109,11 @@ class Parser(argparse.ArgumentParser):
 def text_stream(options: argparse.Namespace) -> TextIO:
     """Return the stream for everything but the JSON object of --json."""
     return sys.stderr if options.json else sys.stdout
+
+
+def typed_tags(options: argparse.Namespace) -> Tags:
+    """Return the tags of --tag. Raises UserError, naming the flag, for other words."""
+    return check_tags(options.tag, TAG_FLAG)
 
 
 def run_command(
@@ -121,7 +134,7 @@ def run_command(
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
-    run = _work_to_end(run, options)
+    run = work_to_end(run, options)
     if run.state != "finished":
         print(_explain_end(run, program), file=sys.stderr)
         return 1
@@ -196,7 +209,7 @@ def _print_with_bar(events: Iterable[Event], out: TextIO) -> None:
         bar.close()
 
 
-def _work_to_end(run: Run, options: argparse.Namespace) -> Run:
+def work_to_end(run: Run, options: argparse.Namespace) -> Run:
     """Work on a run in this process, print its events, and return the run as it is afterwards."""
     out = text_stream(options)
     print(f"Run {run.id} in {run.path}", file=out, flush=True)

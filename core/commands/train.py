@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from core.commands.flags import add_field_flag, flags_that_differ, typed_values
-from core.commands.terminal import DATA_DIR, Parser, run_command
+from core.commands.terminal import DATA_DIR, Parser, run_command, typed_tags
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import Prune, TrainRecipe, data_root, validate_recipe
 from core.errors import UserError
@@ -265,4 +265,4 @@ def _create_run(options: argparse.Namespace, lenient: Container[str], store: Run
     """Create the run that the flags describe. Raises UserError, naming the flag."""
     recipe = train_recipe(options, lenient)
     check_recipe(recipe, data_root(options.data_dir), TRAIN_FLAGS | DATA_DIR)
-    return store.create(recipe, options.name)
+    return store.create(recipe, options.name, tags=typed_tags(options))

@@ -1,9 +1,15 @@
 """Finds, makes and reads the runs that keep the answers of other runs' networks."""
 
+from collections.abc import Sequence
+
 from core.config import AnswersRecipe
+from core.data.imageset import Dataset
 from core.errors import UserError
 from core.hashes import content_hash
 from core.inspect.behaviour.answers import Answers, answers_key, load_answers
+from core.inspect.behaviour.changes import check_same_classes
+from core.models.saved import read_card
+from core.runs.comparison.compared import unique_names
 from core.runs.run import ANSWERS, MODEL, Run
 from core.runs.store import RunStore, run_id_of
 
@@ -47,6 +53,29 @@ def read_answers(run: Run, parent: Run, test_set_hash: str) -> Answers | None:
 def expected_key(parent: Run, test_set_hash: str) -> str:
     """Return the key of answers of the parent's network as it is now, for this test set."""
     return answers_key(_model_hash(parent), parent.dataset, test_set_hash)
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """Raise UserError unless the networks have the same data set and the same classes."""
+    names = unique_names(runs)
+    first, *others = runs
+    for other in others:
+        if other.dataset != first.dataset:
+            raise UserError(
+                f"{names[first.id]} is tested on {first.dataset} and {names[other.id]} on"
+                f" {other.dataset}, so there are no images that both answer: choose models of the"
+                " same data set."
+            )
+    check_same_classes({names[run.id]: read_card(run.path / MODEL).classes for run in runs})
+
+
+def check_classes(runs: Sequence[Run], dataset: Dataset) -> None:
+    """Raise UserError unless the data set has the networks' classes, which are all the same."""
+    if read_card(runs[0].path / MODEL).classes != dataset.classes:
+        raise UserError(
+            f"The data set {dataset.name} has other classes than those that these models were"
+            " trained on: import the data set that they were trained on."
+        )
 
 
 def _create(store: RunStore, parent: Run) -> Run:

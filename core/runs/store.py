@@ -4,7 +4,7 @@ Browser, server and worker share nothing but these folders, which outlive them a
 
     runs/<id>/config.json  status.json  events.jsonl  lock  log.txt  model.safetensors
               initial.safetensors  masks.safetensors  checkpoint.pt  epochs/<n>.safetensors
-              best.safetensors  packed.safetensors  source  sensitivity-<settings>.json
+              best.safetensors  packed.secateur  source  sensitivity-<settings>.json
               answers.safetensors
 
 `core.runs.run` describes what a folder contains.
@@ -17,17 +17,20 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydantic import ValidationError
 
 from core.config import (
     AffineRecipe,
     AnswersRecipe,
     ImportRecipe,
+    Int8Recipe,
     KMeansRecipe,
+    LatencyRecipe,
     Recipe,
     TrainRecipe,
 )
@@ -45,12 +48,19 @@ from core.runs.run import (
     to_json,
     unwritable,
 )
+from core.runs.tags import change_tags, check_tags
 from core.runs.trash import delete_all, move_to_trash, tidy_runs, total_bytes
 
 # Inside RunStore the name `list` is its method, so these types have names of their own.
 _Runs = list[Run]
 _Ids = list[str]
 _Events = Events
+
+_WORK = {"answers": "tested", "latency": "measured"}
+"""What a helper does with its parent's network, by the kind of its recipe."""
+
+_EDIT_SECONDS = 30
+"""Changing a config.json takes a moment. After this long another process hangs."""
 
 
 class RunStore:
@@ -68,16 +78,18 @@ class RunStore:
         parent: str | None = None,
         token: str | None = None,
         files: Mapping[str, Content] | None = None,
+        tags: Iterable[str] = (),
     ) -> Run:
         """Make a run, or return the run that was made with the same `token`.
 
         parent: id of the run that the recipe is applied to. token: makes a double click create one
         run. files: content of further files that the recipe reads, by their name in the run's
-        folder.
+        folder. tags: see `core.runs.tags`.
 
         The id is derived from the token, and the folder appears by one rename. So two processes
         that create with one token at the same time agree without talking to each other. Raises
-        UserError for a parent that is missing, not wanted, or without a result.
+        UserError for a parent that is missing, not wanted, or without a result, and for words that
+        cannot be tags.
         """
         seed = token or secrets.token_hex(16)
         run_id = run_id_of(seed)
@@ -89,6 +101,7 @@ class RunStore:
             created=time.time(),
             parent=parent,
             recipe=recipe,
+            tags=check_tags(tags),
             **self._subject(recipe, parent),
         )
         with explain_unwritable(self.root):
@@ -103,12 +116,18 @@ class RunStore:
             density = recipe.density if isinstance(recipe, TrainRecipe) else 1.0
             return {"model": recipe.model, "dataset": recipe.dataset, "density": density}
         if parent_id is None:
-            work = "tested" if isinstance(recipe, AnswersRecipe) else "quantized"
             raise UserError(
-                f"“{describe_recipe(recipe)}” needs a parent: the run whose network is {work}."
+                f"“{describe_recipe(recipe)}” needs a parent: the run whose network is"
+                f" {_WORK.get(recipe.kind, 'quantized')}."
             )
         parent = self.get(parent_id)
-        if not parent.has_model:
+        is_int8 = parent.state == "finished" and isinstance(parent.recipe, Int8Recipe)
+        if is_int8 and not isinstance(recipe, LatencyRecipe):
+            raise UserError(
+                f"“{parent.name}” is an ONNX file in 8-bit integers, without weights in float to"
+                " start from: start from the run that it was made from."
+            )
+        if not parent.has_model and not is_int8:
             raise UserError(f"“{parent.name}” has no result to start from: it is {parent.state}.")
         return {"model": parent.model, "dataset": parent.dataset, "density": parent.density}
 
@@ -202,10 +221,28 @@ class RunStore:
         name = clean_name(name)
         if not name:
             raise UserError("A run needs a name of at least one character.")
-        run = self.get(run_id)
-        renamed = run.config.model_copy(update={"name": name})
-        with explain_unwritable(self.root):
-            write_atomically(run.path / "config.json", to_json(renamed))
+        return self._change_config(run_id, lambda config: config.model_copy(update={"name": name}))
+
+    def change_tags(self, run_id: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Run:
+        """Give the run tags, and take others away. Those that it has already, or not, do no harm.
+
+        Raises UserError for words that cannot be tags, and for too many of them.
+        """
+        added = check_tags(add)
+        removed = tuple(remove)
+
+        def change(config: RunConfig) -> RunConfig:
+            return config.model_copy(update={"tags": change_tags(config.tags, added, removed)})
+
+        return self._change_config(run_id, change)
+
+    def _change_config(self, run_id: str, change: Callable[[RunConfig], RunConfig]) -> Run:
+        """Change what config.json says of a run. Of two changes at the same time none is lost."""
+        self.get(run_id)  # says if it is not there
+        lock = FileLock(self.root / ".edit.lock", timeout=_EDIT_SECONDS)
+        with explain_unwritable(self.root), lock:
+            run = self.get(run_id)
+            write_atomically(run.path / "config.json", to_json(change(run.config)))
         return self.get(run_id)
 
     def delete(self, run_id: str) -> None:
@@ -316,8 +353,18 @@ def describe_recipe(recipe: Recipe) -> str:
             return f"{recipe.clusters} clusters{tuned}"
         case AffineRecipe():
             return f"{recipe.bits} bits"
+        case Int8Recipe():
+            return f"8-bit integers{_describe_float_layers(recipe)}"
         case AnswersRecipe():
             return "answers"
+        case LatencyRecipe():
+            return "speed"
+
+
+def _describe_float_layers(recipe: Int8Recipe) -> str:
+    layers = {"first": recipe.float_first, "last": recipe.float_last}
+    names = " and ".join(name for name, is_float in layers.items() if is_float)
+    return f", {names} layer in float" if names else ""
 
 
 def _describe_pruning(recipe: TrainRecipe) -> str:

@@ -12,6 +12,7 @@ from core.config import data_root
 from core.errors import UserError
 from core.runs import launch
 from core.runs.store import RunStore
+from pages.parts.home.tour_pictures import FOLDER, TOUR_PICTURES
 from tests.sample_runs import sample_run
 
 ENTRY = str(Path(__file__).parents[2] / "streamlit_app.py")
@@ -30,6 +31,20 @@ def test_an_empty_workbench_says_what_to_do(app):
     for way in ("Take the tour", "Bring your own network", "Bring your own images"):
         assert way in text
     assert app.button(key="tour").label == "Quick tour"
+
+
+def test_an_empty_workbench_shows_what_the_tour_makes(app, store):
+    app.run()
+    titles = [picture.title for picture in TOUR_PICTURES]
+    assert [image.proto.imgs[0].alt for image in app.get("image")] == titles
+    sample_run(store)
+    assert not app.run().get("image")
+
+
+def test_there_is_a_small_picture_for_each_theme():
+    files = [picture.file(theme) for picture in TOUR_PICTURES for theme in ("light", "dark")]
+    assert sorted(FOLDER.iterdir()) == sorted(files)
+    assert sum(file.stat().st_size for file in files) < 300_000
 
 
 def test_the_tour_starts_two_trainings_and_opens(app, store, monkeypatch):

@@ -29,6 +29,7 @@ from core.runs.sweeps.sweep import (
     steps_of,
     unique_steps,
 )
+from core.runs.tags import Tags, change_tags, check_tags
 
 _EDIT_SECONDS = 30
 """Writing a sweep takes a moment. After this long another process hangs."""
@@ -49,33 +50,52 @@ class SweepStore:
         self.root = runs.root / ".sweeps"
         self.data = data_root(data)
 
-    def create(self, chains: Iterable[Chain], name: str = "", parent: str | None = None) -> Sweep:
+    def create(
+        self,
+        chains: Iterable[Chain],
+        name: str = "",
+        parent: str | None = None,
+        tags: Iterable[str] = (),
+    ) -> Sweep:
         """Make a sweep of these chains, or return the one that was made of the same chains.
 
-        parent: id of the run whose network each chain begins with. Raises UserError for no chains,
-        for a parent without a result, and if the folder cannot be written.
+        parent: id of the run whose network each chain begins with. tags: for all its runs, also
+        those that exist already. Raises UserError for no chains, for a parent without a result, for
+        words that cannot be tags, and if the folder cannot be written.
         """
+        tags = check_tags(tags)
         planned = tuple(plan_chains(chains, parent, self.data))
         self._check(planned, parent)
         tokens = ";".join(run.token for chain in planned for run in chain)
         sweep_id = run_id_of(f"sweep of {tokens}")
         with self._editing():
-            if self._read(sweep_id) is None:
+            existing = self._read(sweep_id)
+            if existing is None:
                 config = SweepConfig(
                     id=sweep_id,
                     name=clean_name(name) or _describe(planned),
                     created=time.time(),
                     parent=parent,
+                    tags=tags,
                     chains=planned,
                 )
                 self._write(config)
-        return self.get(sweep_id)
+            elif tags:
+                self._write(_with_tags(existing, tags))
+        return self._tag_runs(sweep_id, tags)
 
-    def add(self, sweep_id: str, chains: Iterable[Chain], parent: str | None = None) -> Sweep:
-        """Add those of the chains that the sweep does not have yet.
+    def add(
+        self,
+        sweep_id: str,
+        chains: Iterable[Chain],
+        parent: str | None = None,
+        tags: Iterable[str] = (),
+    ) -> Sweep:
+        """Add those of the chains that the sweep does not have yet, and tags for all its runs.
 
         Raises UserError if the sweep begins with another network, and as `create` does.
         """
+        tags = check_tags(tags)
         planned = plan_chains(chains, parent, self.data)
         self.get(sweep_id)  # says if it is not there
         with self._editing():
@@ -84,8 +104,8 @@ class SweepStore:
                 raise UserError(f"“{config.name}” begins with another network: start a new sweep.")
             together = tuple(unique_chains((*config.chains, *planned)))
             self._check(together, parent)
-            self._write(config.model_copy(update={"chains": together}))
-        return self.get(sweep_id)
+            self._write(_with_tags(config, tags).model_copy(update={"chains": together}))
+        return self._tag_runs(sweep_id, tags)
 
     def get(self, sweep_id: str) -> Sweep:
         """Read a sweep as it is now. Raises UserError if it is not there or cannot be read."""
@@ -122,6 +142,13 @@ class SweepStore:
                 lock.release()  # Windows moves no folder with an open file
             sweep.path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+    def _tag_runs(self, sweep_id: str, tags: Tags) -> Sweep:
+        """Give the runs that exist already the tags, and return the sweep as it is afterwards."""
+        if tags:
+            for run in self.get(sweep_id).runs:
+                self.runs.change_tags(run.id, add=tags)
+        return self.get(sweep_id)
 
     def _check(self, chains: tuple[PlannedChain, ...], parent: str | None) -> None:
         if not chains or not all(chains):
@@ -177,6 +204,10 @@ class SweepStore:
                 f"{text!r} is not a sweep's id: it takes ten digits or letters from a to f."
             )
         return self.root / sweep_id
+
+
+def _with_tags(config: SweepConfig, tags: Tags) -> SweepConfig:
+    return config.model_copy(update={"tags": change_tags(config.tags, add=tags, remove=())})
 
 
 def _is_id(text: str) -> bool:

@@ -20,6 +20,7 @@ from core.runs.listing import RUN_ID
 from core.runs.lock import is_lock_held
 from core.runs.run import STARTING_SECONDS, Run
 from core.runs.store import run_id_of
+from core.runs.tags import Tags
 
 SweepState = Literal["running", "finished", "stopped"]
 
@@ -44,7 +45,7 @@ class SweepConfig(BaseModel):
     """The settings of a sweep.
 
     id: ten hexadecimal digits. created: time in seconds since the epoch. parent: id of the run that
-    each chain begins with, None if it begins with a training.
+    each chain begins with, None if it begins with a training. tags: those of all its runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class SweepConfig(BaseModel):
     name: str
     created: float = Field(ge=0, le=3e10)
     parent: str | None = None
+    tags: Tags = ()
     chains: tuple[PlannedChain, ...] = Field(min_length=1)
 
 

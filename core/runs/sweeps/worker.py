@@ -75,7 +75,8 @@ def _work_on_step(
 ) -> Generator[Event, None, None]:
     name = step_name(sweep, step)
     try:
-        run = runs.create(step.recipe, name, step.parent, step.token)
+        tags = sweep.config.tags
+        run = runs.create(step.recipe, name, step.parent, step.token, tags=tags)
         yield Note(f"Run {_number(sweep, step)} of {len(sweep.steps)}: {run.name} ({run.id})")
         yield from _until_stopped(sweep, _work_on_run(run, runs, data, stop), stop)
         run = runs.get(run.id)

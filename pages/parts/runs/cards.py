@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.runs.figures import bytes_on_disk, kept_share
+from core.runs.comparison.figures import bytes_on_disk, kept_share
 from core.runs.run import Run
 from core.runs.store import describe_recipe
 from pages.parts.shared.run_line import draw_run_line
@@ -46,6 +46,8 @@ def _draw_card(run: Run) -> None:
         number = bytes_on_disk(run)
         if number is not None:
             facts.append(size(number))
+        if run.tags:
+            facts.append(f":material/label: {plain(', '.join(run.tags))}")
         st.caption(" · ".join([*facts, run.id]))
 
 

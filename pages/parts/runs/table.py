@@ -6,14 +6,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.runs.figures import bytes_on_disk, kept_share
+from core.runs.comparison.figures import bytes_on_disk, kept_share
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.runs.cards import TABLE_KEY, draw_cards, made_by
+from pages.parts.runs.tags import draw_tag_menu
 from pages.parts.runs.trash import draw_trash, draw_undo
 from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.import_network import draw_import_network_button
 from pages.parts.shared.states import STATE_STYLES, signed_state
+from pages.parts.shared.tag_filter import draw_tag_filter, tagged_runs
 from pages.parts.shared.words import plain
 
 _PERCENT = "%.2f%%"
@@ -35,6 +37,7 @@ _COLUMNS = {
     "kind": st.column_config.TextColumn(
         "Made by", help="Training, import, or the way it was quantized."
     ),
+    "tags": st.column_config.ListColumn("Tags"),
     "model": st.column_config.TextColumn("Network"),
     "dataset": st.column_config.TextColumn("Data set"),
     "density": st.column_config.NumberColumn(
@@ -67,8 +70,10 @@ def draw_runs(store: RunStore) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("Click a run to open it.", width="stretch")
             _draw_link_to_comparison(runs)
+            draw_tag_menu(store, [run for run in runs if not run.is_helper])
             draw_import_network_button(store)
-        _draw_live_table(store, any(run.active for run in runs))
+        tags = draw_tag_filter("runs_tags", runs)
+        _draw_live_table(store, any(run.active for run in runs), tags)
     else:
         _draw_no_runs(store)
     if damaged_ids:
@@ -103,15 +108,15 @@ def _draw_no_runs(store: RunStore) -> None:
         "There are no runs yet. Train a network, or take the quick tour.", icon=":material/eco:"
     )
     with st.container(horizontal=True):
-        st.page_link("pages/home.py", label="Quick tour", icon=":material/potted_plant:")
+        st.page_link("pages/tour.py", label="Quick tour", icon=":material/tour:")
         st.page_link("pages/train.py", label="Train", icon=":material/content_cut:")
         draw_import_network_button(store)
 
 
-def _draw_live_table(store: RunStore, was_active: bool) -> None:
+def _draw_live_table(store: RunStore, was_active: bool, tags: list[str]) -> None:
     """Draw the table every two seconds while a run is active, else every ten.
 
-    The slower pace is for runs that are started elsewhere.
+    The slower pace is for runs that are started elsewhere. tags: those that the runs must have.
     """
 
     @st.fragment(run_every=2 if was_active else 10, key="table")
@@ -120,20 +125,24 @@ def _draw_live_table(store: RunStore, was_active: bool) -> None:
         is_active = any(run.active for run in runs)
         if st.query_params.get("run") or is_active != was_active:
             st.rerun()
+        listed = tagged_runs(runs, tags)
         with st.container(key=TABLE_KEY):
-            _draw_table(runs)
-        draw_cards(runs)
+            _draw_table(listed)
+        draw_cards(listed)
 
     draw_live_table()
 
 
 def _draw_table(runs: list[Run]) -> None:
     st.session_state["shown"] = [run.id for run in runs]
+    columns = dict(_COLUMNS)
+    if not any(run.tags for run in runs):
+        del columns["tags"]
     st.dataframe(
-        pd.DataFrame([_row(run) for run in runs], columns=list(_COLUMNS)),
+        pd.DataFrame([_row(run) for run in runs], columns=list(columns)),
         hide_index=True,
         key="runs",
-        column_config=_COLUMNS,
+        column_config=columns,
         on_select=_open_selected_run,
         selection_mode=["single-row", "single-cell"],
         placeholder="—",
@@ -156,6 +165,7 @@ def _row(run: Run) -> dict[str, Any]:
         "status": [signed_state(run)],
         "name": run.name,
         "kind": made_by(run),
+        "tags": list(run.tags),
         "model": run.model,
         "dataset": run.dataset,
         "density": kept_share(run),

@@ -54,18 +54,19 @@ def only_run(store):
 
 
 def test_a_file_and_a_data_set_are_enough(net, store, capsys):
-    code, out, _ = run(capsys, net, "--dataset", "Digits", "--name", "from a friend")
+    code, out, _ = run(capsys, net, "--dataset", "Digits", "--name", "from a friend", "--tag", "a")
     assert code == 0
     assert "Finished: test accuracy" in out
     assert "The first one is taken: --mean=" in out
     assert "within one point of the best are too close to tell apart" in out
     assert len([line for line in out.splitlines() if "%  " in line]) == 8
     found = only_run(store)
-    assert (found.name, found.state, found.recipe.model, found.recipe.file) == (
+    assert (found.name, found.state, found.recipe.model, found.recipe.file, found.tags) == (
         "from a friend",
         "finished",
         "LeNet5",
         "my net.pth",
+        ("a",),
     )
 
 

@@ -186,6 +186,7 @@ def test_the_command_names_only_what_differs():
         ("RUN --bits 4 --layers a.weight=1", "--layers a.weight must be", "got 1"),
         ("RUN --batchsize 1", "--batchsize must be in [2, 65536], got 1", ""),
         ("RUN --nonsense", "unrecognized", ""),
+        ("--resume 0123456789 --tag a", "--resume continues a run", "it takes no --tag"),
         ("--resume 0123456789", "--resume: There is no run", ""),
     ],
 )
@@ -221,16 +222,18 @@ def test_a_run_without_a_result(store, capsys):
     ],
 )
 def test_json_ends_standard_output_with_one_object(store, trained, capsys, words, kind):
-    assert quantize.main([trained.id, *words, "--device", "cpu", "--name", "mine", "--json"]) == 0
+    words = [*words, "--device", "cpu", "--name", "mine", "--tag", "paper", "--json"]
+    assert quantize.main([trained.id, *words]) == 0
     out, err = capsys.readouterr()
     found, run = json.loads(out), store.list()[0]
     assert list(found) == KEYS
     assert (found["run_id"], found["parent"], found["kind"]) == (run.id, trained.id, kind)
-    assert (found["model"], found["dataset"], found["device"], run.name) == (
+    assert (found["model"], found["dataset"], found["device"], run.name, run.tags) == (
         "LeNet5",
         "Digits",
         "cpu",
         "mine",
+        ("paper",),
     )
     assert found["parent_accuracy"] == trained.status.summary.test_accuracy
     assert found["packed_bytes"] == (run.path / PACKED).stat().st_size < found["float_bytes"]

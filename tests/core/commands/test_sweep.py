@@ -92,6 +92,7 @@ def test_points_are_added_to_a_sweep(capsys, store, digits):
         ("--seeds 501 --lr 0.1 0.2", "A sweep takes at most 1,000 combinations"),
         ("--add-to 0123456789 --name x", "--add-to and --name exclude each other"),
         ("--parent 0123456789 --seeds 2", "--parent and --seeds exclude each other"),
+        (f"{SMALL} --tag 'two words'", "--tag must be 1 to 30 letters"),
         (f"{SMALL} --add-to abc", "'abc' is not a sweep's id"),
     ],
 )
@@ -100,6 +101,17 @@ def test_wrong_arguments_say_so_before_anything_is_made(capsys, store, digits, w
     assert code == 2
     assert message in printed.err
     assert not store.root.exists() or store.list() == []
+
+
+def test_all_runs_of_a_sweep_get_its_tags(capsys, store, digits):
+    run(capsys, store, f"{SMALL} --seeds 1")
+    code, _ = run(capsys, store, f"{SMALL} --seeds 2 --tag paper Base")
+    assert code == 0
+    assert [found.tags for found in store.list()] == [("paper", "Base")] * 2
+    (sweep,) = [found for found in SweepStore(store).list() if len(found.steps) == 2]
+    run(capsys, store, f"{SMALL} --seeds 1 --add-to {sweep.id} --tag more")
+    assert SweepStore(store).get(sweep.id).config.tags == ("paper", "Base", "more")
+    assert [found.tags for found in store.list()] == [("paper", "Base", "more")] * 2
 
 
 @pytest.mark.parametrize("flags", ["--preview", "--lr 0.5", "--add-to 0123456789", "--name x"])

@@ -324,7 +324,8 @@ def test_the_last_line_says_how_accurate_it_is_and_whether_it_guesses(store, dig
 
 
 def test_json_ends_standard_output_with_one_object(store, digits, toy, capsys):
-    assert train.main([*QUICK, "--json", "--name", "mine", "--runs-dir", str(store.root)]) == 0
+    words = ["--json", "--name", "mine", "--tag", "paper", "Base", "--runs-dir", str(store.root)]
+    assert train.main([*QUICK, *words]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
     (run,) = store.list()
@@ -337,7 +338,7 @@ def test_json_ends_standard_output_with_one_object(store, digits, toy, capsys):
         2,
     )
     assert found["kept"] == round(0.2 * found["prunable"])
-    assert run.name == "mine"
+    assert (run.name, run.tags) == ("mine", ("paper", "Base"))
     assert "Epoch 2/2" in err
 
 
