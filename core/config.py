@@ -27,6 +27,8 @@ Method = Literal[
     "random",
     "snip-shuffled",
     "snip-reinitialized",
+    "channel-snip",
+    "channel-magnitude",
 ]
 """The names of the pruning methods. `core.compress.pruning.methods` has the facts about them."""
 
@@ -85,7 +87,8 @@ class Prune(_Frozen):
             " magnitude: |weight|. random: by chance. erk: by chance, with more of the small"
             " layers. uniform+: by chance, with a dense first convolution. snip-shuffled: as many"
             " of each layer as snip, by chance. snip-reinitialized: as snip, with new initial"
-            " weights."
+            " weights. channel-snip, channel-magnitude: the same scores, summed over each output"
+            " channel; whole channels are cut, so that the network can be made smaller and faster."
         ),
     )
     density: float = Field(
@@ -98,8 +101,9 @@ class Prune(_Frozen):
         default=False,
         description=(
             "Keep the same fraction of the weights in every layer. Otherwise the weights of all"
-            " layers compete, and important layers keep more. erk and uniform+ set the fraction of"
-            " each layer themselves, so they cannot be layerwise."
+            " layers compete, and important layers keep more. erk, uniform+ and the two methods"
+            " that cut channels set the fraction of each layer themselves, so they cannot be"
+            " layerwise."
         ),
     )
     batch_size: int | None = Field(
@@ -421,8 +425,83 @@ class AnswersRecipe(_Frozen):
     epochs: ClassVar[int] = 0
 
 
+class Int8Recipe(_Frozen):
+    """Make an ONNX file of the parent's network whose layers run in 8-bit integers, and test it."""
+
+    kind: Literal["int8"] = "int8"
+    images: int = Field(
+        default=512,
+        ge=1,
+        le=100_000,
+        description=(
+            "Training images, as they are, on which the range of every activation is measured. The"
+            " same ones for the same seed, never test images."
+        ),
+    )
+    float_first: bool = Field(
+        default=False,
+        description="Keep the first layer, which sees the pixels, in float.",
+    )
+    float_last: bool = Field(
+        default=False,
+        description="Keep the last layer, which gives the logits, in float.",
+    )
+    seed: Seed = Field(default=0, description="Seed of the choice of images.")
+    device: Literal["cpu"] = Field(
+        default="cpu", description="Integer layers run on the processor alone."
+    )
+    epochs: ClassVar[int] = 0
+
+
+class LatencyRecipe(_Frozen):
+    """Measure how fast the parent's network runs here: in PyTorch, ONNX Runtime, and 8 bits."""
+
+    kind: Literal["latency"] = "latency"
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        default=(1, 32),
+        min_length=1,
+        max_length=8,
+        description="Images in one call. Each size is measured by itself.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Threads that compute one call. If not set: one for each processor core.",
+    )
+    seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description=(
+            "Time for measuring at each batch size. All forms of the network run in turn, at least"
+            " 20 times each, however long that takes."
+        ),
+    )
+    compiled: bool = Field(
+        default=False,
+        description=(
+            "Measure the network under torch.compile too. It needs a C++ compiler, and up to some"
+            " minutes to compile."
+        ),
+    )
+    seed: Seed = Field(
+        default=0, description="Seed of the intervals and of the choice of calibration images."
+    )
+    device: Literal["cpu"] = Field(
+        default="cpu", description="Speed is compared on the processor, where all forms run."
+    )
+    epochs: ClassVar[int] = 0
+
+
 Recipe = Annotated[
-    TrainRecipe | ImportRecipe | KMeansRecipe | AffineRecipe | AnswersRecipe,
+    TrainRecipe
+    | ImportRecipe
+    | KMeansRecipe
+    | AffineRecipe
+    | Int8Recipe
+    | AnswersRecipe
+    | LatencyRecipe,
     Field(discriminator="kind"),
 ]
 QuantizeRecipe = KMeansRecipe | AffineRecipe

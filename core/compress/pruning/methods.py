@@ -22,6 +22,9 @@ class PruningMethod:
     sets_layer_densities: whether the method itself decides which fraction each layer keeps, so that
     it cannot be layerwise.
     reinitializes: whether the weights are drawn anew after they have been scored.
+    channels: whether whole channels are cut. The density counts weights all the same: the best
+    channels stay, with all weights between them, and one last group of them in part, so that
+    exactly as many weights stay as with the other methods.
     """
 
     description: str
@@ -31,6 +34,7 @@ class PruningMethod:
     signed: bool = False
     sets_layer_densities: bool = False
     reinitializes: bool = False
+    channels: bool = False
 
     @property
     def iterative(self) -> bool:
@@ -91,6 +95,18 @@ PRUNING_METHODS = {
         "The weights that SNIP keeps, with new initial values: do the values matter?",
         needs_data=True,
         reinitializes=True,
+    ),
+    "channel-snip": PruningMethod(
+        "SNIP's scores summed over each output channel: cuts whole channels",
+        needs_data=True,
+        sets_layer_densities=True,
+        channels=True,
+    ),
+    "channel-magnitude": PruningMethod(
+        "|weight| summed over each output channel: cuts whole channels",
+        needs_data=False,
+        sets_layer_densities=True,
+        channels=True,
     ),
 }
 

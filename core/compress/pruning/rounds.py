@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from core.compress.channels.scores import channel_scores
 from core.compress.masks import Masks, keep_top
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.compress.pruning.saliency import FIRST_PASSES, SALIENCIES, Saliency, ScoringOptions
@@ -40,6 +41,8 @@ def score_in_rounds(
         remaining = _masked(weights, masks)
         result = yield from _score_round(method, model, remaining, images, round_number, options)
         _check_scores(result, first_round=round_number == 1)
+        if PRUNING_METHODS[method].channels:
+            result = channel_scores(model, result, _side(images))
         if not PRUNING_METHODS[method].recovers:
             for name, mask in masks.items():
                 result[name].masked_fill_(~mask, _CUT_SCORE)
@@ -86,6 +89,12 @@ def _sum_over_batches(
         _add_(total, part, only_part=images.batch_count == 1)
         yield
     return {name: score.to(part[name].dtype) for name, score in total.items()}
+
+
+def _side(images: ScoringImages) -> int:
+    """Height and width of the images, which are square."""
+    first, _ = images.load(0, 1)
+    return first.shape[-1]
 
 
 def _prunable_weights(model: nn.Module) -> dict[str, Tensor]:

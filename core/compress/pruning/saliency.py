@@ -169,6 +169,8 @@ SALIENCIES: dict[str, Saliency] = {
     "random": _by_chance(random_scores),
     "snip-shuffled": shuffled_sensitivity,
     "snip-reinitialized": connection_sensitivity,
+    "channel-snip": connection_sensitivity,
+    "channel-magnitude": magnitude,
 }
 """The function of each method in `core.compress.pruning.methods.PRUNING_METHODS`."""
 

@@ -26,6 +26,8 @@ METHOD_NAMES = {
     "random": "Random",
     "snip-shuffled": "SNIP, shuffled in each layer",
     "snip-reinitialized": "SNIP, reinitialized",
+    "channel-snip": "SNIP of whole channels",
+    "channel-magnitude": "Magnitude of whole channels",
     DENSE: "None: a dense network",
 }
 

@@ -1,0 +1,1 @@
+"""Makes pruned networks smaller: channels that cannot matter leave the network."""
