@@ -96,7 +96,7 @@ def measure_file(name: str, model: nn.Module, setting: Setting, note: str) -> Ro
     state: _State = {**model.state_dict(), **setting.quantize(model)}
     card = ModelCard(model=name, classes=CIFAR10, mean=MEAN, std=STD, side=32)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "packed.safetensors"
+        path = Path(folder) / "packed.secateur"
         began = time.perf_counter()
         ledger = codec.save(path, state, card)
         packed_at = time.perf_counter()

@@ -7,10 +7,21 @@ from pathlib import Path
 from core.events import Progress
 from core.hashes import HASHES, FileState, has_readable_hashes, recorded_files, state_of
 from core.runs.epochs import epoch_file, kept_epochs
-from core.runs.run import ANSWERS, BEST, INITIAL, MODEL, PACKED, Run
+from core.runs.run import (
+    ANSWERS,
+    BEST,
+    INITIAL,
+    INT8,
+    LATENCY,
+    MASKS,
+    MODEL,
+    OLD_PACKED,
+    PACKED,
+    Run,
+)
 
 CHECKPOINT = "checkpoint.pt"
-_RESULTS = (INITIAL, MODEL, BEST, "masks.safetensors", PACKED, ANSWERS)
+_RESULTS = (INITIAL, MODEL, BEST, MASKS, PACKED, OLD_PACKED, INT8, ANSWERS, LATENCY)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.accuracy import ChosenBy
-from core.config import AnswersRecipe, Recipe
+from core.config import AnswersRecipe, LatencyRecipe, Recipe
 from core.errors import UserError
 from core.events import Summary
 from core.files import write_atomically
 from core.runs.lock import is_lock_held
+from core.runs.tags import MOST_TAGS, TAG_PATTERN, Tags
 
 MODEL = "model.safetensors"
 """The weights of the result in float. Quantized weights are dequantized."""
@@ -30,11 +31,23 @@ INITIAL = "initial.safetensors"
 BEST = "best.safetensors"
 """The weights after the best epoch, as `core.accuracy.best_epoch` chooses it."""
 
-PACKED = "packed.safetensors"
+PACKED = "packed.secateur"
 """The packed file of the result."""
+
+OLD_PACKED = "packed.safetensors"
+"""The packed file of a run of an older version. It has the same content."""
 
 ANSWERS = "answers.safetensors"
 """The answers of the parent's network for the test images."""
+
+MASKS = "masks.safetensors"
+"""Which prunable weights a pruned training kept."""
+
+INT8 = "int8.onnx"
+"""The ONNX file with 8-bit integer layers."""
+
+LATENCY = "latency.json"
+"""The speed of the parent's network."""
 
 IMPORT_SOURCE = "source"
 """The file that an import reads."""
@@ -53,11 +66,12 @@ State = Literal[
 
 
 class RunConfig(BaseModel):
-    """The settings of a run. Only the name changes after a run was created.
+    """The settings of a run. Only its name and its tags change after it was created.
 
     id: ten hexadecimal digits. created: time in seconds since the epoch. parent: id of the run that
     the recipe is applied to. model, dataset: names from the recipe, or else from the parent.
-    density: fraction of the prunable weights that is kept, in (0, 1], likewise.
+    density: fraction of the prunable weights that is kept, in (0, 1], likewise. tags: see
+    `core.runs.tags`; a run of an older version has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +83,7 @@ class RunConfig(BaseModel):
     model: str
     dataset: str
     density: float = 1.0
+    tags: tuple[Annotated[str, Field(pattern=TAG_PATTERN)], ...] = Field((), max_length=MOST_TAGS)
     recipe: Recipe
 
     @model_validator(mode="before")
@@ -189,6 +204,10 @@ class Run:
         return self.config.name
 
     @property
+    def tags(self) -> Tags:
+        return self.config.tags
+
+    @property
     def recipe(self) -> Recipe:
         return self.config.recipe
 
@@ -233,9 +252,16 @@ class Run:
         return self.state == "finished" and (self.path / MODEL).is_file()
 
     @property
+    def packed_file(self) -> Path:
+        """The packed file of the result, which is there once the run is finished."""
+        new = self.path / PACKED
+        old = self.path / OLD_PACKED
+        return old if old.exists() and not new.exists() else new
+
+    @property
     def is_helper(self) -> bool:
         """Whether the run only measures its parent for a page, and never has a model of its own."""
-        return isinstance(self.recipe, AnswersRecipe)
+        return isinstance(self.recipe, AnswersRecipe | LatencyRecipe)
 
     @property
     def silent_seconds(self) -> float:

@@ -17,7 +17,7 @@ _RAW_DEFLATE = -15
 
 _SAMPLE = 1 << 16
 """Bytes that tell whether a long plane can be deflated at all."""
-_LONG = 1 << 20
+_LONG = 1 << 17
 """In planes of more bytes no repetitions are searched, which takes long and finds little."""
 
 

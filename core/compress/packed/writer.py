@@ -108,13 +108,18 @@ class Writer:
         }
 
     def _is_smaller_than_numbers(self, codebook: Codebook) -> bool:
-        """Whether the codebook takes fewer bytes, with its table, than the plain numbers."""
+        """Whether the codebook takes fewer bytes, with its table, than the numbers without it.
+
+        Numbers are stored with their zeros, or with a mask, which a codebook has as well.
+        """
         counts = codebook.counts().cpu().numpy()
         kept = int(counts.sum())
         size = codebook.indices.numel()
-        bits = entropy(counts) + entropy([kept, size - kept])
-        bytes_of_codebook = bits / 8 + 5 * len(counts) + _OVERHEAD_BYTES
-        return bytes_of_codebook < size * self._rest.itemsize
+        mask_bytes = entropy([kept, size - kept]) / 8
+        number_bytes = self._rest.itemsize
+        bytes_of_codebook = mask_bytes + entropy(counts) / 8 + 5 * len(counts) + _OVERHEAD_BYTES
+        bytes_with_mask = mask_bytes + number_bytes * kept + _OVERHEAD_BYTES
+        return bytes_of_codebook < min(number_bytes * size, bytes_with_mask)
 
     def _add_codebook(self, name: str, codebook: Codebook) -> None:
         centroids = _numpy(codebook.centroids)

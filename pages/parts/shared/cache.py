@@ -4,7 +4,7 @@ from pathlib import Path
 
 from core.errors import UserError
 from core.models.saved import read_card
-from core.runs.run import MODEL, PACKED, Run
+from core.runs.run import MODEL, Run
 
 # The path, the size in bytes and the time of the last change in nanoseconds.
 FileKey = tuple[str, int, int]
@@ -33,7 +33,7 @@ def quantized_file(run: Run) -> Path | None:
     Every finished run has a packed file, but that of a network in float tells nothing that the
     model file does not. Raises UserError if the model file is damaged.
     """
-    packed = run.path / PACKED
+    packed = run.packed_file
     if packed.exists() and read_card(run.path / MODEL).is_quantized:
         return packed
     return None

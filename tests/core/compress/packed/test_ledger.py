@@ -27,7 +27,7 @@ def test_the_header_alone_tells_the_parts(tmp_path):
         "pruned": weight,
         "bias": torch.randn(30),
     }
-    path = tmp_path / "packed.safetensors"
+    path = tmp_path / "packed.secateur"
     ledger = codec.save(path, state, CARD)
     parts = packed_parts(path)
     assert parts == {name: getattr(ledger, name) for name in parts}
