@@ -36,6 +36,7 @@ class Summary(BaseModel):
     train_seconds: time spent on training steps. images_per_second: training images per second.
     device: name of the device that did the work. parent_accuracy: accuracy before quantization.
     float_bytes: size of all tensors uncompressed. packed_bytes: size of the packed file.
+    onnx_bytes: size of the ONNX file with 8-bit integer layers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +56,7 @@ class Summary(BaseModel):
     parent_accuracy: float | None = None
     float_bytes: int | None = None
     packed_bytes: int | None = None
+    onnx_bytes: int | None = None
     best_by: ChosenBy | None = None
     test_images: int | None = None
     classes: int | None = None

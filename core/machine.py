@@ -64,6 +64,14 @@ def find_gpus() -> list[Gpu]:
     return gpus
 
 
+def physical_cores() -> int:
+    """Return the number of processor cores that this process may use, without hyper-threads."""
+    import psutil
+
+    physical = psutil.cpu_count(logical=False) or 1
+    return min(physical, _cores())
+
+
 def _has_gpu_driver() -> bool:
     """Whether there may be a GPU: an Apple chip, a library on Windows, a device file on Linux."""
     if sys.platform == "darwin":

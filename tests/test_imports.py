@@ -17,6 +17,7 @@ TIERS = [  # a room may import rooms of its own tier and of those above it in th
     ["forecast", "deploy", "search"],
     ["jobs"],
     ["charts", "runs"],
+    ["report"],
     ["commands", "baseline", "quantization", "visualization"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(TIERS) for room in rooms}
@@ -45,7 +46,7 @@ WITHOUT_TORCH = [
     "core.runs.worker",
     "core.baseline",
     "core.__main__",
-    *(name for name in CORE if name.startswith(("core.charts", "core.commands"))),
+    *(name for name in CORE if name.startswith(("core.charts", "core.commands", "core.report"))),
 ]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import pandas as pd
 
+from core.charts.layer_axis import layer_axis
+
 SELECTION = "parting_layer"
 """The name of the chart's parameter that holds the clicked point, under the field `layer`."""
 
@@ -45,7 +47,7 @@ def similarity_chart(table: pd.DataFrame, threshold: float) -> alt.LayerChart:
     )
     scale = alt.Scale(domain=list(similarity_range(table, threshold)), nice=False)
     base = alt.Chart().encode(
-        x=_layer_axis(table["layer"].unique().tolist()),
+        x=layer_axis(table["layer"].unique().tolist()),
         y=alt.Y("cosine:Q", title="Cosine to A", scale=scale, axis=alt.Axis(tickCount=6)),
         color=_network_colour(table["network"].unique().tolist()),
         tooltip=[
@@ -76,11 +78,6 @@ def similarity_alt_text(table: pd.DataFrame) -> str:
         f"The cosine of {layers} layers to those of A, in the order of the calls. The lowest is"
         f" {lowest['cosine']:.3f}, at {lowest['layer']} of {lowest['network']}."
     )
-
-
-def _layer_axis(layers: Sequence[str]) -> alt.X:
-    axis = alt.Axis(labelAngle=-40, labelLimit=150, labelOverlap="greedy", grid=False)
-    return alt.X("layer:N", title=None, sort=list(layers), axis=axis)
 
 
 def _network_colour(networks: Sequence[str]) -> alt.Color:

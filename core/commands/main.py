@@ -32,6 +32,15 @@ COMMANDS = {
     "sweep": Command(
         "core.commands.sweep", "train and quantize every combination of lists of settings"
     ),
+    "latency": Command(
+        "core.commands.latency", "measure how fast the networks of finished runs are here"
+    ),
+    "export": Command(
+        "core.commands.export", "export the network of a finished run as a file, and check it"
+    ),
+    "answers": Command(
+        "core.commands.answers", "test networks on all test images, and compare their answers"
+    ),
     "verify": Command("core.commands.verify", "check that the files of runs are undamaged"),
     "data": Command("core.commands.data", "list, prepare, import and remove data sets"),
 }

@@ -14,6 +14,7 @@ from core.compress.pruning.methods import check_layerwise
 from core.config import (
     AffineRecipe,
     ImportRecipe,
+    Int8Recipe,
     KMeansRecipe,
     QuantizeRecipe,
     Recipe,
@@ -50,6 +51,11 @@ def check_recipe(
         _check_counts(recipe, info, info.train_images - recipe.validation, names)
     if isinstance(recipe, KMeansRecipe | AffineRecipe) and recipe.epochs:
         _check_counts(recipe, info, info.train_images, names)
+    if isinstance(recipe, Int8Recipe) and recipe.images > info.train_images:
+        raise UserError(
+            f"{names.get('images', 'images')} must be at most {info.train_images:,}, the training"
+            f" images of {info.name}, got {recipe.images}"
+        )
     check_device(recipe.device, names.get("device"))
 
 

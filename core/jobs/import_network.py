@@ -120,7 +120,7 @@ class ImportJob:
         if self._packed is None:
             return {}
         content, _ = self._packed
-        return {"packed.safetensors": content}
+        return {"packed.secateur": content}
 
     def _pack(self) -> tuple[bytes, Ledger]:
         """Return the packed file and where its bytes go.

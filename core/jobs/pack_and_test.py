@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.compress import codec, recalibrate
 from core.compress.affine import QuantizedWeight
 from core.compress.packed.ledger import Ledger
-from core.config import QuantizeRecipe
+from core.config import Int8Recipe, QuantizeRecipe
 from core.events import Progress
 from core.jobs.quantize_images import QuantizeImages
 from core.models.card import ModelCard
@@ -148,6 +148,6 @@ def _describe_blend(best: float, divergences: dict[float, float], images: int) -
     )
 
 
-def add_recipe(card: ModelCard, recipe: QuantizeRecipe) -> ModelCard:
+def add_recipe(card: ModelCard, recipe: QuantizeRecipe | Int8Recipe) -> ModelCard:
     """Return the parent's card with one more recipe in its chain."""
     return card.model_copy(update={"recipes": (*card.recipes, recipe.model_dump(mode="json"))})

@@ -282,7 +282,7 @@ class QuantizeJob:
 
     def files(self) -> dict[str, bytes]:
         """Return the packed file; empty before it exists."""
-        return {} if self._chosen is None else {"packed.safetensors": self._chosen.packed.data}
+        return {} if self._chosen is None else {"packed.secateur": self._chosen.packed.data}
 
     @property
     def _history(self) -> History:

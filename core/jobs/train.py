@@ -237,7 +237,7 @@ class TrainJob:
         if self._packed is None:
             return {}
         content, _ = self._packed
-        return {"packed.safetensors": content}
+        return {"packed.secateur": content}
 
     def _summary(self, loop: EpochLoop, ledger: Ledger) -> Summary:
         counts = masking.counts(self.masks)

@@ -5,16 +5,27 @@ from pathlib import Path
 from typing import Any
 
 from core.compress import codec
-from core.config import AffineRecipe, AnswersRecipe, ImportRecipe, KMeansRecipe, TrainRecipe
+from core.config import (
+    AffineRecipe,
+    AnswersRecipe,
+    ImportRecipe,
+    Int8Recipe,
+    KMeansRecipe,
+    LatencyRecipe,
+    TrainRecipe,
+)
 from core.errors import UserError
 from core.hashes import content_hash
 from core.jobs.answers import AnswersJob
 from core.jobs.import_network import ImportJob
+from core.jobs.int8 import Int8Job
 from core.jobs.job import Job
+from core.jobs.latency import LatencyJob
 from core.jobs.quantize import QuantizeJob
 from core.jobs.train import TrainJob
 from core.models import saved
-from core.runs.run import IMPORT_SOURCE, MODEL, PACKED, Run
+from core.runs.latency import latency_subject
+from core.runs.run import IMPORT_SOURCE, MODEL, Run
 from core.runs.store import RunStore
 
 
@@ -32,17 +43,26 @@ def begin_job(run: Run, data_root: Path, checkpoint: Mapping[str, Any] | None) -
         case KMeansRecipe() | AffineRecipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
-            packed_file = parent.path / PACKED
-            has_levels = network.card.is_quantized and packed_file.exists()
-            packed = codec.load(packed_file) if has_levels else None
+            has_levels = network.card.is_quantized and parent.packed_file.exists()
+            packed = codec.load(parent.packed_file) if has_levels else None
             recorded = _recorded_accuracy(parent)
             return QuantizeJob(recipe, network, packed, data_root, checkpoint, recorded)
+        case Int8Recipe() as recipe:
+            parent = _parent_of(run)
+            network = saved.read_model(parent.path / MODEL)
+            return Int8Job(recipe, network, data_root, _recorded_accuracy(parent))
         case AnswersRecipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
             model_hash = content_hash(parent.path / MODEL)
             recorded = _recorded_accuracy(parent)
             return AnswersJob(recipe, network, model_hash, data_root, checkpoint, recorded)
+        case LatencyRecipe() as recipe:
+            subject = latency_subject(RunStore(run.path.parent), _parent_of(run))
+            network = saved.read_model(subject.network.path / MODEL)
+            recorded = _recorded_accuracy(subject.network)
+            int8, source = subject.read_int8()
+            return LatencyJob(recipe, network, data_root, recorded, int8, source)
 
 
 def _parent_of(run: Run) -> Run:

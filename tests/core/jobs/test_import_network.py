@@ -163,7 +163,7 @@ def test_a_file_of_secateurs_keeps_its_history(imported):
 def test_a_network_in_float_gets_a_packed_file(imported):
     model = network()
     job, events = imported(torch_saved(model.state_dict()))
-    content = job.files()["packed.safetensors"]
+    content = job.files()["packed.secateur"]
     packed = codec.unpack(content)
     assert packed.card == job.card()
     assert not packed.card.is_quantized

@@ -742,7 +742,7 @@ def test_the_file_holds_the_network_that_is_closest_on_held_back_images(pruned, 
     assert evaluate(model, held_out(digits))[1] == summary.test_accuracy
     assert summary.best_accuracy == summary.test_accuracy
     assert summary.best_by == "divergence"
-    assert_same({"model": codec.unpack(job.files()["packed.safetensors"]).state()}, job.result())
+    assert_same({"model": codec.unpack(job.files()["packed.secateur"]).state()}, job.result())
 
 
 def test_the_divergence_is_measured_on_images_that_tuning_does_not_see(pruned, digits):
@@ -774,7 +774,7 @@ def test_the_figures_of_the_layers_are_those_of_the_packed_file(pruned, digits):
     job, events = quantized(kmeans(**BAD_START), pruned, digits)
     first, last = [event for event in events if isinstance(event, Quantized)]
     assert (first.tuned, last.tuned) == (False, True)
-    packed = codec.unpack(job.files()["packed.safetensors"]).tensors
+    packed = codec.unpack(job.files()["packed.secateur"]).tensors
     for name in (CONV, HEAD):
         tuned = job.result()["model"][name]
         noise = (pruned.state[name] - tuned).double().square().sum()

@@ -261,11 +261,21 @@ def test_a_dense_network_has_no_masks(digits):
 # -- the loop --
 
 
-@pytest.mark.parametrize("prune", [None, Prune(density=0.1, batches=1), Prune(density=0.5)])
+@pytest.mark.parametrize(
+    "prune",
+    [
+        None,
+        Prune(density=0.5),
+        Prune(density=0.1, batches=1),
+        Prune(density=0.03, batches=1),
+        Prune(density=0.01, batches=1),
+        Prune(density=0.03, layerwise=True, batches=1),
+    ],
+)
 def test_every_network_gets_a_packed_file_of_the_size_that_the_preview_says(digits, prune):
     recipe = small(prune=prune, epochs=3, train_images=None)
     training, events = trained(recipe, digits)
-    content = training.files()["packed.safetensors"]
+    content = training.files()["packed.secateur"]
     packed = codec.unpack(content)
     assert_same({"model": packed.state()}, {"model": training.result()["model"]})
     assert packed.card == training.card()

@@ -31,7 +31,7 @@ RESULTS = (
     "model.safetensors",
     "best.safetensors",
     "masks.safetensors",
-    "packed.safetensors",
+    "packed.secateur",
 )
 
 

@@ -105,7 +105,7 @@ def test_a_finished_run(store, digits, toy):
     assert store.events(run.id) == [json.loads(json.dumps(event.to_dict())) for event in written]
     assert all(str(event) in store.log(run.id) for event in written)
     files = {"config.json", "status.json", "events.jsonl", "lock", "log.txt", "epochs", *FILES}
-    files |= {"initial.safetensors", "packed.safetensors", "hashes.json"}
+    files |= {"initial.safetensors", "packed.secateur", "hashes.json"}
     assert {path.name for path in run.path.iterdir()} == files
 
 

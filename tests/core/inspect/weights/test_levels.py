@@ -15,7 +15,7 @@ def packed(tmp_path, lenet):
     def packed(items):
         state = lenet.state_dict() | items
         codec.save(
-            tmp_path / "packed.safetensors",
+            tmp_path / "packed.secateur",
             state,
             ModelCard(
                 model="LeNet5",
@@ -25,7 +25,7 @@ def packed(tmp_path, lenet):
                 side=32,
             ),
         )
-        return packed_levels(tmp_path / "packed.safetensors")
+        return packed_levels(tmp_path / "packed.secateur")
 
     return packed
 

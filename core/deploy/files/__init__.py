@@ -1,0 +1,1 @@
+"""The files that a network leaves Secateur in: their formats, writers, and a check of each."""
