@@ -38,6 +38,7 @@ def show_page() -> None:
             st.Page("pages/runs.py", title="Runs", icon=":material/list_alt:"),
             st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
             st.Page("pages/answers.py", title="Answers", icon=":material/rule:"),
+            st.Page("pages/export.py", title="Export", icon=":material/ios_share:"),
         ],
         position="top",
     )

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from core.runs.answers import check_classes, check_comparable
 from core.runs.run import Run
-from pages.parts.answers.choice import check_comparable, check_dataset, choose_models
+from pages.parts.answers.choice import choose_models
 from pages.parts.answers.comparison import load_comparison, load_test_set
 from pages.parts.answers.testing import draw_tests
 from pages.parts.answers.views import draw_views
@@ -20,7 +21,7 @@ def draw_answers(runs: list[Run]) -> None:
     check_comparable(runs)
     dataset = load_test_set(runs[0].dataset, root)
     if dataset:
-        check_dataset(runs, dataset)
+        check_classes(runs, dataset)
     comparison = load_comparison(store, runs, dataset) if dataset else None
     if comparison is None:
         draw_tests(store, runs, dataset, root)

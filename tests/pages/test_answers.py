@@ -293,14 +293,14 @@ def test_a_test_that_ended_before_its_progress_is_drawn_draws_the_page_again(
     known, missing = answered("known", [0]), trained("missing", 1)
     test = request_answers(store, missing, test_hash)
     write_status(test.path, test.status.model_copy(update={"state": "starting"}))
-    live = testing._draw_live
+    live = testing.draw_live_runs
 
     def fail_and_draw(*arguments):
         failed = {"state": "failed", "message": "The file is damaged."}
         write_status(test.path, test.status.model_copy(update=failed))
         live(*arguments)
 
-    monkeypatch.setattr(testing, "_draw_live", fail_and_draw)
+    monkeypatch.setattr(testing, "draw_live_runs", fail_and_draw)
     opened(app, known, missing)
     assert app.button(key="test_networks")
     assert "stop_tests" not in [button.key for button in app.button]

@@ -15,9 +15,10 @@ from core.config import ImportRecipe, KMeansRecipe
 from core.models.card import ModelCard
 from core.models.saved import model_bytes
 from core.runs import launch
-from core.runs.run import BEST, MODEL, PACKED, write_status
+from core.runs.run import BEST, MODEL, OLD_PACKED, PACKED, write_status
 from pages.parts.shared.words import plain, size
 from tests.sample_runs import RECIPE, sample_run, summary_of
+from tests.written_address import written_address
 
 ROOT = Path(__file__).parents[2]
 
@@ -366,7 +367,31 @@ def test_a_trained_run_has_a_packed_file_to_take(store):
     assert figures["Packed file"] == size((run.path / PACKED).stat().st_size)
     assert figures["Smaller by"] == "1.2×"
     assert "Bytes" in [tab.label for tab in app.tabs]
+    packed, reader, *_ = app.get("download_button")
+    assert packed.label.startswith("Packed")
+    assert reader.label == "secateur_reader.py"
+    assert "-packed.secateur" in app.code[0].value
+
+
+def test_an_older_run_has_its_packed_file_under_another_name(store):
+    run = sample_run(store)
+    state = {"weight": torch.randn(40, 30)}
+    card = ModelCard(model="LeNet5", classes=("a",), mean=(0.5,) * 3, std=(0.2,) * 3, side=32)
+    codec.save(run.path / OLD_PACKED, state, card)
+    app = opened(run.id)
     assert app.get("download_button")[0].label.startswith("Packed")
+    assert "Bytes" in [tab.label for tab in app.tabs]
+
+
+@pytest.mark.parametrize(("kept", "note"), [(120, "lossless"), (1_200, "lossless, nothing pruned")])
+def test_what_makes_the_packed_file_of_a_training_smaller_is_said(kept, note, store):
+    run = sample_run(store)
+    write_status(run.path, run.status.model_copy(update={"kept": kept, "prunable": 1_200}))
+    state = {"weight": torch.randn(40, 30)}
+    card = ModelCard(model="LeNet5", classes=("a",), mean=(0.5,) * 3, std=(0.2,) * 3, side=32)
+    codec.save(run.path / PACKED, state, card)
+    (smaller,) = [metric for metric in opened(run.id).metric if metric.label == "Smaller by"]
+    assert smaller.delta == note
 
 
 def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):
@@ -382,6 +407,25 @@ def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):
 def test_every_state_is_drawn(state, store):
     app = opened(sample_run(store, state, done=4 if state == "finished" else 0).id)
     assert state in texts(app)
+
+
+def test_the_menu_leads_to_the_comparison_with_parent_and_children(store):
+    def runs_compared(run):
+        (link,) = [
+            link.proto for link in opened(run.id).get("page_link") if link.proto.label == "Compare"
+        ]
+        return link.query_string
+
+    parent = sample_run(store)
+    child = store.create(KMeansRecipe(), parent=parent.id)
+    (child.path / MODEL).write_bytes(b"weights")
+    write_status(child.path, child.status.model_copy(update={"state": "finished"}))
+    store.create(KMeansRecipe(), parent=child.id)  # never started
+    assert runs_compared(parent) == runs_compared(child) == f"runs={parent.id}%2C{child.id}"
+    assert all(
+        link.proto.label != "Compare"
+        for link in opened(sample_run(store, "failed").id).get("page_link")
+    )
 
 
 def test_a_network_whose_parent_was_deleted_is_compared_with_nothing(store):
@@ -455,3 +499,101 @@ def test_a_folder_in_the_place_of_the_events_does_not_break_the_page(store):
         (run.path / name).unlink()
         (run.path / name).mkdir()
     assert opened(run.id).success
+
+
+# -- tags --
+
+
+def tag(store, run, *tags):
+    store.change_tags(run.id, add=tags)
+
+
+def test_the_tags_of_a_run_are_changed_on_its_page(store):
+    run = sample_run(store)
+    tag(store, sample_run(store), "paper")
+    app = opened(run.id)
+    field = app.multiselect(key=f"tags-{run.id}")
+    assert field.value == []
+    assert field.options == ["paper"]
+    field.set_value(["paper", "new"]).run()
+    assert store.get(run.id).tags == ("paper", "new")
+    app.multiselect(key=f"tags-{run.id}").set_value(["new"]).run()
+    assert store.get(run.id).tags == ("new",)
+
+
+def test_a_change_keeps_the_tags_that_another_tab_has_added(store):
+    run = sample_run(store)
+    app = opened(run.id)
+    tag(store, run, "elsewhere")
+    app.multiselect(key=f"tags-{run.id}").set_value(["here"]).run()
+    assert store.get(run.id).tags == ("elsewhere", "here")
+    assert app.multiselect(key=f"tags-{run.id}").value == ["elsewhere", "here"]
+
+
+def test_a_word_that_cannot_be_a_tag_is_a_sentence(store):
+    run = sample_run(store)
+    app = opened(run.id)
+    app.multiselect(key=f"tags-{run.id}").set_value(["two words"]).run()
+    assert "must be 1 to 30 letters" in app.error[0].value
+    assert app.multiselect(key=f"tags-{run.id}").value == []
+    assert not app.run().error
+
+
+def test_the_table_is_filtered_by_tags_and_the_address_carries_them(store):
+    both, one, _ = (sample_run(store, name=name) for name in ("both", "one", "none"))
+    tag(store, both, "Base", "paper")
+    tag(store, one, "paper")
+    app = opened()
+    assert set(app.dataframe[0].value["name"]) == {"both", "one", "none"}
+    app.multiselect(key="runs_tags").set_value(["paper"]).run()
+    assert set(app.dataframe[0].value["name"]) == {"both", "one"}
+    assert written_address(app) == {"tags": "paper"}
+    app.multiselect(key="runs_tags").set_value(["paper", "Base"]).run()
+    table = app.dataframe[0].value
+    assert [list(tags) for tags in table["tags"]] == [["Base", "paper"]]
+    store.change_tags(both.id, remove=["base"])
+    app.run()
+    assert app.multiselect(key="runs_tags").value == ["paper"]
+
+
+def test_a_link_with_tags_opens_the_filtered_table(store):
+    tag(store, sample_run(store, name="tagged"), "Base")
+    sample_run(store, name="other")
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60).run()
+    app.query_params["tags"] = "base,gone"
+    app.switch_page("pages/runs.py").run()
+    assert app.dataframe[0].value["name"].tolist() == ["tagged"]
+    assert "No run here has the tag 'gone'." in app.warning[0].value
+
+
+def test_without_tags_there_is_no_filter_and_no_column(store):
+    sample_run(store)
+    app = opened()
+    assert not app.multiselect
+    assert "tags" not in app.dataframe[0].value
+
+
+def test_several_runs_are_tagged_at_once(store):
+    first, second, third = (sample_run(store, name=name) for name in ("a", "b", "c"))
+    tag(store, first, "old")
+    app = opened()
+    app.session_state["tag_menu"] = True
+    app.run()
+    app.multiselect(key="tagged_runs").set_value([first.id, second.id])
+    app.multiselect(key="new_tags").set_value(["new"])
+    app.button(key="add_tags").click().run()
+    assert not app.exception
+    assert [store.get(run.id).tags for run in (first, second, third)] == [
+        ("old", "new"),
+        ("new",),
+        (),
+    ]
+    app.multiselect(key="tagged_runs").set_value([first.id])
+    app.multiselect(key="new_tags").set_value(["old", "new"])
+    app.button(key="remove_tags").click().run()
+    assert store.get(first.id).tags == ()
+
+
+def test_no_runs_link_to_the_tour():
+    (link,) = [link.proto for link in opened().get("page_link") if "tour" in link.proto.label]
+    assert link.page == "tour"

@@ -4,12 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from core.data.imageset import Dataset
-from core.errors import UserError
-from core.inspect.behaviour.changes import check_same_classes
-from core.models.saved import read_card
-from core.runs.comparison import unique_names
-from core.runs.run import MODEL, Run
+from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.address import choose, keep_in_address
@@ -44,29 +39,6 @@ def choose_models(store: RunStore) -> list[Run]:
         _draw_too_few(len(models))
         return []
     return chosen
-
-
-def check_comparable(runs: list[Run]) -> None:
-    """Raise UserError unless the models have the same data set and the same classes."""
-    names = unique_names(runs)
-    first, *others = runs
-    for other in others:
-        if other.dataset != first.dataset:
-            raise UserError(
-                f"{names[first.id]} is tested on {first.dataset} and {names[other.id]} on"
-                f" {other.dataset}, so there are no images that both answer: choose models of the"
-                " same data set."
-            )
-    check_same_classes({names[run.id]: read_card(run.path / MODEL).classes for run in runs})
-
-
-def check_dataset(runs: list[Run], dataset: Dataset) -> None:
-    """Raise UserError unless the data set has the models' classes, which are all the same."""
-    if read_card(runs[0].path / MODEL).classes != dataset.classes:
-        raise UserError(
-            f"The data set {dataset.name} has other classes than those that these models were"
-            " trained on: import the data set that they were trained on."
-        )
 
 
 def _keep_models_in_address(models: Mapping[str, Run]) -> None:

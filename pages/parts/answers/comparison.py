@@ -13,7 +13,7 @@ from core.data.imageset import Dataset, Labels
 from core.inspect.behaviour.answers import Answers, hash_test_set, load_answers
 from core.inspect.behaviour.changes import Changes, compare_with_first
 from core.runs.answers import expected_key, find_answers_run
-from core.runs.comparison import unique_names
+from core.runs.comparison.compared import unique_names
 from core.runs.run import ANSWERS, Run
 from core.runs.store import RunStore
 from pages.parts.shared.cache import FileKey, file_key

@@ -12,7 +12,7 @@ from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.answers.comparison import answers_of, cached_test_set_hash
 from pages.parts.shared import shell
-from pages.parts.shared.states import draw_state
+from pages.parts.shared.live_runs import draw_live_runs, draw_run_boxes
 from pages.parts.shared.words import plain
 
 
@@ -26,12 +26,11 @@ def draw_tests(store: RunStore, runs: Sequence[Run], dataset: Dataset | None, ro
         _draw_without_images(runs[0].dataset, dataset)
         return
     tests = _tests(store, missing)
-    active = {run_id for run_id, test in tests.items() if test.active}
-    if active:
-        _draw_live(store, missing, active)
+    if any(test.active for test in tests):
+        draw_live_runs(tests, lambda: _tests(store, missing), "tests")
     else:
         _draw_button(store, missing, dataset, root)
-        _draw_lines(missing, tests)
+        draw_run_boxes(tests)
 
 
 def _draw_without_images(name: str, dataset: Dataset | None) -> None:
@@ -52,10 +51,10 @@ def _is_tested(store: RunStore, run: Run, dataset: Dataset | None) -> bool:
     return test is not None and test.state == "finished"
 
 
-def _tests(store: RunStore, runs: Sequence[Run]) -> dict[str, Run]:
-    """Return the tests that exist, by the id of the tested run."""
-    tests = {run.id: find_answers_run(store, run) for run in runs}
-    return {run_id: test for run_id, test in tests.items() if test is not None}
+def _tests(store: RunStore, runs: Sequence[Run]) -> list[Run]:
+    """Return the tests of these runs that exist."""
+    tests = [find_answers_run(store, run) for run in runs]
+    return [test for test in tests if test is not None]
 
 
 def _draw_button(
@@ -83,55 +82,3 @@ def _draw_button(
             for run in missing:
                 launch.resume(request_answers(store, run, test_hash), root)
             st.rerun()
-
-
-def _draw_live(store: RunStore, missing: Sequence[Run], active_before: set[str]) -> None:
-    """Draw the progress once a second. When a test ends, the whole page is drawn again.
-
-    active_before: ids of the runs whose tests were active when the page was drawn.
-    """
-
-    @st.fragment(run_every=1, key="answers_tests")
-    def draw() -> None:
-        with shell.showing_errors():
-            tests = _tests(store, missing)
-            active = {key for key, test in tests.items() if test.active}
-            if active != active_before:
-                st.rerun()
-            _draw_lines(missing, tests)
-            if st.button("Stop", icon=":material/stop_circle:", key="stop_tests"):
-                for run_id in active:
-                    launch.cancel(tests[run_id])
-
-    draw()
-
-
-def _draw_lines(missing: Sequence[Run], tests: dict[str, Run]) -> None:
-    for run in missing:
-        if run.id in tests:
-            _draw_line(run, tests[run.id])
-
-
-def _draw_line(run: Run, test: Run) -> None:
-    with st.container(border=True, key=f"test-{run.id}"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            draw_state(test)
-            st.page_link(
-                "pages/runs.py",
-                label=plain(run.name),
-                query_params={"run": test.id},
-                width="stretch",
-            )
-        if test.active:
-            _draw_progress(test)
-        elif test.status.message:
-            st.markdown(plain(test.status.message))
-
-
-def _draw_progress(test: Run) -> None:
-    status = test.status
-    text = status.stage or "Starting"
-    if status.total:
-        text += f" · {status.done:,} of {status.total:,} {status.unit}"
-    share = status.done / status.total if status.total else 0.0
-    st.progress(min(1.0, share), text=text)

@@ -1,11 +1,15 @@
 """The actions on one run: the next step, the downloads, and a menu with everything else."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
 from core.runs import launch
-from core.runs.run import BEST, MODEL, PACKED, Run
+from core.runs.run import BEST, INT8, MODEL, PACKED, Run
 from core.runs.store import RunStore
+from pages.parts.runs.compare_link import draw_compare_link
+from pages.parts.runs.reader import draw_reader_button
 from pages.parts.shared import shell
 from pages.parts.shared.accuracies import accuracy_text, best_words
 from pages.parts.shared.words import size
@@ -43,6 +47,7 @@ def _draw_menu(store: RunStore, run: Run) -> None:
     with st.popover("More", icon=":material/more_horiz:", key=f"menu-{run.id}-{run.name}"):
         if run.has_model:
             _draw_links(store, run)
+        draw_compare_link(store, run)
         _draw_duplicate(run)
         _draw_rename(store, run)
         if not run.active:
@@ -130,6 +135,13 @@ def _draw_links(store: RunStore, run: Run) -> None:
             {"runs": f"{parent},{run.id}"},
             "See which test images it answers differently from the model that it was made from.",
         )
+    _draw_link(
+        "export",
+        "Export",
+        ":material/ios_share:",
+        {"run": run.id},
+        "Make it in 8-bit integers, measure its speed, or save it for other programs.",
+    )
     if _is_quantized(run):
         _draw_link(
             "quantize",
@@ -188,21 +200,22 @@ def _draw_delete(store: RunStore, run: Run) -> None:
 
 def _draw_downloads(run: Run) -> None:
     """Draw a download button for each file of the result that exists."""
+    packed_name = _download_name(run, "-packed", PACKED)
     _draw_download(
-        run,
-        PACKED,
+        run.packed_file,
+        packed_name,
         "Packed",
-        "-packed",
         "packed",
-        "Quantized and entropy-coded weights, with everything that is needed to use them. Import a"
-        " network reads this file.",
+        "The smallest file, without losses: what is pruned or quantized is entropy-coded. It holds"
+        " everything that is needed to use the network. Import a network reads this file.",
         is_next_step=_is_quantized(run),
     )
+    if run.packed_file.exists():
+        draw_reader_button(packed_name)
     _draw_download(
-        run,
-        MODEL,
+        run.path / MODEL,
+        _download_name(run, "", MODEL),
         "Weights",
-        "",
         "download",
         "Weights in float, as a safetensors file: those of the last epoch, or the quantized weights"
         " dequantized. Pruned weights are exactly 0.",
@@ -210,35 +223,50 @@ def _draw_downloads(run: Run) -> None:
     best_accuracy = run.status.best_accuracy
     if best_accuracy != run.status.test_accuracy:
         _draw_download(
-            run,
-            BEST,
+            run.path / BEST,
+            _download_name(run, "-best", BEST),
             "Best weights",
-            "-best",
             "best",
             f"Weights in float, of the epoch that is best {best_words(run)}:"
             f" {accuracy_text(run, best_accuracy)}.",
         )
+    _draw_int8_download(run)
+
+
+def _draw_int8_download(run: Run) -> None:
+    _draw_download(
+        run.path / INT8,
+        _download_name(run, "-int8", INT8),
+        "ONNX in integers",
+        "int8",
+        "The network with 8-bit integer layers, for ONNX Runtime and other engines. The file names"
+        " its classes and how its images are normalised.",
+        is_next_step=True,
+    )
+
+
+def _download_name(run: Run, note: str, file: str) -> str:
+    """The name of a file of the run's result when it is downloaded."""
+    name = f"{run.model}-{run.dataset}-{run.density:g}-{run.id}{note}{Path(file).suffix}"
+    return name.replace("/", "-")
 
 
 def _draw_download(
-    run: Run,
-    file: str,
+    path: Path,
+    file_name: str,
     label: str,
-    suffix: str,
     key: str,
     help_text: str,
     *,
     is_next_step: bool = False,
 ) -> None:
-    path = run.path / file
     if not path.exists():
         return
-    name = f"{run.model}-{run.dataset}-{run.density:g}-{run.id}{suffix}.safetensors"
     st.download_button(
         f"{label} ({size(path.stat().st_size)})",
         path.read_bytes,
         icon=":material/download:",
-        file_name=name.replace("/", "-"),
+        file_name=file_name,
         mime="application/octet-stream",
         on_click="ignore",
         type="primary" if is_next_step else "secondary",

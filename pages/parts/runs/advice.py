@@ -5,7 +5,9 @@ from core.config import (
     AffineRecipe,
     AnswersRecipe,
     ImportRecipe,
+    Int8Recipe,
     KMeansRecipe,
+    LatencyRecipe,
     QuantizeRecipe,
     Recipe,
     TrainRecipe,
@@ -26,7 +28,9 @@ def what_to_try(recipe: Recipe) -> str:
             remedies = _for_kmeans(recipe)
         case AffineRecipe():
             remedies = _for_affine(recipe)
-        case AnswersRecipe():
+        case Int8Recipe():
+            remedies = _for_int8(recipe)
+        case AnswersRecipe() | LatencyRecipe():
             remedies = ["compare another network"]
     *others, last = remedies
     return f"{', '.join(others)} or {last}" if others else last
@@ -69,6 +73,15 @@ def _for_affine(recipe: AffineRecipe) -> list[str]:
     if not recipe.per_channel:
         remedies.append("use a scale for every output channel")
     return [*remedies, *_for_statistics(recipe)]
+
+
+def _for_int8(recipe: Int8Recipe) -> list[str]:
+    remedies = ["calibrate on more images"]
+    if not recipe.float_first:
+        remedies.insert(0, "keep the first layer in float")
+    if not recipe.float_last:
+        remedies.insert(0, "keep the last layer in float")
+    return remedies
 
 
 def _for_rounding(recipe: QuantizeRecipe) -> list[str]:

@@ -8,11 +8,13 @@ import streamlit as st
 from pydantic import BaseModel
 
 from core.commands.import_network import import_command
+from core.commands.int8_flags import int8_command
+from core.commands.latency import latency_command
 from core.commands.quantize import quantize_command
 from core.commands.train import train_command
 from core.compress.packed import ledger
-from core.config import AnswersRecipe, ImportRecipe, TrainRecipe
-from core.runs.run import PACKED, Run
+from core.config import AnswersRecipe, ImportRecipe, Int8Recipe, LatencyRecipe, TrainRecipe
+from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
 from pages.parts.shared.columns import OUTPUT_ERROR_COLUMNS, QUANTIZED_LAYER_COLUMNS
@@ -36,8 +38,10 @@ def _tabs(run: Run) -> dict[str, Callable[[RunStore, Run], None]]:
     """The functions that draw the tabs, by title."""
     if isinstance(run.recipe, AnswersRecipe):  # it changes no layer, and has no command
         return {"Log": _draw_log, "Settings": _draw_settings}
+    if isinstance(run.recipe, Int8Recipe | LatencyRecipe):  # its layers are in the ONNX file alone
+        return {"Log": _draw_log, "Settings": _draw_settings, "Command": _draw_command}
     tabs: dict[str, Callable[[RunStore, Run], None]] = {"Layers": _draw_layers}
-    if (run.path / PACKED).exists():
+    if run.packed_file.exists():
         tabs["Bytes"] = _draw_bytes
     if run.recipe.epochs:
         tabs["Pace"] = _draw_pace
@@ -133,7 +137,7 @@ def _draw_bytes(store: RunStore, run: Run) -> None:
     from core.charts.packed_bytes import packed_bytes_alt_text, packed_bytes_chart
 
     with shell.showing_errors():
-        sizes = ledger.packed_parts(run.path / PACKED)
+        sizes = ledger.packed_parts(run.packed_file)
         st.altair_chart(packed_bytes_chart(sizes), key="ledger", alt=packed_bytes_alt_text(sizes))
 
 
@@ -187,6 +191,12 @@ def _draw_command(store: RunStore, run: Run) -> None:
     elif isinstance(recipe, ImportRecipe):
         subject = "import"
         command = import_command(recipe)
+    elif isinstance(recipe, Int8Recipe):
+        subject = "file"
+        command = int8_command(recipe, run.config.parent or "RUN")
+    elif isinstance(recipe, LatencyRecipe):
+        subject = "measurement"
+        command = latency_command(recipe, run.config.parent or "RUN")
     elif isinstance(recipe, AnswersRecipe):
         return
     else:

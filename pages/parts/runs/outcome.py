@@ -1,7 +1,18 @@
 """The outcome of a run as a sentence, and what to do next. Each kind of recipe has its own."""
 
-from core.config import AnswersRecipe, ImportRecipe, KMeansRecipe, QuantizeRecipe, TrainRecipe
+from core.config import (
+    AnswersRecipe,
+    ImportRecipe,
+    Int8Recipe,
+    KMeansRecipe,
+    LatencyRecipe,
+    QuantizeRecipe,
+    TrainRecipe,
+)
+from core.deploy.latency_report import describe_speed
+from core.errors import UserError
 from core.events import Summary
+from core.runs.latency import read_latency
 from core.runs.run import Run
 from core.runs.store import RunStore, describe_recipe
 from pages.parts.runs.advice import what_to_try
@@ -13,7 +24,7 @@ from pages.parts.shared.accuracies import (
     test_counts,
 )
 from pages.parts.shared.cache import has_shared_weights
-from pages.parts.shared.words import duration, kept, percent, plain
+from pages.parts.shared.words import duration, kept, percent, plain, size
 
 _SMALL_LOSS = 0.01  # of test accuracy, for which no advice is needed
 
@@ -28,6 +39,8 @@ def outcome_sentence(store: RunStore, run: Run) -> str:
             f"The network gets {_right(run, summary)}. Its answers are kept for the **Answers**"
             " page."
         )
+    if isinstance(run.recipe, LatencyRecipe):
+        return _speed(run)
     verdict = guessing_verdict(run)
     if verdict is not None:
         return (
@@ -38,12 +51,23 @@ def outcome_sentence(store: RunStore, run: Run) -> str:
         return f"{_trained(run, run.recipe, summary)} {_comparison(store, run, run.recipe)}"
     if isinstance(run.recipe, ImportRecipe):
         return _imported(run, run.recipe, summary)
+    if isinstance(run.recipe, Int8Recipe):
+        return _in_integers(run, summary)
     return _quantized(run, summary)
 
 
 def _right(run: Run, summary: Summary) -> str:
     """Such as "91.20% (90.6 to 91.7) of the test images right", the first number in bold."""
     return f"{accuracy_text(run, summary.test_accuracy, bold=True)} of the test images right"
+
+
+def _speed(run: Run) -> str:
+    """What a measurement shows, one sentence a line; or why its file cannot be read."""
+    try:
+        sentences = describe_speed(read_latency(run))
+    except UserError as error:
+        sentences = [str(error)]
+    return "  \n".join(plain(sentence) for sentence in sentences)
 
 
 def _trained(run: Run, recipe: TrainRecipe, summary: Summary) -> str:
@@ -115,6 +139,16 @@ def _quantized(run: Run, summary: Summary) -> str:
     if before - summary.test_accuracy < _SMALL_LOSS:
         return text
     return f"{text} To lose less, **Duplicate with changes** and {_advice(run)}."
+
+
+def _in_integers(run: Run, summary: Summary) -> str:
+    """The accuracy is that of the file itself, run by ONNX Runtime."""
+    file_bytes = size(summary.onnx_bytes or 0)
+    return (
+        f"In 8-bit integers it gets {_right(run, summary)}, {_change(summary)}, as an ONNX file of"
+        f" {file_bytes}. **Weights**, **Kernels** and **Activations** show the network that it was"
+        " made from: this file has no weights in float."
+    )
 
 
 def _advice(run: Run) -> str:

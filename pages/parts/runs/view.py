@@ -14,9 +14,16 @@ from pages.parts.runs.details import draw_details
 from pages.parts.runs.figures import draw_figures
 from pages.parts.runs.outcome import outcome_sentence
 from pages.parts.runs.silence import draw_silence
+from pages.parts.runs.tags import draw_tags
 from pages.parts.shared.accuracies import accuracy_text, counts_of_series, run_is_guessing
 from pages.parts.shared.states import draw_state
-from pages.parts.shared.words import SIMULATED_QUANTIZATION, duration, kept, plain
+from pages.parts.shared.words import (
+    REAL_INTEGERS,
+    SIMULATED_QUANTIZATION,
+    duration,
+    kept,
+    plain,
+)
 
 
 def draw_run(store: RunStore, run_id: str) -> None:
@@ -35,6 +42,8 @@ def draw_run(store: RunStore, run_id: str) -> None:
         return
     _draw_header(run)
     _draw_lineage(store, run)
+    if not run.is_helper:
+        draw_tags(store, run)
     draw_actions(store, run)
     _draw_live_part(store, run)
 
@@ -119,6 +128,8 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
             _draw_curves(run, epochs)
         if run.recipe.kind in ("kmeans", "affine"):
             st.caption(SIMULATED_QUANTIZATION)
+        if run.recipe.kind == "int8":
+            st.caption(REAL_INTEGERS)
         draw_details(store, run)
 
     draw_live_part()
@@ -169,7 +180,7 @@ def _why_stopped(run: Run) -> str:
 
 
 def _resume_text(run: Run) -> str:
-    if run.is_helper:
+    if run.recipe.kind == "answers":
         return "**Resume** continues after the last batch of images that was kept."
     if not run.recipe.epochs:
         return "**Resume** does it again."

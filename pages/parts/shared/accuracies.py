@@ -3,7 +3,7 @@
 from core import data
 from core.accuracy import ChosenBy, guessing_text, interval_text, is_guessing
 from core.config import TrainRecipe, data_root
-from core.runs import figures
+from core.runs.comparison import figures
 from core.runs.run import Run
 from pages.parts.shared.words import percent
 

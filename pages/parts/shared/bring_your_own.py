@@ -18,7 +18,7 @@ def draw_own_network_button(store: RunStore, root: Path) -> None:
         "Bring your own network",
         icon=":material/upload_file:",
         key="own_network",
-        help="Import a checkpoint from elsewhere: a .safetensors, .pt, .pth or .th file.",
+        help="Import a checkpoint from elsewhere: .safetensors, .secateur, .pt, .pth or .th.",
     )
     if clicked:
         import_network_dialog(store, root)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from core.checkpoints.reader import Checkpoint
     from core.checkpoints.recognition import Candidate
 
-_FILE_TYPES = ["safetensors", "pt", "pth", "th"]
+_FILE_TYPES = ["safetensors", "secateur", "pt", "pth", "th"]
 _LONGEST_FILE_NAME = 200
 
 
@@ -48,7 +48,7 @@ def draw_import_network_button(store: RunStore) -> None:
         icon=":material/upload_file:",
         key="import_network",
         width="content",
-        help="Import a checkpoint from elsewhere: a .safetensors, .pt, .pth or .th file.",
+        help="Import a checkpoint from elsewhere: .safetensors, .secateur, .pt, .pth or .th.",
     )
     if clicked:
         import_network_dialog(store, data_folder())
@@ -61,8 +61,8 @@ def import_network_dialog(store: RunStore, root: Path) -> None:
     root: the folder of the data sets.
     """
     st.caption(
-        "Choose the weights of a classifier, as torch.save or safetensors wrote them. No code in"
-        " the file is run. A file that contains code is refused."
+        "Choose the weights of a classifier, as torch.save, safetensors or Secateur wrote them. No"
+        " code in the file is run. A file that contains code is refused."
     )
     try:
         source = _choose_source()

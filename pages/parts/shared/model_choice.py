@@ -27,7 +27,7 @@ def draw_no_models() -> None:
         icon=":material/eco:",
     )
     with st.container(horizontal=True):
-        st.page_link("pages/home.py", label="Quick tour", icon=":material/potted_plant:")
+        st.page_link("pages/tour.py", label="Quick tour", icon=":material/tour:")
         st.page_link("pages/train.py", label="Train", icon=":material/content_cut:")
 
 

@@ -34,6 +34,7 @@ MODULES = (
     "matplotlib.figure",
     "core.forecast.pace",
     "core.jobs.train",
+    "scipy.stats",
     # An optimizer imports it in its first step.
     "torch._dynamo",
 )

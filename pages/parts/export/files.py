@@ -1,0 +1,121 @@
+"""The step that writes files in other formats, checks each in a fresh process, and hands it out."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from core.commands.run_files import exported_file
+from core.deploy.files.formats import FORMATS, ExportFormat, FormatName
+from core.deploy.files.verification import Verification, verify_file
+from core.errors import UserError
+from core.runs.int8 import int8_runs
+from core.runs.run import Run
+from core.runs.store import RunStore
+from pages.parts.shared import shell
+from pages.parts.shared.accuracies import accuracy_text
+from pages.parts.shared.cache import FileKey, model_key
+from pages.parts.shared.words import plain, size
+
+_TITLES: dict[FormatName, str] = {
+    "onnx": "ONNX, float",
+    "onnx-int8": "ONNX, 8-bit integers",
+    "packed": "Packed file",
+    "safetensors": "Weights",
+    "masks": "Masks",
+    "metrics": "Figures of the epochs",
+    "card": "Model card",
+}
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A file that a fresh process has checked. content: its bytes. note: on its dead channels."""
+
+    content: bytes
+    verification: Verification
+    note: str
+
+
+def draw_files(store: RunStore, run: Run, root: Path) -> None:
+    """Draw a box for each format. root: the folder of the data sets."""
+    st.markdown(
+        "A file is loaded again by a fresh process, which tests it on all test images and looks"
+        " whether pruned weights are zero. Then you can download it."
+    )
+    columns = st.columns(2)
+    for place, (name, title) in enumerate(_TITLES.items()):
+        with columns[place % 2], st.container(border=True, key=f"format-{name}"):
+            st.markdown(f"**{title}** · `{FORMATS[name].suffix}`")
+            st.caption(FORMATS[name].description)
+            with shell.showing_errors():
+                _draw_format(store, run, name, root)
+
+
+def _draw_format(store: RunStore, run: Run, name: FormatName, root: Path) -> None:
+    source = _source(store, run, name)
+    if source is None:
+        st.caption("Make it first, under **Integers**.")
+        return
+    files: dict[tuple[str, str, FileKey], _Checked] = st.session_state.setdefault("exports", {})
+    key = (source.id, name, model_key(run))
+    if key not in files:
+        clicked = st.button(
+            "Make and check", icon=":material/fact_check:", key=f"make-{name}", width="stretch"
+        )
+        if not clicked:
+            return
+        with st.spinner("Writing and checking …", show_time=True):
+            files[key] = _make_and_check(store, source, name, root)
+        st.rerun()
+    _draw_checked(run, source, name, files[key])
+
+
+def _source(store: RunStore, run: Run, name: FormatName) -> Run | None:
+    """Return the run whose file it is: the newest in integers for that format. None if missing."""
+    if name != "onnx-int8":
+        return run
+    return next((made for made in int8_runs(store, run) if made.state == "finished"), None)
+
+
+def _make_and_check(store: RunStore, run: Run, name: FormatName, root: Path) -> _Checked:
+    """Raises UserError for a file that cannot be made, and for one that is wrong."""
+    exported = exported_file(store, run, name)
+    with tempfile.TemporaryDirectory(prefix="export-") as folder:
+        path = Path(folder) / f"network{FORMATS[name].suffix}"
+        try:
+            path.write_bytes(exported.content)
+        except OSError as error:
+            raise UserError(f"The file cannot be written: {error.strerror or error}.") from error
+        verification = verify_file(path, name, exported.model, root, None, exported.recorded)
+    return _Checked(exported.content, verification, exported.note)
+
+
+def _draw_checked(run: Run, source: Run, name: FormatName, checked: _Checked) -> None:
+    facts: ExportFormat = FORMATS[name]
+    st.success(_verdict(source, checked.verification), icon=":material/verified:")
+    if checked.note:
+        st.caption(plain(checked.note))
+    stem = f"{run.model}-{run.dataset}-{run.density:g}-{source.id}-{name}".replace("/", "-")
+    st.download_button(
+        f"Download ({size(len(checked.content))})",
+        checked.content,
+        stem + facts.suffix,
+        icon=":material/download:",
+        type="primary",
+        key=f"download-{name}",
+        on_click="ignore",
+        width="stretch",
+    )
+
+
+def _verdict(source: Run, verification: Verification) -> str:
+    if verification.accuracy is None:
+        return plain(str(verification))
+    accuracy = accuracy_text(source, verification.accuracy, bold=True)
+    text = f"Loaded again: {accuracy} of {verification.images:,} test images right."
+    if verification.zeros:
+        found = "zero or gone" if verification.removed else "zero"
+        text += f" All {verification.zeros:,} pruned weights are {found}."
+    return text

@@ -1,0 +1,34 @@
+"""The choice of the network to export."""
+
+import streamlit as st
+
+from core.config import Int8Recipe
+from core.errors import UserError
+from core.runs.run import Run
+from core.runs.store import RunStore
+from pages.parts.shared.address import choose, take_from_address
+from pages.parts.shared.model_choice import choose_model
+from pages.parts.shared.words import kept, plain
+
+
+def choose_network(store: RunStore) -> Run | None:
+    """Draw the choice of a finished run with weights, which the address carries as ?run=ID.
+
+    An address that names a file in integers chooses the network that it was made from.
+    """
+    _take_parent_of_integers(store)
+    run = choose_model("Network", "run", store)
+    if run is not None:
+        st.caption(f"{run.model} on {plain(run.dataset)}, {kept(run.density)}.")
+    return run
+
+
+def _take_parent_of_integers(store: RunStore) -> None:
+    run_id = take_from_address("of")
+    if run_id is None:
+        return
+    try:
+        run = store.get(run_id)
+    except UserError:
+        return
+    choose("run", run.config.parent if isinstance(run.recipe, Int8Recipe) else run.id)

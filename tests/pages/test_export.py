@@ -1,0 +1,148 @@
+"""The Export page: integers, speed, checked files and the error by layer, all of them real."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from core.config import TrainRecipe
+from core.hashes import write_with_hash
+from core.jobs.parent_dataset import load_parent_dataset
+from core.models import build, saved
+from core.models.card import ModelCard
+from core.runs.int8 import int8_runs
+from core.runs.latency import latency_runs
+from core.runs.run import MODEL, write_status
+from core.training.evaluate import evaluate
+from core.training.setup import test_images as prepare_test_images
+from tests.sample_runs import sample_run, summary_of
+from tests.waiting import until
+from tests.written_address import written_address
+
+ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
+
+
+@pytest.fixture
+def network(store, digits):
+    """A finished run of LeNet5 with random weights, on Digits."""
+    recipe = TrainRecipe(model="LeNet5", dataset="Digits", epochs=4)
+    run = sample_run(store, recipe=recipe, name="network")
+    card = ModelCard(
+        model="LeNet5",
+        dataset="Digits",
+        classes=tuple("0123456789"),
+        mean=(0.3,) * 3,
+        std=(0.4,) * 3,
+        side=32,
+    )
+    torch.manual_seed(0)
+    weights = build("LeNet5", 10).state_dict()
+    write_with_hash(run.path / MODEL, saved.model_bytes(weights, card))
+    accuracy = measured_accuracy(run, digits)
+    summary = summary_of(run, test_accuracy=accuracy, test_images=360, classes=10)
+    changes = {"summary": summary, "test_accuracy": accuracy}
+    write_status(run.path, run.status.model_copy(update=changes))
+    return store.get(run.id)
+
+
+def measured_accuracy(run, root):
+    model = saved.read_model(run.path / MODEL)
+    images = prepare_test_images(load_parent_dataset(model.card, root), torch.device("cpu"))
+    return evaluate(model.network(), images)[1]
+
+
+def opened(view, **query):
+    app = AppTest.from_file(str(ENTRY), default_timeout=120).run()
+    app.switch_page("pages/export.py")
+    app.query_params["view"] = view
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def make_integers(store, network):
+    app = opened("Integers", run=network.id)
+    app.button(key="make_int8").click().run()
+    assert not app.exception
+    until(lambda: not int8_runs(store, network)[0].active)
+    made = int8_runs(store, network)[0]
+    assert made.state == "finished", store.log(made.id)
+    return made
+
+
+def test_without_a_model_it_says_what_makes_one(store, digits):
+    app = opened("Integers")
+    assert "There is no model yet" in app.info[0].value
+
+
+def test_integers_are_made_once_and_shown(store, network):
+    made = make_integers(store, network)
+    app = opened("Integers", run=network.id)
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["In integers"] == f"{made.status.test_accuracy:.2%}"
+    assert metrics["In float"] == f"{made.status.summary.parent_accuracy:.2%}"
+    assert [button.label for button in app.get("download_button")] == ["Download"]
+    app.button(key="make_int8").click().run()
+    assert [run.id for run in int8_runs(store, network)] == [made.id]
+    app.toggle(key="int8_float_last").set_value(True).run()
+    assert "--float-last" in app.code[0].value
+    assert written_address(app)["int8_float_last"] == "true"
+
+
+def test_too_many_calibration_images_are_refused_in_a_sentence(network):
+    app = opened("Integers", run=network.id, int8_images="5000")
+    assert "images must be at most" in app.error[0].value
+    assert "make_int8" not in [button.key for button in app.button]
+
+
+def test_speed_is_measured_and_drawn(store, network):
+    app = opened("Speed", run=network.id, latency_seconds="1")
+    assert "The speed of this network was not measured yet." in app.info[0].value
+    app.button(key="measure_speed").click().run()
+    until(lambda: not latency_runs(store, network)[0].active)
+    app = opened("Speed", run=network.id)
+    table = app.dataframe[0].value
+    assert set(table["batch"]) == {1, 32}
+    assert "PyTorch, float" in table["variant"].tolist()
+    texts = [item.value for item in (*app.markdown, *app.warning)]
+    assert any("eager PyTorch" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", ["onnx", "packed", "safetensors", "masks", "card"])
+def test_a_file_is_checked_before_it_can_be_downloaded(network, name):
+    app = opened("Files", run=network.id)
+    assert not app.get("download_button")
+    app.button(key=f"make-{name}").click().run()
+    assert not app.exception
+    assert not [error.value for error in app.error]
+    assert len(app.success) == 1
+    assert [button.key for button in app.get("download_button")] == [f"download-{name}"]
+
+
+def test_the_file_in_integers_needs_its_run(store, network):
+    app = opened("Files", run=network.id)
+    assert "make-onnx-int8" not in [button.key for button in app.button]
+    make_integers(store, network)
+    app = opened("Files", run=network.id)
+    app.button(key="make-onnx-int8").click().run()
+    assert "of 360 test images right" in app.success[0].value
+
+
+def test_a_damaged_model_is_told_in_a_sentence(network):
+    (network.path / MODEL).write_bytes(b"damaged")
+    app = opened("Files", run=network.id)
+    app.button(key="make-onnx").click().run()
+    assert not app.exception
+    assert app.error
+
+
+def test_the_error_by_layer_of_a_file_in_integers(store, network):
+    assert "nothing to compare" in opened("Error by layer", run=network.id).info[0].value
+    made = make_integers(store, network)
+    app = opened("Error by layer", of=made.id)  # a link from the run in integers
+    table = app.dataframe[0].value
+    assert len(table) >= 4
+    assert table["snr"].between(5, 80).all()
