@@ -367,7 +367,7 @@ def test_the_data_sets_are_read_once_and_the_multiply_adds_counted_once(two, mon
         return DATASETS
 
     monkeypatch.setattr(cached, "dataset_infos", read)
-    monkeypatch.setattr(cached, "_layer_costs", lambda *key: counts.append(key))
+    monkeypatch.setattr(cached, "count_macs", lambda *key: counts.append(key))
     cached._count_macs.cache_clear()
     runs_by_id = {run.id: run for run in two}
     for _ in range(3):

@@ -23,23 +23,36 @@ def remaining_macs(
     """
     if info is None:
         return None
-    costs = _layer_costs(lineage[-1].model, info.classes, info.side)
+    return count_macs(lineage[-1].model, info.classes, info.side, is_pruned(lineage), layers)
+
+
+def is_pruned(lineage: Sequence[Run]) -> bool:
+    """Whether some of the prunable weights of a lineage's last run are cut."""
+    return any(run.density < 1 or run.status.kept != run.status.prunable for run in lineage)
+
+
+def count_macs(
+    model: str, classes: int, side: int, pruned: bool, layers: Mapping[str, LayerFigures]
+) -> float | None:
+    """Return the multiply-adds for one image of which `layers` keeps a part; None if not known.
+
+    They are not known of a network that does not take such images. Nor are they of a pruned one
+    without figures of every layer: a training that has not scored yet, or an imported network.
+    """
+    costs = costs_of_layers(model, classes, side)
     if costs is None:
         return None
     from core.forecast.cost import effective_macs  # imports torch
 
     kept = {name: layer.kept for name, layer in layers.items()}
     prunable = {cost.name for cost in costs if cost.kind != "MultiheadAttention"}
-    # A training that has not scored yet, or a pruned network that was imported: no event says how
-    # many weights each layer keeps.
-    is_pruned = any(run.density < 1 or run.status.kept != run.status.prunable for run in lineage)
-    if is_pruned and not prunable <= kept.keys():
+    if pruned and not prunable <= kept.keys():
         return None
     return effective_macs(costs, kept)
 
 
 @lru_cache(maxsize=64)
-def _layer_costs(model: str, classes: int, side: int) -> "list[LayerCost] | None":
+def costs_of_layers(model: str, classes: int, side: int) -> "list[LayerCost] | None":
     """Return the cost of each layer; None for a network that does not take such images."""
     from core.forecast.cost import layer_costs  # imports torch
     from core.models import build_on_meta, check_side

@@ -4,23 +4,20 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core.data import DatasetInfo
-from core.errors import UserError
 from core.runs.comparison.compared import ComparedRun, compared_runs, lineage_of
 from core.runs.comparison.layers import LayerFigures, events_of_layers, layer_figures
+from core.runs.comparison.multiply_adds import costs_of_layers, count_macs, is_pruned
 from core.runs.event_lines import epoch_ends, read_events
 from core.runs.latency import latency_figures
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared.accuracies import dataset_infos
 from pages.parts.shared.cache import FileKey, file_key
-
-if TYPE_CHECKING:
-    from core.forecast.cost import LayerCost  # imports torch
 
 _Events = list[dict[str, Any]]
 
@@ -59,7 +56,7 @@ def forget() -> None:
     """Forget what was read, for a measurement of reading it."""
     _read_events.cache_clear()
     _count_macs.cache_clear()
-    _layer_costs.clear()
+    costs_of_layers.cache_clear()
 
 
 def _event_files(runs: Iterable[Run]) -> tuple[FileKey, ...]:
@@ -87,37 +84,12 @@ def _macs_left(lineage: Sequence[Run], info: DatasetInfo | None) -> float | None
     """Return the multiply-adds that remain for one image; None if they are not known."""
     if info is None:
         return None
-    is_pruned = any(run.density < 1 or run.status.kept != run.status.prunable for run in lineage)
     files = _event_files(lineage)
-    return _count_macs(lineage[-1].model, info.classes, info.side, is_pruned, files)
+    return _count_macs(lineage[-1].model, info.classes, info.side, is_pruned(lineage), files)
 
 
 @lru_cache(maxsize=1000)
 def _count_macs(
-    model: str, classes: int, side: int, is_pruned: bool, files: tuple[FileKey, ...]
+    model: str, classes: int, side: int, pruned: bool, files: tuple[FileKey, ...]
 ) -> float | None:
-    costs = _layer_costs(model, classes, side)
-    if costs is None:
-        return None
-    from core.forecast.cost import effective_macs  # imports torch
-
-    kept = {name: layer.kept for name, layer in _read_layers(files).items()}
-    prunable = {cost.name for cost in costs if cost.kind != "MultiheadAttention"}
-    # A training that has not scored yet, or a pruned network that was imported: no event says how
-    # many weights each layer keeps.
-    if is_pruned and not prunable <= kept.keys():
-        return None
-    return effective_macs(costs, kept)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _layer_costs(model: str, classes: int, side: int) -> "list[LayerCost] | None":
-    """Return the cost of each layer; None for a network that does not take such images."""
-    from core.forecast.cost import layer_costs  # imports torch
-    from core.models import build_on_meta, check_side
-
-    try:
-        check_side(model, side)
-        return layer_costs(build_on_meta(model, classes), side)
-    except UserError:
-        return None
+    return count_macs(model, classes, side, pruned, _read_layers(files))
