@@ -53,7 +53,8 @@ def draw_view(run: Run, view: str) -> None:
 st.title("Export")
 st.markdown(
     "Take a network out of here: in 8-bit integers that really run, timed on this machine, or as a"
-    " file that other programs open. Every file is checked before you get it."
+    " file that other programs open. Under **Files**, each is checked before you"
+    " get it."
 )
 with shell.showing_errors():
     network = choose_network(store)

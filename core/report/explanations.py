@@ -23,7 +23,7 @@ def real_and_simulated(subject: Subject) -> Markup:
     )
     multiply_adds = (
         "They are those of a machine that skips every weight that is zero. Ordinary hardware does"
-        " not skip them, and pruned layers keep their shapes."
+        " not skip them. Only channels of which nothing is left can leave, in ONNX files."
     )
     time = (
         "It is the time of the training steps on the device of each run, which need not be the"
@@ -58,14 +58,14 @@ def _speed_statement(subject: Subject) -> Markup:
 
 def _accuracy_words(subject: Subject) -> str:
     kinds = {run.run.recipe.kind for run in subject.chosen}
-    words = "All test images were answered in float32 arithmetic."
+    words = "Test images were answered in float32 arithmetic."
     if kinds & {"kmeans", "affine"}:
         words += (
             " Quantization is simulated: the network computes in float with the quantized values,"
             " as they are in the packed file. The accuracy is that of the file, a speed is not."
         )
     if "int8" in kinds:
-        words += " Only files in integers were answered by integer kernels, of ONNX Runtime."
+        words += " Files in integers are the exception: ONNX Runtime's integer kernels answered."
     return words
 
 

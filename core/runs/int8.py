@@ -29,6 +29,12 @@ def int8_runs(store: RunStore, parent: Run) -> list[Run]:
     ]
 
 
+def newest_int8(store: RunStore, parent: Run) -> Run | None:
+    """Return the newest finished run of them whose file is there, None if there is none."""
+    made = (run for run in int8_runs(store, parent) if run.state == "finished")
+    return next((run for run in made if (run.path / INT8).is_file()), None)
+
+
 def _create(store: RunStore, parent: Run, recipe: Int8Recipe) -> Run:
     return store.create(recipe, parent=parent.id, token=_token(parent, recipe))
 

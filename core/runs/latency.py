@@ -8,7 +8,7 @@ from core.config import Int8Recipe, LatencyRecipe
 from core.deploy.latency_report import FLOAT_VARIANTS, LatencyReport, read_report
 from core.errors import UserError
 from core.hashes import require_intact
-from core.runs.int8 import int8_runs
+from core.runs.int8 import newest_int8
 from core.runs.run import INT8, LATENCY, Run
 from core.runs.store import RunStore
 
@@ -47,8 +47,7 @@ def latency_subject(store: RunStore, run: Run) -> LatencySubject:
     """
     if isinstance(run.recipe, Int8Recipe):
         return LatencySubject(store.get(str(run.config.parent)), run)
-    files = [made for made in int8_runs(store, run) if _has_file(made)]
-    return LatencySubject(run, files[0] if files else None)
+    return LatencySubject(run, newest_int8(store, run))
 
 
 def request_latency(
@@ -102,7 +101,3 @@ def latency_figures(runs: Iterable[Run]) -> dict[str, dict[int, float]]:
             forms = ("int8",) if run_id in int8_ids else FLOAT_VARIANTS
             figures[run_id] = read_latency(measurement).fastest_medians(forms)
     return figures
-
-
-def _has_file(run: Run) -> bool:
-    return run.state == "finished" and (run.path / INT8).is_file()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.accuracy import ChosenBy
 from core.config import AnswersRecipe, LatencyRecipe, Recipe
@@ -20,7 +20,7 @@ from core.errors import UserError
 from core.events import Summary
 from core.files import write_atomically
 from core.runs.lock import is_lock_held
-from core.runs.tags import MOST_TAGS, TAG_PATTERN, Tags
+from core.runs.tags import MOST_TAGS, Tags, is_tag
 
 MODEL = "model.safetensors"
 """The weights of the result in float. Quantized weights are dequantized."""
@@ -65,6 +65,12 @@ State = Literal[
 ]
 
 
+def _check_tag(word: str) -> str:
+    if not is_tag(word):
+        raise ValueError("not a tag")
+    return word
+
+
 class RunConfig(BaseModel):
     """The settings of a run. Only its name and its tags change after it was created.
 
@@ -83,7 +89,7 @@ class RunConfig(BaseModel):
     model: str
     dataset: str
     density: float = 1.0
-    tags: tuple[Annotated[str, Field(pattern=TAG_PATTERN)], ...] = Field((), max_length=MOST_TAGS)
+    tags: tuple[Annotated[str, AfterValidator(_check_tag)], ...] = Field((), max_length=MOST_TAGS)
     recipe: Recipe
 
     @model_validator(mode="before")

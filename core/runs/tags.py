@@ -12,8 +12,7 @@ from core.errors import UserError
 MOST_TAGS = 10
 """A run can have so many tags."""
 
-TAG_PATTERN = r"^[\w.-]{1,30}$"
-"""Letters, digits, and the characters - _ and ."""
+_TAG_PATTERN = r"[\w.-]{1,30}"  # letters, digits, and the characters - _ and .
 
 Tags = tuple[str, ...]
 
@@ -26,11 +25,16 @@ def check_tags(words: Iterable[str], name: str = "A tag") -> Tags:
     """
     tags = _unique(unicodedata.normalize("NFC", word.strip()) for word in words)
     for tag in tags:
-        if not re.fullmatch(TAG_PATTERN, tag):
+        if not is_tag(tag):
             raise UserError(
                 f"{name} must be 1 to 30 letters, digits, “-”, “_” or “.”, got {tag[:60]!r}"
             )
     return _check_number(tags)
+
+
+def is_tag(word: str) -> bool:
+    """Whether the word can be a tag."""
+    return re.fullmatch(_TAG_PATTERN, word) is not None
 
 
 def change_tags(tags: Tags, add: Tags, remove: Tags) -> Tags:

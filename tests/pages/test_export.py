@@ -6,7 +6,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.config import TrainRecipe
+from core.config import Int8Recipe, TrainRecipe
 from core.hashes import write_with_hash
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models import build, saved
@@ -16,6 +16,7 @@ from core.runs.latency import latency_runs
 from core.runs.run import MODEL, write_status
 from core.training.evaluate import evaluate
 from core.training.setup import test_images as prepare_test_images
+from pages.parts.shared.words import plain
 from tests.sample_runs import sample_run, summary_of
 from tests.waiting import until
 from tests.written_address import written_address
@@ -87,6 +88,8 @@ def test_integers_are_made_once_and_shown(store, network):
     assert [button.label for button in app.get("download_button")] == ["Download"]
     app.button(key="make_int8").click().run()
     assert [run.id for run in int8_runs(store, network)] == [made.id]
+    assert app.title[0].value == plain(made.name)  # the page of its run
+    app = opened("Integers", run=network.id)
     app.toggle(key="int8_float_last").set_value(True).run()
     assert "--float-last" in app.code[0].value
     assert written_address(app)["int8_float_last"] == "true"
@@ -146,3 +149,24 @@ def test_the_error_by_layer_of_a_file_in_integers(store, network):
     table = app.dataframe[0].value
     assert len(table) >= 4
     assert table["snr"].between(5, 80).all()
+
+
+def test_a_link_to_integers_whose_network_was_deleted_says_so(store, network):
+    made = make_integers(store, network)
+    store.delete(network.id)
+    app = opened("Integers", of=made.id)
+    assert network.id in app.warning[0].value
+
+
+def test_a_failure_is_shown_openly(store, network):
+    run = store.create(Int8Recipe(), parent=network.id)
+    status = {"state": "failed", "message": "The disk is full."}
+    write_status(run.path, run.status.model_copy(update=status))
+    assert any("The disk is full." in item.value for item in opened("Integers").markdown)
+
+
+def test_exports_of_another_network_are_forgotten(network):
+    app = opened("Files", run=network.id)
+    app.button(key="make-card").click().run()
+    assert list(app.session_state["exports"]) == [network.id]
+    assert len(app.session_state["exports"][network.id]) == 1

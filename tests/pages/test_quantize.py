@@ -601,6 +601,7 @@ def test_a_quantized_run_shows_before_and_after(app, store, trained, state):
     assert links["Weights"] == f"a={trained.id}&b={run.id}"
     assert [button.label.partition(" (")[0] for button in app.get("download_button")] == [
         "Packed",
+        "secateur_reader.py",
         "Weights",
     ]
 
@@ -666,7 +667,7 @@ def test_its_tabs_are_those_that_make_sense(app, store, trained, state):
     assert "Indices" in app.get("vega_lite_chart")[0].proto.alt
     app.session_state["details"] = "Command"
     app.run()
-    assert app.code[0].value == quantize_command(KMeansRecipe(), trained.id)
+    assert app.code[-1].value == quantize_command(KMeansRecipe(), trained.id)
     app.session_state["details"] = "Settings"
     app.run()
     assert dict(app.table[0].value.iloc[:, :2].values.tolist())["layers"] == "—"

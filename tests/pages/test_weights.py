@@ -155,9 +155,9 @@ def test_a_layer_by_the_address_has_its_levels(dense, shared, lenet):
 
 
 def test_a_packed_file_in_float_is_no_quantized_one(dense, shared, lenet):
-    """A dead layer is a codebook in any packed file, and no level of anything."""
+    """A layer of few values is a codebook in any packed file, and no level of anything."""
     state = lenet.state_dict()
-    state["classifier.4.weight"] = torch.zeros(10, 84)
+    state["classifier.4.weight"] = torch.arange(840.0).reshape(10, 84) % 3
     codec.save(dense.path / PACKED, state, saved.read_card(dense.path / MODEL))
     assert isinstance(
         codec.load(dense.path / PACKED).tensors["classifier.4.weight"], kmeans.Codebook

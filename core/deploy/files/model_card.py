@@ -18,8 +18,9 @@ _SIMULATED = (
 )
 _INTEGERS = (
     "- Accuracy: real. ONNX Runtime's integer kernels ran the file.\n"
-    "- Integer weights and activations: real, 8 bits each. Zeros of pruned weights are stored, and"
-    " multiplied by.\n"
+    "- Integer weights and activations: real, at most 8 bits each, but for layers that were kept in"
+    " float. Zeros of pruned weights that are in the file are multiplied by; channels in which"
+    " nothing is left may have left the file.\n"
     "- Size: real, in bytes on disk."
 )
 

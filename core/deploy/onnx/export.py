@@ -7,6 +7,7 @@ evaluation mode. One before an activation, as in DenseNet, stays a layer of its 
 import contextlib
 import copy
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ OPSET = 18
 INPUT = "images"
 LOGITS = "logits"
 PROBABILITIES = "probabilities"
+
+_EXPORTING = threading.Lock()
+"""Held during an export: torch's exporter, and the levels of its loggers, belong to the process."""
 
 _LOUD_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnx")
 
@@ -75,7 +79,7 @@ class _Normalising(nn.Module):
 
 def _export(network: nn.Module, images: Tensor, output: str, card: ModelCard) -> "ModelProto":
     try:
-        with _quiet(), torch.no_grad():
+        with _EXPORTING, _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network,
                 (images,),
@@ -87,7 +91,8 @@ def _export(network: nn.Module, images: Tensor, output: str, card: ModelCard) ->
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        # The exporter's own message only lists its steps. What went wrong is the cause.
+        reason = (str(error.__cause__ or error).strip().splitlines() or ["no message"])[0]
         raise UserError(f"{card.model} cannot be exported to ONNX: {reason}") from error
     assert program is not None, "with dynamo it returns a program"
     return program.model_proto

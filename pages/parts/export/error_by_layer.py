@@ -15,15 +15,17 @@ from core.deploy.tensors import int8_errors
 from core.inspect.tensor_error import TensorError, network_errors
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models.saved import SavedModel, read_model
-from core.runs.int8 import int8_runs
+from core.runs.int8 import newest_int8
 from core.runs.run import INT8, MODEL, Run
 from core.runs.store import RunStore
-from core.training.setup import test_images
+from core.training.held_back import images_at, split_of_card
 from pages.parts.shared import shell
 from pages.parts.shared.cache import FileKey, file_key, model_key
 from pages.parts.shared.words import plain
 
-_IMAGES = 64
+# All outputs of all layers are in memory at once, so large images have to be few.
+_PIXELS = 64 * 32 * 32
+_FEWEST_IMAGES = 4
 
 _COLUMNS = {
     "layer": st.column_config.TextColumn("Layer", pinned=True),
@@ -41,11 +43,11 @@ def draw_error_by_layer(store: RunStore, run: Run, root: Path) -> None:
     root: the folder of the data sets.
     """
     st.markdown(
-        f"The signal-to-noise ratio of every layer's output on {_IMAGES} test images, from the"
+        "The signal-to-noise ratio of every layer's output on some training images, from the"
         " first layer to the last. At 20 dB the error is a tenth of the signal. Where the line"
         " falls most, an error arises, and that layer may be worth sparing."
     )
-    made = next((made for made in int8_runs(store, run) if made.state == "finished"), None)
+    made = newest_int8(store, run)
     parent = _parent(store, run)
     if made is None and parent is None:
         st.info(
@@ -100,7 +102,12 @@ def _integer_errors(model: FileKey, file: FileKey, root: str) -> list[TensorErro
 
 
 def _images(model: SavedModel, root: str) -> NDArray[np.float32]:
-    """Return the first test images, normalised as the model's card says."""
+    """Return training images, normalised as the model's card says.
+
+    Not test images, because what they show may choose which layers stay in float.
+    """
     dataset = load_parent_dataset(model.card, Path(root))
-    batch, _ = test_images(dataset, torch.device("cpu")).batch(slice(0, _IMAGES))
+    count = max(_FEWEST_IMAGES, _PIXELS // model.card.side**2)
+    rows = split_of_card(model.card, dataset).training[:count]
+    batch, _ = images_at(rows, dataset, torch.device("cpu")).batch(slice(0, len(rows)))
     return np.ascontiguousarray(batch.numpy())

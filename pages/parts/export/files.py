@@ -1,6 +1,7 @@
 """The step that writes files in other formats, checks each in a fresh process, and hands it out."""
 
 import tempfile
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from core.commands.run_files import exported_file
 from core.deploy.files.formats import FORMATS, ExportFormat, FormatName
 from core.deploy.files.verification import Verification, verify_file
 from core.errors import UserError
-from core.runs.int8 import int8_runs
-from core.runs.run import Run
+from core.runs.int8 import newest_int8
+from core.runs.run import INT8, Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
 from pages.parts.shared.accuracies import accuracy_text
-from pages.parts.shared.cache import FileKey, model_key
+from pages.parts.shared.cache import FileKey, file_key, model_key
 from pages.parts.shared.words import plain, size
 
 _TITLES: dict[FormatName, str] = {
@@ -41,8 +42,8 @@ class _Checked:
 def draw_files(store: RunStore, run: Run, root: Path) -> None:
     """Draw a box for each format. root: the folder of the data sets."""
     st.markdown(
-        "A file is loaded again by a fresh process, which tests it on all test images and looks"
-        " whether pruned weights are zero. Then you can download it."
+        "A fresh process loads each file again. It tests networks on all test images, and looks"
+        " whether pruned weights are zero. Then you can download the file."
     )
     columns = st.columns(2)
     for place, (name, title) in enumerate(_TITLES.items()):
@@ -58,8 +59,8 @@ def _draw_format(store: RunStore, run: Run, name: FormatName, root: Path) -> Non
     if source is None:
         st.caption("Make it first, under **Integers**.")
         return
-    files: dict[tuple[str, str, FileKey], _Checked] = st.session_state.setdefault("exports", {})
-    key = (source.id, name, model_key(run))
+    files = _checked_files(run)
+    key = (name, source.id, source.name, _file_key(source))
     if key not in files:
         clicked = st.button(
             "Make and check", icon=":material/fact_check:", key=f"make-{name}", width="stretch"
@@ -72,11 +73,24 @@ def _draw_format(store: RunStore, run: Run, name: FormatName, root: Path) -> Non
     _draw_checked(run, source, name, files[key])
 
 
+def _checked_files(run: Run) -> dict[Hashable, _Checked]:
+    """Return the files of this run that were checked in this session. Others are forgotten."""
+    exports: dict[str, dict[Hashable, _Checked]] = st.session_state.setdefault("exports", {})
+    files = exports.get(run.id, {})
+    exports.clear()
+    exports[run.id] = files
+    return files
+
+
+def _file_key(source: Run) -> FileKey:
+    return file_key(source.path / INT8) if source.recipe.kind == "int8" else model_key(source)
+
+
 def _source(store: RunStore, run: Run, name: FormatName) -> Run | None:
     """Return the run whose file it is: the newest in integers for that format. None if missing."""
     if name != "onnx-int8":
         return run
-    return next((made for made in int8_runs(store, run) if made.state == "finished"), None)
+    return newest_int8(store, run)
 
 
 def _make_and_check(store: RunStore, run: Run, name: FormatName, root: Path) -> _Checked:

@@ -11,7 +11,7 @@ from core.config import Int8Recipe, validate_recipe
 from core.errors import UserError
 from core.jobs.check import check_recipe
 from core.runs import launch
-from core.runs.int8 import int8_runs, request_int8
+from core.runs.int8 import int8_runs, newest_int8, request_int8
 from core.runs.run import INT8, Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
@@ -73,12 +73,15 @@ def _draw_button(store: RunStore, run: Run, recipe: Int8Recipe, root: Path) -> N
         width="stretch",
         help=(
             "It runs in a process of its own, so you can close the browser. The same settings are"
-            " made once."
+            " made once: if they were already, this opens their run."
         ),
     )
     if clicked:
         with shell.showing_errors():
-            launch.resume(request_int8(store, run, recipe), root)
+            made = request_int8(store, run, recipe)
+            if made.state == "finished":
+                shell.open_run(made.id)
+            launch.resume(made, root)
             st.rerun()
 
 
@@ -87,12 +90,16 @@ def _draw_results(store: RunStore, run: Run) -> None:
     if any(made.active for made in runs):
         draw_live_runs(runs, lambda: int8_runs(store, run), "int8")
         return
-    finished = [made for made in runs if made.state == "finished" and (made.path / INT8).exists()]
-    if not finished:
+    if not runs:
         st.info("Nothing was made of this network yet.", icon=":material/memory:")
-    for made in finished[:1]:
-        _draw_figures(made)
-    _draw_earlier([made for made in runs if made not in finished[:1]])
+        return
+    shown = newest_int8(store, run)
+    shown_id = shown.id if shown else ""
+    if runs[0].id != shown_id:
+        draw_run_boxes(runs[:1])  # it failed, or was stopped
+    if shown is not None:
+        _draw_figures(shown)
+    _draw_earlier([made for made in runs[1:] if made.id != shown_id])
 
 
 def _draw_figures(made: Run) -> None:

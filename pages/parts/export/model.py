@@ -29,6 +29,9 @@ def _take_parent_of_integers(store: RunStore) -> None:
         return
     try:
         run = store.get(run_id)
-    except UserError:
+        if isinstance(run.recipe, Int8Recipe):
+            run = store.get(str(run.config.parent))
+    except UserError as error:
+        st.warning(plain(str(error)), icon=":material/search_off:")
         return
-    choose("run", run.config.parent if isinstance(run.recipe, Int8Recipe) else run.id)
+    choose("run", run.id)

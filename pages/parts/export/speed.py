@@ -1,5 +1,6 @@
 """The step that measures how fast a network is here, in float and in integers."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def _draw_form() -> LatencyRecipe:
         selection_mode="multi",
         default=_DEFAULT_BATCHES,
         key="latency_batches",
+        persist_state="session",
         help=help_text(LatencyRecipe, "batch_sizes"),
     )
     place = st.container()
@@ -119,7 +121,7 @@ def _draw_button(store: RunStore, run: Run, recipe: LatencyRecipe, root: Path) -
         key="measure_speed",
         width="stretch",
         disabled=is_busy,
-        help="It waits until no other run works, because that would slow it.",
+        help="It waits until no other run works on the processor, because that would slow it.",
     )
     if clicked:
         with shell.showing_errors():
@@ -129,15 +131,22 @@ def _draw_button(store: RunStore, run: Run, recipe: LatencyRecipe, root: Path) -
 
 def _draw_results(store: RunStore, run: Run) -> None:
     runs = latency_runs(store, run)
-    if runs and runs[0].active:
-        draw_live_runs(runs[:1], lambda: latency_runs(store, run)[:1], "latency")
+    active = [measured for measured in runs if measured.active]
+    if active:
+        ids = {measured.id for measured in active}
+        draw_live_runs(active, lambda: _runs_with(store, run, ids), "latency")
         return
+    if runs and runs[0].state != "finished":
+        draw_run_boxes(runs[:1])  # it failed, or was stopped
     measured = newest_latencies(runs).get(run.id)
     if measured is None:
-        draw_run_boxes(runs[:1])
         st.info("The speed of this network was not measured yet.", icon=":material/speed:")
         return
     _draw_report(read_latency(measured), measured.id)
+
+
+def _runs_with(store: RunStore, run: Run, ids: Collection[str]) -> list[Run]:
+    return [measured for measured in latency_runs(store, run) if measured.id in ids]
 
 
 def _draw_report(report: LatencyReport, run_id: str) -> None:

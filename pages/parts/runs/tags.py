@@ -10,6 +10,7 @@ from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.tags import MOST_TAGS, all_tags
 from pages.parts.shared import shell
+from pages.parts.shared.words import plain
 
 _ERROR = "tags_error"
 
@@ -33,18 +34,19 @@ def draw_tags(store: RunStore, run: Run) -> None:
     )
     error = st.session_state.pop(_ERROR, None)
     if error:
-        st.error(error, icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
 
 
 def _save_tags(store: RunStore, run: Run, key: str) -> None:
     """Make the changes that a person made to the tags of `run`, as it was drawn."""
     wanted = st.session_state[key]
     added = [tag for tag in wanted if tag not in run.tags]
-    removed = [tag for tag in run.tags if tag not in wanted]
+    wanted_spellings = {tag.casefold() for tag in wanted}
+    removed = [tag for tag in run.tags if tag.casefold() not in wanted_spellings]
     try:
         store.change_tags(run.id, added, removed)
     except UserError as error:
-        st.session_state[_ERROR] = error
+        st.session_state[_ERROR] = str(error)
 
 
 def draw_tag_menu(store: RunStore, runs: Sequence[Run]) -> None:

@@ -172,6 +172,16 @@ def any_recipe(seed):
     )
 
 
+WITHOUT_SCORING_IMAGES = (
+    "synflow",
+    "magnitude",
+    "channel-magnitude",
+    "erk",
+    "uniform+",
+    "random",
+)
+
+
 def without_idle_fields(recipe):
     """The same recipe with the defaults of all settings that change nothing in its run."""
     values = recipe.model_dump()
@@ -180,7 +190,7 @@ def without_idle_fields(recipe):
     prune = values["prune"]
     if prune and prune["method"] not in ("iterative-snip", "force", "synflow"):
         prune["rounds"] = None
-    if prune and prune["method"] in ("synflow", "magnitude", "erk", "uniform+", "random"):
+    if prune and prune["method"] in WITHOUT_SCORING_IMAGES:
         prune |= {"batch_size": None, "batches": None, "score_mode": "eval", "augment": True}
     return TrainRecipe(**values)
 

@@ -109,3 +109,11 @@ def test_tags_survive_the_trash(store):
     run = store.create(RECIPE, tags=["kept"])
     store.delete(run.id)
     assert store.restore(run.id).tags == ("kept",)
+
+
+@pytest.mark.parametrize("tag", ["m²", "½", "①", "größe", "日本"])
+def test_a_tag_with_any_letters_and_digits_is_read_again(store, tag):
+    run = store.create(RECIPE, tags=[tag])
+    assert store.get(run.id).tags == (tag,)
+    store.change_tags(run.id, add=["other"])
+    assert store.get(run.id).tags == (tag, "other")
