@@ -111,7 +111,7 @@ def _draw_figures(made: Run) -> None:
     points = None if before is None else 100 * (summary.test_accuracy - before)
     file_bytes = (made.path / INT8).stat().st_size
     with st.container(horizontal=True, key="int8_figures"):
-        draw_metric("In float", percent(before), help_text="The same test images, by PyTorch.")
+        draw_metric("In float", percent(before), "by PyTorch", "On the same test images.")
         draw_metric(
             "In integers",
             percent(summary.test_accuracy),
