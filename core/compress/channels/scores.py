@@ -46,7 +46,7 @@ def channel_scores(network: nn.Module, importance: Scores, side: int) -> Scores:
 
 
 def _sums(layers: list[LayerChannels], importance: Scores, classes: int) -> Tensor:
-    """The importance of each class of channels, (classes,) float64."""
+    """Return the importance of each class of channels, (classes,) float64."""
     sums = torch.zeros(classes, dtype=torch.float64)
     for layer in layers:
         of_outputs = importance[f"{layer.name}.weight"].flatten(1).sum(1, dtype=torch.float64)
@@ -55,7 +55,7 @@ def _sums(layers: list[LayerChannels], importance: Scores, classes: int) -> Tens
 
 
 def _best_of_each_layer(layers: list[LayerChannels], sums: Tensor, fixed: Tensor) -> Tensor:
-    """The best class of each layer's outputs: (classes,) bool."""
+    """Return the best class of each layer's outputs: (classes,) bool."""
     best = torch.zeros(len(sums), dtype=torch.bool)
     for layer in layers:
         if not fixed[layer.outputs].any():
@@ -64,9 +64,9 @@ def _best_of_each_layer(layers: list[LayerChannels], sums: Tensor, fixed: Tensor
 
 
 def _places(sums: Tensor, fixed: Tensor, best: Tensor) -> Tensor:
-    """The places from the last one, 1, to the first one: (classes,). The lower index wins a tie.
+    """Return the places from the last one, 1, to the first one: (classes,).
 
-    Fixed channels come first, then the best of each layer.
+    The lower index wins a tie. Fixed channels come first, then the best of each layer.
     """
     order = sums.sort(descending=True, stable=True).indices
     groups = (fixed, best & ~fixed, ~(fixed | best))

@@ -1,4 +1,4 @@
-"""What is known of the channels of a tensor, and what functions make of them."""
+"""Follows what is known of the channels of a tensor through the functions of a network."""
 
 import math
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What the sections of a report are written with: elements, charts, numbers and the style sheet."""
+"""Writes elements, charts and numbers for the sections of a report, and has its style sheet."""

@@ -34,7 +34,7 @@ def draw_integers(store: RunStore, run: Run, root: Path) -> None:
     with form:
         st.markdown(
             "Weights and activations become 8-bit integers. The file is about four times smaller,"
-            " and on processors with integer instructions (VNNI) it is faster: measure yours under"
+            " and on processors with integer instructions (VNNI) it can be faster: measure under"
             " **Speed**. Training images set the scale of each activation. The accuracy is measured"
             " on all test images **by the integer kernels themselves**."
         )

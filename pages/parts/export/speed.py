@@ -1,6 +1,6 @@
 """The step that measures how fast a network is here, in float and in integers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,12 @@ def draw_speed(store: RunStore, run: Run, root: Path) -> None:
         except UserError as error:
             st.error(plain(str(error)), icon=":material/error:")
             return
-        _draw_button(store, run, recipe, root)
+        runs = latency_runs(store, run)
+        _draw_button(store, run, recipe, runs, root)
         st.markdown("**The same from a terminal**")
         st.code(latency_command(recipe, run.id), language="bash", wrap_lines=True)
     with results:
-        _draw_results(store, run)
+        _draw_results(store, run, runs)
 
 
 def _subject_text(store: RunStore, run: Run) -> str:
@@ -112,8 +113,10 @@ def _draw_form() -> LatencyRecipe:
     return validate_recipe(LatencyRecipe, values)
 
 
-def _draw_button(store: RunStore, run: Run, recipe: LatencyRecipe, root: Path) -> None:
-    is_busy = any(measured.active for measured in latency_runs(store, run))
+def _draw_button(
+    store: RunStore, run: Run, recipe: LatencyRecipe, runs: Sequence[Run], root: Path
+) -> None:
+    is_busy = any(measured.active for measured in runs)
     clicked = st.button(
         "Measure",
         icon=":material/speed:",
@@ -129,8 +132,7 @@ def _draw_button(store: RunStore, run: Run, recipe: LatencyRecipe, root: Path) -
             st.rerun()
 
 
-def _draw_results(store: RunStore, run: Run) -> None:
-    runs = latency_runs(store, run)
+def _draw_results(store: RunStore, run: Run, runs: Sequence[Run]) -> None:
     active = [measured for measured in runs if measured.active]
     if active:
         ids = {measured.id for measured in active}

@@ -1,4 +1,4 @@
-"""What a measurement says in words, and its file."""
+"""The words of a measurement, and its file."""
 
 import pytest
 
