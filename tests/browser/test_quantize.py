@@ -81,7 +81,7 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
     expect(page.locator(".st-key-figures")).to_contain_text(f"{imported.status.test_accuracy:.2%}")
 
     page.locator(".st-key-next_step").get_by_role("button").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Quantize")
+    expect(page.get_by_role("heading", level=1)).to_have_text(["Quantize"])
     few = "kmeans_round_images=128&kmeans_train_images=400&affine_round_images=128"
     page.goto(f"{address}/quantize?run={imported.id}&{few}")
     page.get_by_role("button", name="Compare roundings on this layer").click()
@@ -112,6 +112,6 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
     assert all(torch.equal(decoded[name], tensor) for name, tensor in stored.items())
 
     page.goto(f"{address}/weights?a={imported.id}&b={shared.id}")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Weights")
+    expect(page.get_by_role("heading", level=1)).to_have_text(["Weights"])
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)

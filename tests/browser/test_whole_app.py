@@ -75,7 +75,7 @@ def open_page(page, name):
 
 
 def has_opened(page, name):
-    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.get_by_role("heading", level=1)).to_have_text([name])
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
 
 
@@ -190,7 +190,7 @@ def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, sch
     paths += [f"runs?run={run.id}" for run in (parent, child)]
     for path in paths:
         page.goto(f"{address}/{path}")
-        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_role("heading", level=1)).to_have_count(1, timeout=PATIENCE)
         expect(
             page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
         ).to_be_visible(timeout=PATIENCE)
