@@ -133,7 +133,7 @@ def circle_in(graph):
 
 
 def test_the_walk_sees_what_it_should():
-    assert {"core.errors", "pydantic"} <= imports("core.config")
+    assert {"core.errors", "pydantic"} <= imports("core.config.validation")
     assert "torch" in reached("core.jobs.train", at_import_time=True)
     assert "core.runs.worker" in reached("core.commands.data")
     assert "core.jobs.train" in reached("core.runs.worker")
