@@ -52,7 +52,6 @@ def write_plain(source: str, name: str, folder: str) -> Generator[Event, None, d
     save_file(tensors, Path(folder) / _STATE)
     return {
         "names": list(checkpoint.state),
-        "in_layer_order": checkpoint.in_layer_order,
         "card": checkpoint.card and checkpoint.card.model_dump(mode="json"),
         "notes": list(checkpoint.notes),
     }
@@ -82,7 +81,6 @@ def _read_plain(folder: Path, name: str, facts: dict[str, Any]) -> Checkpoint:
     return Checkpoint(
         name,
         state,
-        in_layer_order=facts["in_layer_order"],
         card=ModelCard.model_validate(facts["card"]) if facts["card"] else None,
         notes=tuple(facts["notes"]),
     )

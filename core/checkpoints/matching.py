@@ -1,27 +1,30 @@
 """Matches the tensors of a state dict with those of a network.
 
-Tensors are matched by name where the names agree. Where they do not, the tensors of each kind (the
-weights of convolutions, the biases of BatchNorms, ...) are matched in their order. A person has to
-confirm that: equal shapes prove little.
+Tensors are matched by name where the names agree or mean the same, as "downsample" and "shortcut"
+do. Where they do not, layers are matched by structure: by their shapes, the numbers in their names
+and their order. A person has to confirm that: equal shapes prove little.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from core.checkpoints.structure.align import Ambiguity, align
+from core.checkpoints.structure.in_order import match_in_order
+from core.checkpoints.structure.words import partners_by_meaning
 from core.checkpoints.tensors import (
     COUNTER,
     TensorSpec,
+    count_parameters,
     layer_and_role,
     network_tensors,
     tensor_specs,
 )
 from core.errors import UserError
-from core.models import build_on_meta, model_info
+from core.models import build_to_fill, model_info
 
 
 class TensorPair(NamedTuple):
@@ -45,10 +48,11 @@ class Mismatch(NamedTuple):
 class Matching:
     """How the tensors of a file match those of a network.
 
-    model, num_classes: the network. by_order: whether the tensors were matched by their order
-    instead of their names. pairs: the tensors that match. missing: names of the network's tensors
-    that the file lacks. unexpected: names of the file's tensors that the network lacks. mismatched:
-    the pairs that differ in shape or type.
+    model, num_classes: the network. by_order: whether the tensors were matched by the structure and
+    order of their layers instead of their names. pairs: the tensors that match. missing: names of
+    the network's tensors that the file lacks. unexpected: names of the file's tensors that the
+    network lacks. mismatched: the pairs that differ in shape or type. ambiguous: layers of equal
+    shapes that nothing tells apart.
     """
 
     model: str
@@ -58,17 +62,41 @@ class Matching:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[Mismatch, ...]
+    ambiguous: tuple[Ambiguity, ...] = ()
 
     @property
     def fits(self) -> bool:
-        """Whether every tensor is matched."""
+        """Whether every tensor is matched, without a guess."""
+        return self.has_all_tensors and not self.ambiguous
+
+    @property
+    def has_all_tensors(self) -> bool:
+        """Whether file and network have tensors of the same shapes."""
         return not (self.missing or self.unexpected or self.mismatched)
+
+    @property
+    def renamed(self) -> tuple[TensorPair, ...]:
+        """The pairs whose names differ."""
+        return tuple(pair for pair in self.pairs if pair.file_name != pair.network_name)
 
     def problem(self, name: str) -> str:
         """Say in one sentence why the file called `name` does not fit.
 
-        The sentence names the first missing, unexpected and mismatched tensor.
+        The sentence names the first missing, unexpected and mismatched tensor, or the first two
+        layers that could be confused.
         """
+        network = f"{self.model} for {self.num_classes:,} classes"
+        if self.has_all_tensors and self.ambiguous:
+            first, second = self.ambiguous[0]
+            return (
+                f"{name} has the tensors of {network}, but its {first} and {second} have equal"
+                f" shapes, and neither names nor order tell which is which"
+                f"{_and_more(self.ambiguous)}: save the network's state_dict() again, unsorted."
+            )
+        return f"{name} is no {network}: {self.differences()}."
+
+    def differences(self, limit: int = 3) -> str:
+        """Name the first mismatched, missing and unexpected tensor, at most `limit` of them."""
         problems = []
         if self.mismatched:
             problems.append(_describe_mismatch(self.mismatched[0]) + _and_more(self.mismatched))
@@ -77,8 +105,7 @@ class Matching:
         if self.unexpected:
             first = self.unexpected[0]
             problems.append(f"the network has no {first}{_and_more(self.unexpected)}")
-        network = f"{self.model} for {self.num_classes:,} classes"
-        return f"{name} is no {network}: {'; '.join(problems)}."
+        return "; ".join(problems[:limit])
 
     def state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the file's tensors under the network's names, ready for `load_state_dict`.
@@ -91,7 +118,7 @@ class Matching:
 
     def network(self, state: Mapping[str, Tensor]) -> nn.Module:
         """Return the network with the file's tensors, in evaluation mode, on their device."""
-        model = build_on_meta(self.model, self.num_classes)
+        model = build_to_fill(self.model, self.num_classes)
         model.load_state_dict(self.state(state), assign=True)
         return model.eval()
 
@@ -105,7 +132,7 @@ def match_tensors(
 ) -> Matching:
     """Match all tensors of the file called `name` with those of a network.
 
-    They are matched by name, or if the names differ and `by_order` allows it, by order and shape.
+    They are matched by name, or if the names differ and `by_order` allows it, by structure.
     Raises UserError if they do not fit, in one sentence that names the first wrong tensor.
     """
     matching = compare_tensors(state, model, num_classes, by_order)
@@ -115,6 +142,8 @@ def match_tensors(
         in_order = compare_tensors(state, model, num_classes, by_order=True)
         if in_order.fits:
             raise UserError(_order_needed(in_order, model, name))
+        if in_order.has_all_tensors:
+            raise UserError(in_order.problem(name))
     raise UserError(matching.problem(name))
 
 
@@ -128,32 +157,41 @@ def compare_tensors(
     model = model_info(model).name
     in_network = network_tensors(model, num_classes)
     in_file = tensor_specs(state)
-    same_names = {name: name for name in in_network if name in in_file}
-    by_name = _judge(model, num_classes, in_network, in_file, same_names)
+    same_meaning = partners_by_meaning(in_network, in_file)
+    by_name = _judge(model, num_classes, in_network, in_file, same_meaning)
     if by_name.fits or not by_order:
         return by_name
-    partners = _match_in_order(in_network, in_file)
-    return _judge(model, num_classes, in_network, in_file, partners, by_order=True)
+    alignment = align(in_network, in_file)
+    if alignment is None:
+        partners = match_in_order(in_network, in_file)
+        return _judge(model, num_classes, in_network, in_file, partners, by_order=True)
+    matching = _judge(model, num_classes, in_network, in_file, alignment.partners, by_order=True)
+    return replace(matching, ambiguous=alignment.ambiguous)
 
 
 def count_classes(state: Mapping[str, Tensor], model: str, by_order: bool = False) -> int | None:
     """Return how many classes the state dict has as a state dict of the network called `model`.
 
-    Returns None if it lacks the last layer's weight.
+    Where the last layer has another name and `by_order` allows it, the number of all parameters
+    tells. Returns None if the last layer is not found.
     """
     model = model_info(model).name
     two_classes = network_tensors(model, 2)
     three_classes = network_tensors(model, 3)
-    last_layer = next(name for name in two_classes if two_classes[name] != three_classes[name])
+    last_weight = next(name for name in two_classes if two_classes[name] != three_classes[name])
     in_file = tensor_specs(state)
-    partners = {last_layer: last_layer}
-    if by_order and last_layer not in in_file:
-        partners = _match_in_order(two_classes, in_file)
-    partner = partners.get(last_layer)
-    if partner is None or partner not in in_file:
+    partner = partners_by_meaning(two_classes, in_file).get(last_weight)
+    if partner is not None:
+        shape = in_file[partner].shape
+        return shape[0] if shape else None
+    if not by_order:
         return None
-    shape = in_file[partner].shape
-    return shape[0] if shape else None
+    of_one_class = count_parameters(three_classes) - count_parameters(two_classes)
+    of_others = count_parameters(two_classes) - 2 * of_one_class
+    classes, remainder = divmod(count_parameters(in_file) - of_others, of_one_class)
+    shape = (classes, *two_classes[last_weight].shape[1:])
+    is_there = any(spec.shape == shape for spec in in_file.values())
+    return classes if remainder == 0 and is_there else None
 
 
 def _judge(
@@ -191,48 +229,6 @@ def _judge(
     )
 
 
-def _match_in_order(
-    in_network: Mapping[str, TensorSpec], in_file: Mapping[str, TensorSpec]
-) -> dict[str, str]:
-    """Match the first tensor of each kind with the file's first tensor of that kind, and so on.
-
-    Returns names in the network -> names in the file, without those that have no partner.
-    """
-    file_names = _names_by_kind(in_file)
-    partners: dict[str, str] = {}
-    for kind, network_names in _names_by_kind(in_network).items():
-        partners.update(zip(network_names, file_names.get(kind, []), strict=False))
-    return {name: partners[name] for name in in_network if name in partners}
-
-
-class _Kind(NamedTuple):
-    """The kind of a tensor: its role in its layer, and the layer's type.
-
-    The number of dimensions of the layer's weight gives the type: 4 for a convolution, 2 for a
-    linear layer, 1 for BatchNorm.
-    """
-
-    role: str
-    dimensions: int
-
-
-def _names_by_kind(specs: Mapping[str, TensorSpec]) -> dict[_Kind, list[str]]:
-    """Return the names of the tensors of each kind, in their order."""
-    weight_dimensions = {}
-    for name, spec in specs.items():
-        layer, role = layer_and_role(name)
-        if role == "weight":
-            weight_dimensions[layer] = len(spec.shape)
-    names: dict[_Kind, list[str]] = defaultdict(list)
-    for name, spec in specs.items():
-        layer, role = layer_and_role(name)
-        # Without a weight in its layer, a bias or statistic is taken for BatchNorm's.
-        default = 1 if role else len(spec.shape)
-        kind = _Kind(role, weight_dimensions.get(layer, default))
-        names[kind].append(name)
-    return names
-
-
 # -- sentences --
 
 
@@ -248,9 +244,9 @@ def _describe_mismatch(mismatch: Mismatch) -> str:
 
 def _order_needed(in_order: Matching, model: str, name: str) -> str:
     """Say that the file fits by order and shape only."""
-    renamed = next(pair for pair in in_order.pairs if pair.file_name != pair.network_name)
+    renamed = in_order.renamed[0]
     return (
-        f"{name} fits {model} in the order and the shapes of its tensors but not in their names"
+        f"{name} fits {model} in the shapes and the order of its layers but not in their names"
         f" ({renamed.file_name} for {renamed.network_name}): check the matches, and allow the order"
         " (--by-order)."
     )

@@ -10,12 +10,19 @@ from torch import Tensor
 from core.checkpoints.formats import (
     as_file,
     damage_as_user_error,
-    is_safetensors,
     read_content,
     read_metadata,
 )
+from core.checkpoints.masks import apply_stored_masks
 from core.checkpoints.matching import Matching, count_classes, match_tensors
-from core.checkpoints.state_dict import common_prefix, find_tensors, plain_copy
+from core.checkpoints.recognition import suggest_networks
+from core.checkpoints.state_dict import (
+    averaged_entry,
+    common_prefix,
+    find_tensors,
+    plain_copy,
+    without_averages,
+)
 from core.compress.codec import Packed, unpack
 from core.config import ImportRecipe
 from core.errors import UserError
@@ -31,15 +38,13 @@ class Checkpoint:
     """The weights in a file.
 
     name: what errors call the file. state: the tensors by name, on the CPU and contiguous, floating
-    ones in float32, in the file's order. in_layer_order: whether that is the order of the network's
-    layers; a safetensors file is sorted by name, so there it is a guess. card: the card in the
-    file, if Secateur wrote it. notes: one sentence for each change to names or tensors. packed: the
-    codebooks and other tensors before they were dequantized, if it is a packed file.
+    ones in float32, in the file's order. card: the card in the file, if Secateur wrote it. notes:
+    one sentence for each change to names or tensors. packed: the codebooks and other tensors before
+    they were dequantized, if it is a packed file.
     """
 
     name: str
     state: dict[str, Tensor]
-    in_layer_order: bool = True
     card: ModelCard | None = None
     notes: tuple[str, ...] = ()
     packed: Packed | None = None
@@ -62,18 +67,19 @@ def read_checkpoint(source: bytes | Path, name: str = "") -> Checkpoint:
             return _read_packed(path, name)
         content = read_content(path, name)
         with damage_as_user_error(name):
-            tensors = find_tensors(content, file_size, name)
+            tensors, averages = without_averages(find_tensors(content, file_size, name))
+            averages = averages or averaged_entry(content)
             prefix = common_prefix(tensors)
             state = {
                 key.removeprefix(prefix): plain_copy(key, tensor, name)
                 for key, tensor in tensors.items()
             }
+            state, masks = apply_stored_masks(state)
             return Checkpoint(
                 name,
                 state,
-                in_layer_order=not is_safetensors(path),
                 card=_card_in(metadata),
-                notes=_notes(tensors.values(), prefix),
+                notes=_notes(tensors.values(), prefix, averages, masks),
             )
 
 
@@ -84,9 +90,13 @@ def match_recipe(checkpoint: Checkpoint, recipe: ImportRecipe, num_classes: int)
     of classes.
     """
     counted = count_classes(checkpoint.state, recipe.model, recipe.by_order)
-    matching = match_tensors(
-        checkpoint.state, recipe.model, counted or num_classes, recipe.by_order, recipe.file
-    )
+    try:
+        matching = match_tensors(
+            checkpoint.state, recipe.model, counted or num_classes, recipe.by_order, recipe.file
+        )
+    except UserError as error:
+        suggestion = suggest_networks(checkpoint.state, recipe.model)
+        raise UserError(f"{error} {suggestion}".rstrip()) from error
     if counted is not None and counted != num_classes:
         raise UserError(
             f"{recipe.file} is a network for {counted:,} classes, and {recipe.dataset} has"
@@ -127,8 +137,15 @@ def _card_in(metadata: dict[str, str]) -> ModelCard | None:
         return None
 
 
-def _notes(tensors: Iterable[Tensor], prefix: str) -> tuple[str, ...]:
+def _notes(tensors: Iterable[Tensor], prefix: str, averages: str, masks: int) -> tuple[str, ...]:
     notes = []
+    if averages:
+        notes.append(
+            f"The file also holds averaged weights ({averages}), which are left out: save them"
+            " alone to import them."
+        )
+    if masks:
+        notes.append(f"{masks:,} pruning masks were multiplied into their tensors.")
     if prefix:
         notes.append(f"All names began with {prefix}, which is left out.")
     dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}

@@ -12,11 +12,26 @@ MAX_TENSORS = 20_000
 """The most tensors in a state dict. The largest network of the registry has two thousand."""
 
 _MAX_NAME = 200  # characters
-_WRAPPING_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+_PLAIN_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+_AVERAGED_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
+"""Keys of moving averages of the weights over the steps of training (EMA)."""
+
+_WRAPPING_KEYS = (*_PLAIN_KEYS, *_AVERAGED_KEYS)
 """Keys under which training programs store the state dict in their checkpoint."""
 
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-"""Prefixes that DataParallel, torch.compile and Lightning put in front of every name."""
+_PREFIXES = (
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "net.",
+    "network.",
+    "backbone.",
+    *(f"{key}." for key in _AVERAGED_KEYS),
+)
+"""Prefixes that DataParallel, torch.compile, Lightning and others put in front of every name."""
+
+_COUNTERS = ("n_averaged", "num_updates", "decay")
+"""Single numbers that programs for averaged weights keep beside them."""
 
 
 def find_tensors(content: object, file_size: int, name: str) -> dict[str, Tensor]:
@@ -31,12 +46,33 @@ def find_tensors(content: object, file_size: int, name: str) -> dict[str, Tensor
         raise _no_state_dict(f"a {type(state_dict).__name__.lower()}", name)
     tensors: dict[str, Tensor] = {}
     for key, value in state_dict.items():
-        if isinstance(key, str) and isinstance(value, Tensor):
+        if isinstance(key, str) and isinstance(value, Tensor) and not _is_counter(key, value):
             tensors[key] = value
     if not tensors:
         raise _no_state_dict("no tensors", name)
     _check_tensors(tensors, file_size, name)
     return tensors
+
+
+def without_averages(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Leave out averaged weights that stand beside the plain ones, and return their prefix.
+
+    Lightning puts both into one state dict. The prefix is "" if there are only weights of one kind.
+    """
+    averaged = [key for key in tensors if key.split(".")[0] in _AVERAGED_KEYS]
+    plain = {key: tensor for key, tensor in tensors.items() if key not in set(averaged)}
+    if not averaged or not plain:
+        return dict(tensors), ""
+    return plain, averaged[0].split(".")[0]
+
+
+def averaged_entry(content: object) -> str:
+    """Return the key of averaged weights beside the plain ones in a checkpoint, "" if none."""
+    if not isinstance(content, Mapping):
+        return ""
+    if not any(isinstance(content.get(key), Mapping) for key in _PLAIN_KEYS):
+        return ""
+    return next((key for key in _AVERAGED_KEYS if isinstance(content.get(key), Mapping)), "")
 
 
 def common_prefix(names: Iterable[str]) -> str:
@@ -81,6 +117,10 @@ def _inner_dict(content: object) -> object:
             if isinstance(inner, Mapping) and inner:
                 return inner
     return content
+
+
+def _is_counter(key: str, tensor: Tensor) -> bool:
+    return tensor.numel() == 1 and key.split(".")[-1] in _COUNTERS
 
 
 def _shared_word(names: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Describes the tensors of a state dict: their shapes, and their roles in their layers."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from core.models import build_on_meta
 COUNTER = "num_batches_tracked"
 """BatchNorm's counter. Old files lack it, and no evaluation needs it."""
 
+_FLOATING_BUFFERS = ("running_mean", "running_var", "relative_coords_table")
+"""Endings of the names of floating tensors that are no parameters."""
+
 _ROLE = re.compile(rf"(.*?)[._]?(weight|bias|running_mean|running_var|{COUNTER})", re.DOTALL)
 
 
@@ -22,12 +26,17 @@ class TensorSpec:
     shape: tuple[int, ...]
     floating: bool = True
 
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
     def __str__(self) -> str:
         shape = " × ".join(str(length) for length in self.shape) or "a single number"
         return shape if self.floating else f"{shape} of whole numbers"
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def network_tensors(model: str, num_classes: int) -> Mapping[str, TensorSpec]:
     """Return the tensors of a network's state dict by name, in its order."""
     return tensor_specs(build_on_meta(model, num_classes).state_dict())
@@ -47,3 +56,12 @@ def tensor_specs(state: Mapping[str, Tensor]) -> dict[str, TensorSpec]:
 def tensor_spec(tensor: Tensor) -> TensorSpec:
     """Return the shape and type of a tensor."""
     return TensorSpec(tuple(tensor.shape), tensor.is_floating_point())
+
+
+def count_parameters(specs: Mapping[str, TensorSpec]) -> int:
+    """Count the values of all tensors that training changes by gradients, judged by their names."""
+    return sum(
+        spec.size
+        for name, spec in specs.items()
+        if spec.floating and not name.endswith(_FLOATING_BUFFERS)
+    )

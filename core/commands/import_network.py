@@ -146,7 +146,7 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     check_recipe(recipe, root, IMPORT_FLAGS | DATA_DIR)
     matching = match_recipe(checkpoint, recipe, dataset.classes)
     out = text_stream(options)
-    if matching.by_order:
+    if matching.renamed:
         print(_describe_matches(matching), file=out)
     if not (options.mean or options.std or checkpoint.card):
         ranked = _rank_normalisations(matching, checkpoint, options)
@@ -186,7 +186,10 @@ def _recognise_model(checkpoint: "Checkpoint") -> str:
         raise UserError(describe_unrecognised(checkpoint.state, checkpoint.name))
     if len(candidates) > 1:
         models = ", ".join(candidate.model for candidate in candidates)
-        raise UserError(f"{checkpoint.name} fits {models}: choose with --model.")
+        raise UserError(
+            f"{checkpoint.name} fits {models}: choose with --model. The first is the likeliest by"
+            " its names."
+        )
     return candidates[0].model
 
 
@@ -225,10 +228,14 @@ def _describe_ranking(ranked: "list[TriedNormalisation]") -> str:
 
 
 def _describe_matches(matching: "Matching") -> str:
+    """List the tensors whose names differ: theirs, ours and the shape."""
     lines = []
-    for file_name, model_name, shape in matching.pairs:
-        size = " x ".join(str(length) for length in shape)
+    for file_name, model_name, shape in matching.renamed:
+        size = " x ".join(str(length) for length in shape) or "1"
         lines.append(f"{file_name}  ->  {model_name}  {size}")
+    same = len(matching.pairs) - len(matching.renamed)
+    if same:
+        lines.append(f"{same:,} other tensors have the same names.")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ All map (N, 3, H, W) images to (N, num_classes) logits. The first weights are dr
 global generator: convolutions from He et al.'s normal distribution over the fan-out
 (arXiv:1502.01852, eq. 14), as in torchvision's ResNets, and linear layers from PyTorch's uniform
 one over the fan-in. The first logits are then small, so that a learning rate of 0.1 is stable. A
-layer in front of BatchNorm has no bias.
+layer in front of BatchNorm has no bias, except in the layouts of `core.models.cifar` that have one.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,9 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
+
+from core.models.cifar.builders import CIFAR_BUILDERS
+from core.models.cifar.first_weights import initialise_
 
 _VGG_D = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Output channels of VGG-D's convolutions. A max-pool follows each stage."""
@@ -39,7 +42,7 @@ class VGG16(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(512, num_classes),
         )
-        _initialise_(self)
+        initialise_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.avgpool(self.features(images)).flatten(1)
@@ -85,7 +88,7 @@ class LeNet5(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(84, num_classes),
         )
-        _initialise_(self)
+        initialise_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -99,21 +102,22 @@ class LeNet5(nn.Module):
 class CifarResNet(nn.Module):
     """He et al.'s ResNet for CIFAR-10 (arXiv:1512.03385, section 4.2) with 6 * `blocks` + 2 layers.
 
-    The shortcuts have no parameters (option A in the paper). Parameters are named as in
-    github.com/akamaster/pytorch_resnet_cifar10.
+    The shortcuts that change the channels have no parameters (option A in the paper), or with
+    `projection` they are a 1 x 1 convolution and BatchNorm (option B). Parameters are named as in
+    github.com/akamaster/pytorch_resnet_cifar10, those of the shortcuts as in torchvision.
     """
 
-    def __init__(self, blocks: int, num_classes: int) -> None:
+    def __init__(self, blocks: int, num_classes: int, projection: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = _stage(blocks, 16, 16)
-        self.layer2 = _stage(blocks, 16, 32)
-        self.layer3 = _stage(blocks, 32, 64)
+        self.layer1 = _stage(blocks, 16, 16, projection)
+        self.layer2 = _stage(blocks, 16, 32, projection)
+        self.layer3 = _stage(blocks, 32, 64, projection)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(64, num_classes)
-        _initialise_(self)
+        initialise_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.relu(self.bn1(self.conv1(images)))
@@ -137,15 +141,22 @@ class PaddedShortcut(nn.Module):
         return F.pad(images[:, :, ::2, ::2], (0, 0, 0, 0, self.padding, self.padding))
 
 
-def _stage(blocks: int, in_channels: int, channels: int) -> nn.Sequential:
+def _stage(blocks: int, in_channels: int, channels: int, projection: bool) -> nn.Sequential:
     """Build `blocks` basic blocks. The first halves the sides if it widens the channels."""
     if in_channels == channels:
         first = BasicBlock(in_channels, channels)
     else:
-        shortcut = PaddedShortcut(channels - in_channels)
+        shortcut = _shortcut(in_channels, channels, projection)
         first = BasicBlock(in_channels, channels, stride=2, downsample=shortcut)
     others = [BasicBlock(channels, channels) for _ in range(blocks - 1)]
     return nn.Sequential(first, *others)
+
+
+def _shortcut(in_channels: int, channels: int, projection: bool) -> nn.Module:
+    if not projection:
+        return PaddedShortcut(channels - in_channels)
+    convolution = nn.Conv2d(in_channels, channels, 1, stride=2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels))
 
 
 def _torchvision_resnet(name: str, num_classes: int) -> nn.Module:
@@ -156,17 +167,8 @@ def _torchvision_resnet(name: str, num_classes: int) -> nn.Module:
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
-    _initialise_(network.conv1)
+    initialise_(network.conv1)
     return network
-
-
-def _initialise_(network: nn.Module) -> None:
-    """Draw the weights of all convolutions again, and set their biases to zero."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 BUILDERS: dict[str, Callable[[int], nn.Module]] = {
@@ -178,4 +180,12 @@ BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     "ResNet32": partial(CifarResNet, 5),
     "ResNet44": partial(CifarResNet, 7),
     "ResNet56": partial(CifarResNet, 9),
+    "ResNet110": partial(CifarResNet, 18),
+    "ResNet20B": partial(CifarResNet, 3, projection=True),
+    "ResNet32B": partial(CifarResNet, 5, projection=True),
+    "ResNet44B": partial(CifarResNet, 7, projection=True),
+    "ResNet56B": partial(CifarResNet, 9, projection=True),
+    "ResNet110B": partial(CifarResNet, 18, projection=True),
+    "ResNet18": partial(_torchvision_resnet, "resnet18"),
+    **CIFAR_BUILDERS,
 }

@@ -36,7 +36,10 @@ def choose_network(checkpoint: "Checkpoint", candidates: "list[Candidate]") -> "
             candidates,
             format_func=lambda item: item.model,
             key="net_model",
-            help="The tensors fit all of these networks. Choose the one that was trained.",
+            help=(
+                "The tensors fit all of these networks, the likeliest by its names first. Choose"
+                " the one that was trained: the test accuracy tells a wrong choice."
+            ),
         )
     else:
         st.success(
@@ -204,21 +207,34 @@ def confirm_matching(checkpoint: "Checkpoint", candidate: "Candidate") -> bool:
         checkpoint.name,
     )
     if not candidate.by_order:
-        label = f"{len(matching.pairs)} tensors, all matched by their names"
-        with st.expander(label, icon=":material/compare_arrows:"):
+        with st.expander(_matching_label(matching), icon=":material/compare_arrows:"):
             _draw_matching_table(matching)
         return True
-    text = "The tensors have other names, so they are matched by their order and shapes."
-    if not checkpoint.in_layer_order:
-        text += " A safetensors file sorts them by name, so their order is a guess."
+    text = (
+        "The tensors have other names, so they are matched by the structure of the network: by"
+        " their shapes, the numbers in their names, and their order."
+    )
     st.warning(text, icon=":material/compare_arrows:")
     _draw_matching_table(matching)
     return st.toggle(
         "I have checked the matches",
         key="net_sure",
         help=(
-            "Two tensors of the same shape may be swapped, and no shape tells. A low accuracy does."
+            "Layers of equal shapes are told apart by names and order. If their authors named them"
+            " in another order than they run, the accuracy is low."
         ),
+    )
+
+
+def _matching_label(matching: "Matching") -> str:
+    """Say how many tensors match by name, and how many of the names only mean the same."""
+    count = len(matching.pairs)
+    if not matching.renamed:
+        return f"{count} tensors, all matched by their names"
+    first = matching.renamed[0]
+    return (
+        f"{count} tensors, all matched by their names, {len(matching.renamed)} in other words, as"
+        f" {plain(first.file_name)} for {plain(first.network_name)}"
     )
 
 

@@ -10,6 +10,7 @@ from core.config import ImportRecipe, validate_recipe
 from core.errors import UserError
 from core.events import result_of
 from core.files import content_of
+from core.models import own_networks
 from core.runs.run import IMPORT_SOURCE, Run
 from core.runs.store import RunStore
 from pages.parts.shared.checkpoint_form import (
@@ -18,6 +19,7 @@ from pages.parts.shared.checkpoint_form import (
     choose_normalisation,
     confirm_matching,
 )
+from pages.parts.shared.named_network import draw_named_network
 from pages.parts.shared.shell import data_folder, draw_error
 from pages.parts.shared.start import draw_start_button
 
@@ -109,7 +111,15 @@ def _source_at(text: str) -> _Source:
 
 def _draw_import(store: RunStore, root: Path, source: _Source) -> None:
     """Draw the questions about the file, and the button that imports it."""
-    checkpoint, candidates = _read_candidates(source.key, source)
+    versions = " ".join(file.name for file in own_networks().files)
+    checkpoint, candidates = _read_candidates(f"{source.key} {versions}", source)
+    if not candidates or candidates[0].by_order:
+        named = draw_named_network(checkpoint)
+        candidates = candidates if named is None else [named]
+    if not candidates:
+        from core.checkpoints.recognition import describe_unrecognised  # imports torch
+
+        raise UserError(describe_unrecognised(checkpoint.state, checkpoint.name))
     candidate = choose_network(checkpoint, candidates)
     dataset = choose_dataset(checkpoint, candidate, root)
     normalisation = choose_normalisation(checkpoint, candidate, dataset, root, source.key)
@@ -143,12 +153,9 @@ def _draw_import(store: RunStore, root: Path, source: _Source) -> None:
 
 @st.cache_resource(show_spinner="Reading the file …", show_time=True, max_entries=2)
 def _read_candidates(key: str, _source: _Source) -> "tuple[Checkpoint, list[Candidate]]":
-    """Read the file, and find the networks that it fits. Raises UserError if it fits none."""
+    """Read the file, and find the networks that it fits, possibly none."""
     from core.checkpoints.isolated import read_isolated  # imports torch
-    from core.checkpoints.recognition import describe_unrecognised, recognise
+    from core.checkpoints.recognition import recognise
 
     checkpoint = result_of(read_isolated(_source.content, _source.name))
-    candidates = recognise(checkpoint.state)
-    if not candidates:
-        raise UserError(describe_unrecognised(checkpoint.state, _source.name))
-    return checkpoint, candidates
+    return checkpoint, recognise(checkpoint.state)

@@ -42,16 +42,16 @@ def test_the_matched_network_computes_the_same(model, rename):
     assert len(found.pairs) == len(state)
 
 
-def test_other_peoples_resnet34_by_order():
+def test_names_that_mean_the_same_match_by_name():
     """pytorch-cifar says shortcut and linear where torchvision says downsample and fc."""
     state = state_of("ResNet34", 10)
     theirs = renamed(
         state, lambda _, name: name.replace("downsample", "shortcut").replace("fc.", "linear.")
     )
-    assert recognise(theirs) == [Candidate("ResNet34", 10, by_order=True)]
-    pairs = {
-        ours: other for other, ours, _ in match_tensors(theirs, "ResNet34", 10, by_order=True).pairs
-    }
+    assert recognise(theirs) == [Candidate("ResNet34", 10, by_order=False)]
+    matching = match_tensors(theirs, "ResNet34", 10)
+    assert len(matching.renamed) == 3 * 6 + 2
+    pairs = {ours: other for other, ours, _ in matching.pairs}
     assert pairs["layer2.0.downsample.1.running_var"] == "layer2.0.shortcut.1.running_var"
     assert all(
         pairs[name] == name.replace("downsample", "shortcut").replace("fc.", "linear.")

@@ -163,7 +163,8 @@ def test_vgg16_is_the_snip_papers():
 
 
 @pytest.mark.parametrize(
-    ("name", "conv1"), [("ResNet34", (64, 3, 3, 3)), ("ResNet50", (64, 3, 3, 3))]
+    ("name", "conv1"),
+    [("ResNet18", (64, 3, 3, 3)), ("ResNet34", (64, 3, 3, 3)), ("ResNet50", (64, 3, 3, 3))],
 )
 def test_resnets_for_small_images_differ_from_torchvisions_in_the_stem_only(name, conv1):
     ours = {key: tensor.shape for key, tensor in build_on_meta(name, 10).state_dict().items()}
@@ -215,6 +216,13 @@ def test_padded_shortcut_takes_every_second_pixel_and_adds_empty_channels():
         ("LeNet5", 4),
         ("ResNet20", 19),
         ("ResNet56", 55),
+        ("ResNet20B", 19),
+        ("ResNet8", 7),
+        ("VGG16BN", 13),
+        ("VGG16BN3", 15),
+        ("VGG16LTH", 13),
+        ("WRN28x2", 25),
+        ("MobileNetV2", 36),
     ],
 )
 def test_every_relu_is_a_module(name, calls):
@@ -233,7 +241,7 @@ def test_every_relu_is_a_module(name, calls):
         ("vgg16", "vgg16"),
         ("lenet5", "LeNet5"),
         ("RESNET20", "ResNet20"),
-        ("ResNet18", "resnet18"),
+        ("ResNet101", "resnet101"),
     ],
 )
 def test_case_matters_only_between_two_networks(typed, name):

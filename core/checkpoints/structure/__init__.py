@@ -1,0 +1,1 @@
+"""Matches the layers of two networks whose tensors have different names."""

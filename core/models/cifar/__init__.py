@@ -1,0 +1,1 @@
+"""Networks for CIFAR in the layouts of the repositories whose checkpoints people have."""
