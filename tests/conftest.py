@@ -29,6 +29,7 @@ def data_home(tmp_path_factory):
 def _own_folders(tmp_path, data_home, monkeypatch):
     monkeypatch.setenv("SECATEUR_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SECATEUR_DATA", str(data_home))
+    monkeypatch.delenv("SECATEUR_MODELS", raising=False)
     monkeypatch.setitem(
         sys.modules, "__main__", sys.modules["__main__"]
     )  # AppTest's, which new processes would run
@@ -41,6 +42,21 @@ def digits(data_home):
 
     data.load("Digits", data_home)
     return data_home
+
+
+@pytest.fixture(scope="session")
+def own_home(tmp_path_factory):
+    """The folder of own networks of the whole session, so that a file is checked once in it."""
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture
+def own_folder(own_home, monkeypatch):
+    """The empty folder of the test's own networks."""
+    for path in own_home.iterdir():
+        path.unlink()
+    monkeypatch.setenv("SECATEUR_MODELS", str(own_home))
+    return own_home
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Where the runs and the data are."""
+"""Where the runs, the data and own networks are."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,12 @@ def runs_root(folder: str | Path | None = None) -> Path:
 def data_root(folder: str | Path | None = None) -> Path:
     """Return the folder of the data: the argument, `SECATEUR_DATA`, or `data/` next to the app."""
     return _root(folder, "SECATEUR_DATA", "data")
+
+
+def models_root() -> Path | None:
+    """Return the folder of own networks, `SECATEUR_MODELS`; None if it is not set."""
+    folder = os.environ.get("SECATEUR_MODELS")
+    return Path(folder).expanduser().absolute() if folder else None
 
 
 def _root(folder: str | Path | None, variable: str, default: str) -> Path:

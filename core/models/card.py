@@ -29,8 +29,22 @@ class ModelCard(BaseModel):
 
     @property
     def is_quantized(self) -> bool:
-        """Whether one of the recipes quantized the network."""
-        return any(recipe.get("kind") in ("kmeans", "affine") for recipe in self.recipes)
+        """Whether the weights have few values: one of the recipes quantized the network.
+
+        Pruning afterwards puts it into float again, because it may change the kept weights.
+        """
+        return bool({"kmeans", "affine", "budget"} & self._kinds_since_pruning)
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether the weights of a layer share the centroids of a codebook."""
+        return "kmeans" in self._kinds_since_pruning
+
+    @property
+    def _kinds_since_pruning(self) -> set[str]:
+        kinds = [str(recipe.get("kind")) for recipe in self.recipes]
+        pruned = [index for index, kind in enumerate(kinds) if kind == "prune"]
+        return set(kinds[pruned[-1] :]) if pruned else set(kinds)
 
 
 def dataset_of(recipes: tuple[dict[str, Any], ...]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 from core.hashes import require_intact
-from core.models import build_on_meta
+from core.models import build_on_meta, build_to_fill
 from core.models.card import ModelCard
 from core.models.tensor_file import read_header
 
@@ -34,7 +34,7 @@ class SavedModel:
 
         Raises UserError if the weights do not fit the network that the card names.
         """
-        model = build_on_meta(self.card.model, len(self.card.classes))
+        model = build_to_fill(self.card.model, len(self.card.classes))
         copies = {name: tensor.clone() for name, tensor in self.state.items()}
         try:
             model.load_state_dict(copies, assign=True)

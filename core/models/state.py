@@ -1,10 +1,24 @@
-"""Puts a model back into the state that it had before."""
+"""Puts a model, or the global random generator, back into the state that it had before."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
+
+_global_generator = threading.Lock()
+
+
+@contextmanager
+def unchanged_generator() -> Iterator[None]:
+    """Restore the state of torch's global random generator on the CPU at the end of the context.
+
+    The process has a single global generator. Pages of several people run in threads of one
+    process, so they take turns.
+    """
+    with _global_generator, torch.random.fork_rng(devices=[]):
+        yield
 
 
 @contextmanager

@@ -23,7 +23,8 @@ _MOST_DEAD_LAYERS = 6  # that are listed by name
 def draw_forecast(recipe: TrainRecipe, preview: PruningPreview, pace: Pace) -> None:
     """Draw the figures and the chart of the recipe's density."""
     is_layerwise = bool(recipe.prune and recipe.prune.layerwise)
-    network = preview.at(recipe.density, is_layerwise)
+    pattern = recipe.prune.pattern if recipe.prune else "free"
+    network = preview.at(recipe.density, is_layerwise, pattern)
     with st.container(horizontal=True, key="figures"):
         _draw_network_figures(network)
         live = _draw_live_share(recipe, preview)
@@ -40,7 +41,7 @@ def draw_forecast(recipe: TrainRecipe, preview: PruningPreview, pace: Pace) -> N
     # An iterative method that is layerwise has other scores than a global one.
     has_other_scores = is_layerwise and is_iterative(recipe.prune)
     sets_densities = PRUNING_METHODS[recipe.prune.method].sets_layer_densities
-    if not has_other_scores and not sets_densities:
+    if not has_other_scores and not sets_densities and pattern == "free":
         other: Pruning = "global" if is_layerwise else "layerwise"
         layers[other] = preview.at(recipe.density, not is_layerwise).layers
     _draw_density_chart(layers)
@@ -75,7 +76,8 @@ def _draw_live_share(recipe: TrainRecipe, preview: PruningPreview) -> "LiveShare
     if recipe.prune is None or preview.paths is None:
         return None
     with st.spinner("Following the kept weights ..."):
-        live = preview.paths.at(recipe.density, recipe.prune.layerwise)
+        prune = recipe.prune
+        live = preview.paths.at(prune.density, prune.layerwise, prune.pattern)
     draw_metric(
         "Can still matter",
         part(live.share),

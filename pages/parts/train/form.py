@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.config import Prune, TrainRecipe, validate_recipe
 from core.errors import UserError
+from core.models import model_info
 from core.runs.run import Run
 from pages.parts.shared.presets import PRESETS
 
@@ -48,6 +49,7 @@ def fill_form(recipe: TrainRecipe) -> None:
     values["method"] = prune.method if recipe.prune else DENSE
     values["density"] = prune.density
     values["layerwise"] = prune.layerwise
+    values["pattern"] = prune.pattern
     for key, field in _PRUNE_KEYS.items():
         values[key] = getattr(prune, field)
     for word, augment in AUGMENT_CHOICES.items():
@@ -67,10 +69,11 @@ def refill_form(run: Run) -> None:
 
 
 def form_recipe() -> TrainRecipe:
-    """The recipe that the form describes. Raises UserError for values that are out of range."""
+    """The recipe that the form describes. Raises UserError for values that it does not take."""
     state = st.session_state
     names = [name for name in TrainRecipe.model_fields if name not in _OTHER_FIELDS]
     values = {name: state.get(name) for name in names}
+    values["model"] = model_info(state["model"]).name  # has the version of an own network
     values["augment"] = AUGMENT_CHOICES[state["augment"]]
     values["prune"] = None if state["method"] == DENSE else _prune_values()
     return validate_recipe(TrainRecipe, values)
@@ -78,7 +81,7 @@ def form_recipe() -> TrainRecipe:
 
 def _prune_values() -> dict[str, Any]:
     state = st.session_state
-    values = {name: state[name] for name in ("method", "density", "layerwise")}
+    values = {name: state[name] for name in ("method", "pattern", "density", "layerwise")}
     for key, field in _PRUNE_KEYS.items():
         values[field] = state.get(key)
     return values

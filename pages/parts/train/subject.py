@@ -1,59 +1,16 @@
-"""The choice of the network and of the data set, in the form of a training."""
+"""The choice of the data set in the form of a training."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import streamlit as st
 
 from core import data
 from core.config import TrainRecipe
-from core.models import MODELS, TORCHVISION, ModelInfo
-from pages.parts.shared.address import (
-    address_selectbox,
-    keep_choice_in_address,
-)
+from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.fields import help_text
 from pages.parts.shared.import_images import import_images_dialog
 from pages.parts.shared.presets import START
-from pages.parts.shared.words import short, size
-
-
-class _Family(NamedTuple):
-    """Networks of one origin. `first` is chosen when a user changes to the family."""
-
-    networks: dict[str, ModelInfo]
-    first: str
-
-
-_FAMILIES = {
-    "Secateur": _Family(MODELS, START.model),
-    "torchvision": _Family(TORCHVISION, "resnet18"),
-}
-
-
-def draw_network_choice() -> None:
-    """Draw the choice of the network, with the parameters and multiply-adds of each."""
-    state = st.session_state
-    keep_choice_in_address("model", {**MODELS, **TORCHVISION}, START.model, what="network")
-    state["family"] = "torchvision" if state["model"] in TORCHVISION else "Secateur"
-    st.segmented_control(
-        "Network",
-        list(_FAMILIES),
-        key="family",
-        required=True,
-        on_change=_choose_first_of_family,
-        help="Choose a network made for small images, or any classifier of torchvision.",
-    )
-    networks = _FAMILIES[state["family"]].networks
-    st.selectbox(
-        "The network by its name",
-        list(networks),
-        key="model",
-        label_visibility="collapsed",
-        persist_state="session",
-        format_func=lambda name: _network_line(networks[name]),
-    )
-    st.caption(_network_text(networks[state["model"]]))
+from pages.parts.shared.words import size
 
 
 def draw_dataset_choice(root: Path) -> data.Choice:
@@ -77,29 +34,12 @@ def draw_dataset_choice(root: Path) -> data.Choice:
             icon=":material/add_photo_alternate:",
             key="import",
             width="content",
-            help="Import your own images: a folder or a zip file with a folder for each class.",
+            help="Import your own images: a folder, a zip file, an .npz file or Parquet files.",
         )
         if clicked:
             import_images_dialog(root)
     st.caption(_dataset_text(choices[name].info))
     return choices[name]
-
-
-def _choose_first_of_family() -> None:
-    st.session_state["model"] = _FAMILIES[st.session_state["family"]].first
-
-
-def _network_line(info: ModelInfo) -> str:
-    return f"{info.name} · {short(info.parameters)} parameters · {short(info.macs)} multiply-adds"
-
-
-def _network_text(info: ModelInfo) -> str:
-    if info.side == 32:
-        return info.description
-    return (
-        f"{info.description} Counted for {info.classes:,} classes and {info.side} × {info.side}"
-        " pixels."
-    )
 
 
 def _dataset_text(info: data.DatasetInfo) -> str:
