@@ -1,7 +1,9 @@
-"""List the data sets, prepare one, import a folder of images, and remove it again.
+"""List the data sets, prepare one, import images, and remove it again.
 
 python -m core data list
 python -m core data import pictures.zip --name pets --side 64
+python -m core data import mnist.npz --name mnist
+python -m core data import data/*.parquet --name food
 """
 
 import argparse
@@ -15,7 +17,8 @@ from typing import Any, TextIO
 
 from core.commands.terminal import Parser, text_stream
 from core.config import data_root
-from core.data import Choice, available, import_folder, is_ready, prepare, remove
+from core.data import Choice, available, is_ready, prepare, remove
+from core.data.isolated import import_images_isolated
 from core.errors import UserError
 from core.events import Event, Progress
 
@@ -61,7 +64,9 @@ def _prepare(options: argparse.Namespace, root: Path, out: TextIO) -> dict[str, 
 
 
 def _import(options: argparse.Namespace, root: Path, out: TextIO) -> dict[str, Any]:
-    events = import_folder(options.source, root, options.name, options.side, options.replace)
+    events = import_images_isolated(
+        options.source, root, options.name, options.side, options.replace
+    )
     _print_events(events, out)
     return _facts_of(f"Folder/{options.name}", root)
 
@@ -97,7 +102,7 @@ def _parser() -> Parser:
     shared.add_json()
     parser = Parser(
         prog=PROGRAM,
-        description="List the data sets, prepare one, import a folder of images, and remove it.",
+        description="List the data sets, prepare one, import images, and remove it.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -110,7 +115,11 @@ def _parser() -> Parser:
         "import", parents=[shared], help="make the data set Folder/NAME from your own images"
     )
     command.add_argument(
-        "source", type=Path, help="a folder that has one folder per class, or a zip of it"
+        "source",
+        nargs="+",
+        metavar="FILE",
+        help="a folder that has one folder per class, or a zip of it; an .npz file; a folder of"
+        " Parquet files, or one or several of them",
     )
     command.add_argument("--name", required=True)
     command.add_argument(

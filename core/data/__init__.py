@@ -10,6 +10,7 @@ from core.data import cifar, digits, disk, draft, folder
 from core.data.cifar import CIFAR10, CIFAR100, CIFAR_SETS
 from core.data.folder import import_folder, remove
 from core.data.imageset import Dataset, ImageSet, check_validation, subset
+from core.data.labelled import import_images
 from core.data.picture import open_picture, to_square
 from core.errors import UserError
 from core.events import Event, Note
@@ -23,6 +24,7 @@ __all__ = [
     "available",
     "check_validation",
     "import_folder",
+    "import_images",
     "is_ready",
     "load",
     "open_picture",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +13,7 @@ from core.config import PerChannel
 from core.data.imageset import ImageSet, Rows
 
 _PADDING = 4  # pixels around an image before it is cropped
+_COPIED_BYTES = 2**26
 
 
 class Normaliser:
@@ -112,9 +114,9 @@ def crop_and_flip(images: Tensor, augmentation: Augmentation) -> Tensor:
 class DeviceImages:
     """The images and labels of a set on the device that the network is on.
 
-    On the CPU the memory map is used in place. Any other device gets its images at once. A CUDA
-    device whose free memory is less than twice their size gets each batch on its own, through
-    pinned memory.
+    On the CPU the memory map is used in place. Any other device gets its images at once, a part at
+    a time, if twice their size is free there. Otherwise it gets each batch on its own, read from
+    the map; for CUDA through pinned memory. So a set may be larger than the memory of the computer.
 
     resident: whether all images are on the device. memory_format: that of the batches.
     """
@@ -136,11 +138,11 @@ class DeviceImages:
         self._rows = None if rows is None else torch.from_numpy(rows)
         if self._rows is not None:
             labels = labels[self._rows]
-            if self.device.type != "cpu":
-                images = images[self._rows]
-                self._rows = None
-        self.resident = _fits_on(self.device, images)
-        self.images = images.to(self.device) if self.resident else images
+        self.resident = _fits_on(self.device, len(labels) * images[:1].nbytes)
+        if self.resident and self.device.type != "cpu":
+            images = _copy_to(self.device, images, self._rows)
+            self._rows = None
+        self.images = images
         self.labels = labels.to(self.device)
         self._normalise = Normaliser(mean, std, self.device)
 
@@ -158,17 +160,40 @@ class DeviceImages:
         images = _pick(self.images, indices if self._rows is None else _pick(self._rows, indices))
         labels = _pick(self.labels, indices)
         if not self.resident:
-            images = images.pin_memory().to(self.device, non_blocking=True)
+            images = _send(images, self.device)
         if augmentation is not None:
             images = crop_and_flip(images, augmentation[indices].to(self.device))
         return self._normalise(images, self.memory_format), labels
 
 
-def _fits_on(device: torch.device, images: Tensor) -> bool:
-    if device.type != "cuda":
+def _fits_on(device: torch.device, image_bytes: int) -> bool:
+    if device.type == "cpu":
         return True
-    free_bytes, _ = torch.cuda.mem_get_info(device)
-    return images.nbytes <= free_bytes // 2
+    if device.type == "cuda":
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+    else:
+        # The other devices share the memory of the computer.
+        free_bytes = psutil.virtual_memory().available
+    return image_bytes <= free_bytes // 2
+
+
+def _copy_to(device: torch.device, images: Tensor, rows: Tensor | None) -> Tensor:
+    """Return these images on another device. They are never all in memory on this one."""
+    count = len(images) if rows is None else len(rows)
+    copies = torch.empty((count, *images.shape[1:]), dtype=images.dtype, device=device)
+    step = max(1, _COPIED_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, count, step):
+        part = slice(start, start + step)
+        copies[part] = images[part] if rows is None else images[rows[part]]
+    return copies
+
+
+def _send(images: Tensor, device: torch.device) -> Tensor:
+    """Return a batch on another device."""
+    if device.type == "cuda":
+        # From pinned memory the copy runs beside the computation.
+        return images.pin_memory().to(device, non_blocking=True)
+    return images.to(device)
 
 
 def _pick(values: Tensor, indices: Tensor | slice) -> Tensor:

@@ -86,23 +86,44 @@ def _open_image_set(folder: Path, split: Split, num_classes: int) -> ImageSet:
     return ImageSet(images, labels)
 
 
-def pixel_mean_and_std(images: Pixels) -> tuple[PerChannel, PerChannel]:
-    """Return mean and deviation of each channel of (N, 3, H, W) images, for pixels in [0, 1].
+class PixelSums:
+    """Adds up the pixels of images, for their mean and deviation.
 
-    The sums are exact integers, so the order of the images does not matter. The deviation of a
-    channel that is constant or nearly so is taken as half a grey level.
+    The sums are exact integers, so the order of the images does not matter.
     """
-    total = np.zeros(3, np.int64)
-    squares = np.zeros(3, np.int64)
-    rows = max(1, 2**22 // images[0].nbytes)
-    for start in range(0, len(images), rows):
-        part = images[start : start + rows]
-        total += part.sum(axis=(0, 2, 3), dtype=np.int64)
-        squares += np.square(part, dtype=np.uint32).sum(axis=(0, 2, 3), dtype=np.int64)
-    count = images.size // 3
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0.25))
-    return _per_channel(mean / 255), _per_channel(std / 255)
+
+    def __init__(self) -> None:
+        self._pixels = 0  # of one channel
+        self._total = np.zeros(3, np.int64)
+        self._squares = np.zeros(3, np.int64)
+
+    def add(self, images: Pixels) -> None:
+        """Add images (N, 3, H, W), 4 MB of them at a time."""
+        rows = max(1, 2**22 // max(1, images[:1].nbytes))
+        for start in range(0, len(images), rows):
+            part = images[start : start + rows]
+            channels = part.reshape(len(part), 3, -1)
+            # The largest square of a byte fits into 16 bits.
+            squares = np.square(channels, dtype=np.uint16)
+            self._total += channels.sum(axis=2, dtype=np.int64).sum(axis=0)
+            self._squares += squares.sum(axis=2, dtype=np.int64).sum(axis=0)
+            self._pixels += channels.shape[0] * channels.shape[2]
+
+    def mean_and_std(self) -> tuple[PerChannel, PerChannel]:
+        """Return mean and deviation of each channel, for pixels in [0, 1].
+
+        The deviation of a channel that is constant or nearly so is taken as half a grey level.
+        """
+        mean = self._total / self._pixels
+        std = np.sqrt(np.maximum(self._squares / self._pixels - mean**2, 0.25))
+        return _per_channel(mean / 255), _per_channel(std / 255)
+
+
+def pixel_mean_and_std(images: Pixels) -> tuple[PerChannel, PerChannel]:
+    """Return mean and deviation of each channel of (N, 3, H, W) images, for pixels in [0, 1]."""
+    sums = PixelSums()
+    sums.add(images)
+    return sums.mean_and_std()
 
 
 def _per_channel(values: np.ndarray) -> PerChannel:

@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from core.config import PerChannel
-from core.data.disk import ARRAYS, Meta, Split, open_array, pixel_mean_and_std
+from core.data.disk import ARRAYS, Meta, PixelSums, Split
 from core.data.imageset import Labels, Pixels
 from core.events import Progress
 from core.files import replace_file, sync_folder, write_atomically
@@ -105,6 +105,7 @@ class Draft(contextlib.AbstractContextManager["Draft"]):
     def __init__(self, folder: Path, side: int):
         self.folder = folder
         self._stack = contextlib.ExitStack()
+        self._train_sums = PixelSums()
         hidden = folder.with_name(f".preparing-{folder.name}")
         self.temporary = self._stack.enter_context(scratch_folder(hidden))
         try:
@@ -126,9 +127,15 @@ class Draft(contextlib.AbstractContextManager["Draft"]):
         self._stack.close()
 
     def add(self, split: Split, images: Pixels, labels: Labels, at: int | None = None) -> None:
-        """Write (N, 3, H, W) images and their labels from image `at` on, or after the last one."""
+        """Write (N, 3, H, W) images and their labels from image `at` on, or after the last one.
+
+        Training images that are written without `at` are added up for `commit` meanwhile, so that
+        a large data set is not read again for its mean.
+        """
         if at is None:
             at = self._files[f"{split}_labels"].count
+            if split == "train":
+                self._train_sums.add(images)
         self._files[f"{split}_images"].write(images, at)
         self._files[f"{split}_labels"].write(labels, at)
 
@@ -142,13 +149,13 @@ class Draft(contextlib.AbstractContextManager["Draft"]):
     ) -> None:
         """Write the description, and move everything into place.
 
-        normalisation: mean and deviation; those of the training images unless given. skipped: the
-        files that could not be read.
+        normalisation: mean and deviation; needed if images were written with `at`. Otherwise they
+        are those of the training images. skipped: the files that could not be read.
         """
         for array_file in self._files.values():
             array_file.finish()
         if normalisation is None:
-            normalisation = pixel_mean_and_std(open_array(self.temporary / "train_images.npy"))
+            normalisation = self._train_sums.mean_and_std()
         mean, std = normalisation
         meta = Meta(
             classes=list(classes),

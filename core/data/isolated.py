@@ -1,19 +1,19 @@
-"""Reads pictures of unknown origin, one or a folder of them, in a child process with limits."""
+"""Reads pictures of unknown origin, one or many of them, in a child process with limits."""
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from core.data.folder.importing import import_folder
+from core.data.labelled.importing import import_images
 from core.data.picture import open_picture
 from core.errors import UserError
 from core.events import Event, Progress, result_of
 from core.sandbox import Limits, run_limited
 
 _PICTURE_LIMITS = Limits(seconds=60, megabytes=600)
-_FOLDER_LIMITS = Limits(seconds=120, megabytes=1_500)
+_IMPORT_LIMITS = Limits(seconds=120, megabytes=1_500)
 
 
 def open_picture_isolated(content: bytes, shorter: int = 1024) -> Image.Image:
@@ -46,18 +46,24 @@ def write_pixels(source: str, target: str, shorter: int) -> Generator[Event, Non
     return picture.size
 
 
-def import_folder_isolated(
-    source: str | Path, root: str | Path, name: str, side: int = 32
+def import_images_isolated(
+    sources: Sequence[str | Path],
+    root: str | Path,
+    name: str,
+    side: int = 32,
+    replace: bool = False,
 ) -> Generator[Event, None, None]:
-    """Make a data set as `import_folder` does, in a child process with limits.
+    """Make a data set as `import_images` does, in a child process with limits.
 
-    Raises UserError as `import_folder` does, also if the disk is full, and if the child crashes or
+    Raises UserError as `import_images` does, also if the disk is full, and if the child crashes or
     exceeds a limit.
     """
+    paths = [str(Path(source).expanduser().absolute()) for source in sources]
     arguments = {
-        "source": str(Path(source).expanduser().absolute()),
+        "sources": paths,
         "root": str(Path(root).expanduser().absolute()),
         "name": name,
         "side": side,
+        "replace": replace,
     }
-    yield from run_limited(import_folder, arguments, _FOLDER_LIMITS, str(source))
+    yield from run_limited(import_images, arguments, _IMPORT_LIMITS, ", ".join(paths))

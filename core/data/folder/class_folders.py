@@ -14,7 +14,7 @@ _TEST_SHARE = 0.2
 MAX_CLASSES = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClassFile:
     """A file in a class folder.
 
@@ -118,7 +118,7 @@ def divide_images(images: ReadImages) -> tuple[list[str], np.ndarray]:
             " more."
         )
     if images.splits[0] is None:
-        is_test = _split_by_content(images.labels, images.hashes)
+        is_test = split_by_content(images.labels, images.hashes)
     else:
         is_test = np.array([split == "test" for split in images.splits])
         _check_training_images(classes, images)
@@ -139,7 +139,7 @@ def _check_training_images(classes: list[str], images: ReadImages) -> None:
             )
 
 
-def _split_by_content(labels: list[str], hashes: list[bytes]) -> np.ndarray:
+def split_by_content(labels: list[str], hashes: list[bytes]) -> np.ndarray:
     """Return for each image whether it is a test image, bool (N,), by the hash of its file.
 
     If all images of a class would be training images, the one with the smallest hash becomes a test

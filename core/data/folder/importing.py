@@ -2,8 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from core.data.disk import Split
 from core.data.draft import Draft, scratch_folder, take_lock
 from core.data.folder.catalogue import FOLDER_PREFIX, check_new_name, imported_path
 from core.data.folder.class_folders import ClassFile, ReadImages, divide_images, find_classes
+from core.data.folder.room import check_room
 from core.data.folder.source_files import list_source, printable
 from core.data.imageset import Labels, Pixels
 from core.data.picture import open_picture, to_square
@@ -38,6 +40,23 @@ def import_folder(
     Raises UserError, and OSError if the disk is full.
     """
     source = Path(source).expanduser()
+    yield from in_new_folder(
+        root, name, side, replace, lambda folder: _write_folder(source, folder, side)
+    )
+
+
+def in_new_folder(
+    root: str | Path,
+    name: str,
+    side: int,
+    replace: bool,
+    write: Callable[[Path], Generator[Event, None, None]],
+) -> Generator[Event, None, None]:
+    """Run `write` on the folder of the data set `Folder/<name>`, under the lock of that folder.
+
+    Raises UserError if the name or the side is not allowed, or if there is already a data set of
+    this name that is not to be replaced.
+    """
     root = Path(root).expanduser().absolute()
     check_new_name(name)
     if side not in _SIDES:
@@ -49,16 +68,20 @@ def import_folder(
             raise UserError(
                 f"name must be new: there is already a data set {FOLDER_PREFIX}{name}, in {folder}."
             )
-        with list_source(source) as files:
-            class_files = find_classes(files, str(source))
-            yield from _write_dataset(class_files, folder, side, printable(str(source)))
-        left_out = len(files) - len(class_files)
-        if left_out:
-            yield Note(
-                f"Files outside the class folders were left out: {left_out:,}.", level="warning"
-            )
+        yield from write(folder)
     finally:
         lock.release()
+
+
+def _write_folder(source: Path, folder: Path, side: int) -> Generator[Event, None, None]:
+    with list_source(source) as files:
+        class_files = find_classes(files, str(source))
+        # Every image is written twice: as it is read, and into its set.
+        check_room(folder, 2 * len(class_files), side)
+        yield from _write_dataset(class_files, folder, side, printable(str(source)))
+    left_out = len(files) - len(class_files)
+    if left_out:
+        yield Note(f"Files outside the class folders were left out: {left_out:,}.", level="warning")
 
 
 def _write_dataset(
@@ -74,12 +97,9 @@ def _write_dataset(
         order = np.array(
             sorted(range(len(labels)), key=lambda row: (labels[row], images.hashes[row]))
         )
-        pixels = np.memmap(path, np.uint8, mode="r", shape=(len(labels), 3, side, side))
-        with Draft(folder, side) as draft:
-            yield from _add_images(draft, "train", pixels, labels, order[~is_test[order]])
-            yield from _add_images(draft, "test", pixels, labels, order[is_test[order]])
-            # Windows cannot delete a file that is mapped into memory.
-            del pixels
+        with Draft(folder, side) as draft, path.open("rb") as squares:
+            yield from _add_images(draft, "train", squares, side, labels, order[~is_test[order]])
+            yield from _add_images(draft, "test", squares, side, labels, order[is_test[order]])
             draft.commit(classes, source, augment=True, skipped=images.skipped)
     yield Note(
         f"{FOLDER_PREFIX}{folder.name} has {np.sum(~is_test):,} training and"
@@ -122,14 +142,26 @@ def _write_squares(
 
 
 def _add_images(
-    draft: Draft, split: Split, pixels: Pixels, labels: Labels, rows: np.ndarray
+    draft: Draft, split: Split, squares: BinaryIO, side: int, labels: Labels, rows: np.ndarray
 ) -> Generator[Event, None, None]:
-    """Add the images at `rows` to the draft, 8 MB at a time."""
-    step = max(1, 2**23 // pixels[0].nbytes)
+    """Add the images at `rows` of the scratch file to the draft, 8 MB at a time."""
+    step = max(1, 2**23 // (3 * side * side))
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
-        draft.add(split, pixels[part], labels[part])
+        draft.add(split, _read_squares(squares, side, part), labels[part])
         yield Progress(f"Writing the {split} images", start + len(part), len(rows), "images")
+
+
+def _read_squares(squares: BinaryIO, side: int, rows: np.ndarray) -> Pixels:
+    """Return the images at `rows` of the scratch file.
+
+    They are read, not mapped: a map of a large file would look like memory that is used.
+    """
+    images = np.empty((len(rows), 3, side, side), np.uint8)
+    for image, row in zip(images, rows.tolist(), strict=True):
+        squares.seek(row * image.nbytes)
+        squares.readinto(image.data)  # type: ignore[attr-defined]
+    return images
 
 
 def _describe_skipped(skipped: list[str], total: int) -> str:

@@ -33,7 +33,7 @@ def draw_own_images_button(root: Path) -> None:
         "Bring your own images",
         icon=":material/add_photo_alternate:",
         key="own_images",
-        help="Import a folder or a zip file with a folder for each class.",
+        help="Import a folder, a zip file, an .npz file or Parquet files.",
     )
     if clicked:
         import_images_dialog(root)

@@ -123,6 +123,21 @@ def test_a_set_that_does_not_fit_stays_on_the_host(mapped, monkeypatch):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("fits", [True, False])
+def test_some_rows_are_the_same_as_a_set_of_them(mapped, device, fits, monkeypatch):
+    rows = np.array([1, 2, 5, 11, 30, 39])
+    if not fits:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 1000))
+    alone = ImageSet(mapped.images[rows], mapped.labels[rows])
+    expected = DeviceImages(alone, MEAN, STD, device)
+    some = DeviceImages(mapped, MEAN, STD, device, rows=rows)
+    assert len(some) == 6
+    for indices in (slice(1, 4), torch.tensor([5, 0, 3])):
+        for a, b in zip(some.batch(indices), expected.batch(indices), strict=True):
+            assert torch.equal(a, b)
+
+
 def test_slices_are_the_same_as_indices(mapped):
     images = DeviceImages(mapped, MEAN, STD, "cpu")
     _, augmentation = epoch_plan(len(mapped), 0, 0, augment=True)

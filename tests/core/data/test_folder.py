@@ -200,7 +200,7 @@ def test_a_class_with_one_image_trains_on_it(tmp_path, root):
 def test_about_a_fifth_is_for_testing():
     labels = ["a"] * 2000 + ["b"] * 2000
     hashes = [np.random.default_rng(i).bytes(32) for i in range(4000)]
-    assert 700 < class_folders._split_by_content(labels, hashes).sum() < 900
+    assert 700 < class_folders.split_by_content(labels, hashes).sum() < 900
 
 
 @pytest.mark.parametrize(
