@@ -2,6 +2,8 @@
 
 python -m core export RUN --to onnx --out network.onnx
 python -m core export RUN --to onnx-int8 --out network-int8.onnx
+python -m core export RUN --to onnx --out network.onnx --with-normalisation
+python -m core export RUN --to openvino --out network.zip
 python -m core export RUN --to packed --out network.secateur
 python -m core export RUN RUN --to report --out report.html
 """
@@ -14,11 +16,11 @@ from pathlib import Path
 from core.commands.export_report import REPORT, REPORT_DESCRIPTION, export_report
 from core.commands.flags import add_field_flag, typed_values
 from core.commands.int8_flags import INT8_FLAGS
-from core.commands.run_files import ExportedFile, exported_file
+from core.commands.run_files import ExportedFile, check_export, exported_file
 from core.commands.terminal import DATA_DIR, Parser, text_stream, work_to_end
 from core.config import Int8Recipe, data_root, runs_root, validate_recipe
 from core.deploy.files.formats import FORMATS
-from core.deploy.files.verification import Verification, verify_file
+from core.deploy.files.verification import Verification
 from core.errors import UserError
 from core.files import write_atomically
 from core.jobs.check import check_recipe
@@ -28,6 +30,11 @@ from core.runs.run import Run
 from core.runs.store import RunStore
 
 PROGRAM = "python -m core export"
+NORMALISATION_FLAG = "--with-normalisation"
+NORMALISATION_HELP = (
+    "the file takes pixels (uint8, N x 3 x side x side) and gives probabilities: the normalisation"
+    " and the softmax are in it"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +62,7 @@ def _export(store: RunStore, run: Run, options: argparse.Namespace) -> None:
     """Write the file and verify it. Raises UserError if it cannot be made, or is wrong."""
     out = text_stream(options)
     run = _finished(run, options)
-    exported = exported_file(store, run, options.to)
+    exported = exported_file(store, run, options.to, options.with_normalisation)
     _write(exported, options)
     print(f"Wrote {options.out}: {len(exported.content):,} bytes.", file=out, flush=True)
     if exported.note:
@@ -87,6 +94,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--verifyimages", metavar="N", type=int, help="test images for the check [all]"
     )
+    parser.add_argument(NORMALISATION_FLAG, action="store_true", help=NORMALISATION_HELP)
     for name, flag in INT8_FLAGS.items():
         add_field_flag(parser, Int8Recipe, name, flag)
     parser.add_data_dir()
@@ -108,15 +116,24 @@ def _check_flags(options: argparse.Namespace) -> None:
         raise UserError(f"RUN: only --to {REPORT} takes several runs, got {len(options.runs)}")
     if options.to == REPORT and options.verifyimages is not None:
         raise UserError(f"--verifyimages does not go with --to {REPORT}, which tests nothing")
-    if options.to != "onnx-int8" and typed_values(options, INT8_FLAGS):
+    if not _is_in_integers(options) and typed_values(options, INT8_FLAGS):
         name = next(iter(typed_values(options, INT8_FLAGS)))
-        raise UserError(f"{INT8_FLAGS[name]} goes with --to onnx-int8 only")
+        raise UserError(f"{INT8_FLAGS[name]} goes with --to onnx-int8 and openvino-int8 only")
+    if options.with_normalisation and (options.to == REPORT or not FORMATS[options.to].is_graph):
+        graphs = ", ".join(name for name, facts in FORMATS.items() if facts.is_graph)
+        raise UserError(f"{NORMALISATION_FLAG} goes with --to {graphs} only")
+    if options.to != REPORT:
+        check_export(options.to, options.with_normalisation)
     if not options.out.absolute().parent.is_dir():
         raise UserError(f"--out must be in a folder that exists, got {options.out}")
     if options.out.is_dir():
         raise UserError(f"--out must be a file, and {options.out} is a folder")
     if options.out.exists() and not options.force:
         raise UserError(f"--out: {options.out} is there already; --force replaces it")
+
+
+def _is_in_integers(options: argparse.Namespace) -> bool:
+    return options.to != REPORT and FORMATS[options.to].in_integers
 
 
 def _run_to_export(store: RunStore, options: argparse.Namespace) -> Run:
@@ -127,7 +144,7 @@ def _run_to_export(store: RunStore, options: argparse.Namespace) -> Run:
         raise UserError(f"RUN: {error}") from None
     is_int8 = isinstance(run.recipe, Int8Recipe)
     values = typed_values(options, INT8_FLAGS)
-    if options.to != "onnx-int8":
+    if not _is_in_integers(options):
         return run
     if is_int8 and values:
         name = next(iter(values))
@@ -169,14 +186,8 @@ def _write(exported: ExportedFile, options: argparse.Namespace) -> None:
 def _verify(exported: ExportedFile, options: argparse.Namespace) -> Verification:
     """Check the file in a fresh process. It stays if that fails, for a look."""
     try:
-        return verify_file(
-            options.out.absolute(),
-            options.to,
-            exported.model,
-            data_root(options.data_dir),
-            options.verifyimages,
-            exported.recorded,
-        )
+        folder = data_root(options.data_dir)
+        return exported.verify(options.out.absolute(), folder, options.verifyimages)
     except UserError as error:
         raise UserError(f"Do not use {options.out}: {error}") from None
 
@@ -189,6 +200,7 @@ def _as_json(
         "to": options.to,
         "file": str(options.out),
         "bytes": len(exported.content),
+        "with_normalisation": exported.with_normalisation,
         "recorded_accuracy": exported.recorded,
         "verified_accuracy": verification.accuracy,
         "verified_images": verification.images,

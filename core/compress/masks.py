@@ -12,22 +12,36 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from core.compress.pruning.selection import Scores, highest_keys, read_values, sortable_keys
+from core.compress.pruning.methods import GROUP, has_groups
+from core.compress.pruning.selection import (
+    Scores,
+    highest_keys,
+    highest_of_groups,
+    read_values,
+    sortable_keys,
+)
+from core.config import PATTERN_DENSITIES, Pattern
 from core.errors import UserError
 from core.models.parameters import prunable_weights
 
 Masks = dict[str, Tensor]
 
 
-def keep_top(scores: Scores, density: float, layerwise: bool = False) -> Masks:
+def keep_top(
+    scores: Scores, density: float, layerwise: bool = False, pattern: Pattern = "free"
+) -> Masks:
     """Keep the highest scores: exactly round(density * n) of all n weights.
 
-    layerwise: keep round(density * n) of each layer's n weights instead, and at least one.
+    layerwise: keep round(density * n) of each layer's n weights instead, and at least one. pattern:
+    "2:4" or "1:4" keeps so many of each four weights in a row along the input channels instead,
+    whatever the density, and layers without such groups stay dense.
 
     Among equal scores the earlier layer wins, then the lower flat index. `density` is in (0, 1].
     Raises UserError for another density and, by the layer's name, for scores that are NaN.
     """
     check_density(density)
+    if pattern != "free":
+        return {name: _keep_pattern(name, score, pattern) for name, score in scores.items()}
     keys = sortable_keys(scores)
     if layerwise:
         kept = []
@@ -41,6 +55,14 @@ def keep_top(scores: Scores, density: float, layerwise: bool = False) -> Masks:
         name: mask.view(score.shape)
         for (name, score), mask in zip(scores.items(), kept, strict=True)
     }
+
+
+def _keep_pattern(name: str, score: Tensor, pattern: Pattern) -> Tensor:
+    (keys,) = sortable_keys({name: score})
+    if not has_groups(score.shape):
+        return torch.ones_like(score, dtype=torch.bool)
+    count = round(GROUP * PATTERN_DENSITIES[pattern])
+    return highest_of_groups(keys.view(score.shape), count, GROUP)
 
 
 def count_kept(total: int, density: float, layerwise: bool = False) -> int:

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.compress.masks import Masks, check_density, count_kept
+from core.compress.masks import Masks, check_density, count_kept, keep_top
 from core.compress.pruning.selection import Scores, sortable_keys
+from core.config import Pattern
 
 _BLOCK = 65_536
 """Ranks that share one row of prefix counts. The rest of a count then fits into a CPU's cache."""
@@ -89,8 +90,14 @@ def rank_weights(scores: Scores) -> dict[str, Tensor]:
     }
 
 
-def masks_at(ranks: dict[str, Tensor], density: float, layerwise: bool = False) -> Masks:
+def masks_at(
+    ranks: dict[str, Tensor], density: float, layerwise: bool = False, pattern: Pattern = "free"
+) -> Masks:
     """Exactly the masks of `masks.keep_top` at a density in (0, 1], from `rank_weights`."""
+    if pattern != "free":
+        return keep_top(
+            {name: -rank.double() for name, rank in ranks.items()}, density, False, pattern
+        )
     if layerwise:
         return {name: _highest_of_layer(rank, density) for name, rank in ranks.items()}
     count = count_kept(sum(rank.numel() for rank in ranks.values()), density)

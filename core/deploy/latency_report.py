@@ -19,13 +19,16 @@ VARIANTS = {
     "compiled": "PyTorch compiled, float",
     "onnx": "ONNX Runtime, float",
     "int8": "ONNX Runtime, int8",
+    "openvino": "OpenVINO, float",
+    "openvino-int8": "OpenVINO, int8",
 }
 """The ways to run a network, by name. The others are compared with the first.
 
-ONNX files have no dead channels either, except for 8-bit ones of older versions.
+ONNX files have no dead channels either, except for 8-bit ones of older versions. OpenVINO runs the
+same ONNX files.
 """
 
-FLOAT_VARIANTS = (EAGER, SMALLER, "compiled", "onnx")
+FLOAT_VARIANTS = (EAGER, SMALLER, "compiled", "onnx", "openvino")
 """Those that compute in float, with the accuracy of the network itself."""
 
 
@@ -42,7 +45,8 @@ class BatchReport(BaseModel):
 class LatencyReport(BaseModel):
     """The speed of one network in several forms, measured in turn on one machine.
 
-    int8_source: which file with 8-bit layers ran, in a sentence. processor: its name.
+    int8_source: which file with 8-bit layers ran, in a sentence. int8_run: the id of the run that
+    made it, "" if it was made for the measurement alone. processor: its name.
     int8_products: whether it adds up 8-bit products in one instruction, None if not known.
     versions: of the programs, by name. batches: one report for each batch size.
     dead_channels: a sentence on the channels that left the network, "" if none did.
@@ -53,6 +57,7 @@ class LatencyReport(BaseModel):
     model: str
     dataset: str
     int8_source: str
+    int8_run: str = ""
     processor: str
     int8_products: bool | None = None
     versions: dict[str, str]

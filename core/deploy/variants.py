@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from core.deploy.onnx.engine import OnnxEngine
+from core.deploy.openvino_engine import OpenVinoEngine, has_openvino
 from core.deploy.profile import OperatorTime, read_profile
 from core.errors import UserError
 
@@ -84,6 +85,12 @@ def onnx_call(model: bytes, images: NDArray[np.float32], threads: int) -> Call:
     return lambda: engine.run(images)
 
 
+def openvino_call(model: bytes, images: NDArray[np.float32], threads: int) -> Call:
+    """Return a call of an ONNX file in OpenVINO on the CPU. Raises UserError if that is missing."""
+    engine = OpenVinoEngine(model, threads=threads)
+    return lambda: engine.run(images)
+
+
 def profile_onnx(model: bytes, images: NDArray[np.float32], threads: int) -> list[OperatorTime]:
     """Return the time of each operator of an ONNX file on a batch, the slowest first."""
     with tempfile.TemporaryDirectory(prefix="profile-") as folder:
@@ -107,5 +114,6 @@ def has_int8_products() -> bool | None:
 
 def program_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute, by name."""
-    packages = {program: metadata.version(program) for program in _PROGRAMS}
+    programs = (*_PROGRAMS, "openvino") if has_openvino() else _PROGRAMS
+    packages = {program: metadata.version(program) for program in programs}
     return {"python": platform.python_version(), **packages}

@@ -26,6 +26,7 @@ from core.deploy.latency_report import (
 )
 from core.deploy.onnx.export import export_onnx
 from core.deploy.onnx.int8 import quantize_int8
+from core.deploy.openvino_engine import has_openvino
 from core.deploy.profile import OperatorTime
 from core.deploy.smaller import without_dead_channels
 from core.deploy.variants import (
@@ -34,6 +35,7 @@ from core.deploy.variants import (
     eager_call,
     has_int8_products,
     onnx_call,
+    openvino_call,
     profile_onnx,
     program_versions,
     require_compiler,
@@ -63,7 +65,8 @@ class LatencyJob:
     It has no model as its result. An interrupted job begins anew.
 
     parent: the network. recorded: its test accuracy in [0, 1] as its run recorded it. int8: an ONNX
-    file with 8-bit layers made from it, None to make one. int8_source: where that is from.
+    file with 8-bit layers made from it, None to make one. int8_source: where that is from, in a
+    sentence. int8_run: the id of its run.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class LatencyJob:
         recorded: float | None = None,
         int8: bytes | None = None,
         int8_source: str = "",
+        int8_run: str = "",
     ):
         self.recipe = recipe
         self.parent = parent
@@ -83,6 +87,7 @@ class LatencyJob:
         self._recorded = recorded
         self._int8 = int8
         self._int8_source = int8_source
+        self._int8_run = int8_run
         self._report: LatencyReport | None = None
 
     def events(self) -> Generator[Event, None, None]:
@@ -168,6 +173,9 @@ class LatencyJob:
             calls["compiled"] = compiled_call(networks[EAGER], pixels)
         for name, file in files.items():
             calls[name] = onnx_call(file, pixels, self.threads)
+        if has_openvino():
+            calls["openvino"] = openvino_call(files["onnx"], pixels, self.threads)
+            calls["openvino-int8"] = openvino_call(files["int8"], pixels, self.threads)
         return {name: calls[name] for name in VARIANTS if name in calls}
 
     def _make_int8(self, exported: bytes, dataset: Dataset) -> None:
@@ -201,6 +209,7 @@ class LatencyJob:
             model=self.parent.card.model,
             dataset=self.parent.card.dataset,
             int8_source=self._int8_source,
+            int8_run=self._int8_run,
             processor=describe_machine().cpu,
             int8_products=has_int8_products(),
             versions=program_versions(),

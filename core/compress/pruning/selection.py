@@ -79,6 +79,20 @@ def highest_keys(keys: list[Tensor], count: int) -> list[Tensor]:
     return masks
 
 
+def highest_of_groups(keys: Tensor, count: int, group: int) -> Tensor:
+    """Mask of the `count` highest keys of each `group` in a row along the input channels.
+
+    keys: (out, in, ...), `in` a multiple of `group`. Among equal keys the first channel wins. At
+    each place of a kernel the channels are grouped apart, because NVIDIA's tensor cores read the
+    channels of a convolution one after the other (channels last). The mask has the shape of `keys`.
+    """
+    channels_last = keys.movedim(1, -1)
+    groups = channels_last.reshape(-1, group)
+    places = groups.sort(dim=1, descending=True, stable=True).indices[:, :count]
+    mask = torch.zeros_like(groups, dtype=torch.bool).scatter_(1, places, True)
+    return mask.view(channels_last.shape).movedim(-1, 1).contiguous()
+
+
 def _add_first_ties_(masks: list[Tensor], keys: list[Tensor], threshold: int, missing: int) -> None:
     """Let the first `missing` keys that are equal to the threshold into the masks."""
     for layer_keys, mask in zip(keys, masks, strict=True):

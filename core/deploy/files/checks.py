@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from core import data
 from core.accuracy import explain_other_record
@@ -14,12 +14,11 @@ from core.compress import codec
 from core.data.batches import DeviceImages
 from core.data.imageset import subset_rows
 from core.deploy.files.formats import FORMATS, FormatName
+from core.deploy.files.graphs import Graph, read_graph
 from core.deploy.files.masks import kept_weights
 from core.deploy.files.metrics import read_metrics
 from core.deploy.files.verification import Verification
 from core.deploy.onnx.check import check_against_torch
-from core.deploy.onnx.engine import OnnxEngine
-from core.deploy.onnx.layers import weights_in_file
 from core.deploy.onnx.testing import evaluate_engine
 from core.errors import UserError
 from core.events import result_of
@@ -30,41 +29,61 @@ from core.training.setup import with_normalisation_of
 
 _COMPARED_IMAGES = 16
 
+_MOST_OF_OTHER_KERNELS = 0.03
+"""How far the accuracy of one 8-bit file may differ between two programs, which round otherwise.
+
+ResNet20 on CIFAR-10 gets 91.76% by ONNX Runtime and 91.63% by OpenVINO.
+"""
+
 
 def check_file(
     file: Path,
     format_name: FormatName,
-    model: Path,
+    model: Path | None,
     data_root: Path,
     images: int | None = None,
     recorded: float | None = None,
+    with_normalisation: bool = False,
 ) -> Verification:
     """Load the file again, test it if it is a network, and compare it with the model.
 
-    model: the saved model in float that it was made of. images: number of test images, None for
-    all. recorded: the test accuracy in [0, 1] that the file has on all of them, None if unknown.
-    Raises UserError for a file that is not what was exported.
+    model: the saved model in float that it was made of; None if that is gone, then nothing is
+    compared with it. images: number of test images, None for all. recorded: the test accuracy in
+    [0, 1] that the file has on all of them, None if unknown. with_normalisation: whether it takes
+    pixels and gives probabilities. Raises UserError for a file that is not what was exported.
     """
-    source = read_model(model)
+    source = None if model is None else read_model(model)
     if not FORMATS[format_name].is_network:
         return _check_text_or_masks(file, format_name, source)
-    test_images = _test_images(source.card, data_root, images)
-    if format_name in ("onnx", "onnx-int8"):
-        content = file.read_bytes()
-        weights = weights_in_file(content)
-        if format_name == "onnx":
-            batch, _ = test_images.batch(slice(0, _COMPARED_IMAGES))
-            check_against_torch(content, source.network(), batch.contiguous())
-        _, accuracy = result_of(evaluate_engine(OnnxEngine(content), test_images, ""))
+    if FORMATS[format_name].is_graph:
+        graph = read_graph(file.read_bytes(), format_name, with_normalisation)
+        test_images = _test_images(graph.card, data_root, images)
+        weights = graph.weights
+        if source is not None and not FORMATS[format_name].in_integers:
+            _require_same_answers(graph, source, test_images)
+        _, accuracy = result_of(evaluate_engine(graph.engine, test_images, ""))
     else:
+        assert source is not None, "these formats are exports of a network that is there"
+        test_images = _test_images(source.card, data_root, images)
         weights = codec.load(file).state() if format_name == "packed" else read_model(file).state
         _require_equal(weights, source.state)
         _, accuracy = evaluate(SavedModel(source.card, weights).network(), test_images)
     if images is None:
-        _require_recorded(accuracy, recorded)
+        _require_recorded(accuracy, recorded, format_name)
+    if source is None:
+        return Verification(format_name, accuracy, len(test_images))
     zeros = _require_zeros(weights, source)
     removed = _count_removed(weights, source)
     return Verification(format_name, accuracy, len(test_images), zeros, removed)
+
+
+def _require_same_answers(graph: Graph, source: SavedModel, images: DeviceImages) -> None:
+    """Compare a network in float with PyTorch's on a few images. Raises UserError."""
+    network = source.network()
+    if graph.gives_probabilities:
+        network = nn.Sequential(network, nn.Softmax(1))
+    batch, _ = images.batch(slice(0, _COMPARED_IMAGES))
+    check_against_torch(graph.engine, network, batch.contiguous())
 
 
 def _test_images(card: ModelCard, data_root: Path, count: int | None) -> DeviceImages:
@@ -124,21 +143,29 @@ def _count_removed(weights: Mapping[str, Tensor], source: SavedModel) -> int:
     return sum(sizes[name] - weights[name].numel() for name in sizes if name in weights)
 
 
-def _require_recorded(accuracy: float, recorded: float | None) -> None:
-    if explain_other_record(accuracy, recorded):
+def _require_recorded(accuracy: float, recorded: float | None, format_name: FormatName) -> None:
+    if recorded is None:
+        return
+    is_other = bool(explain_other_record(accuracy, recorded))
+    if format_name == "openvino-int8":  # recorded with the kernels of ONNX Runtime
+        is_other = abs(accuracy - recorded) > _MOST_OF_OTHER_KERNELS
+    if is_other:
         raise UserError(
             f"The file gets {accuracy:.2%} of the test images right, but its run recorded"
             f" {recorded:.2%}."
         )
 
 
-def _check_text_or_masks(file: Path, format_name: FormatName, source: SavedModel) -> Verification:
+def _check_text_or_masks(
+    file: Path, format_name: FormatName, source: SavedModel | None
+) -> Verification:
     if format_name == "masks":
+        assert source is not None, "masks are those of a network that is there"
         return _check_masks(file, source)
     text = file.read_text(encoding="utf-8")
     if format_name == "metrics":
         read_metrics(text)
-    elif source.card.model not in text:
+    elif source is not None and source.card.model not in text:
         raise UserError("The model card does not name the network.")
     return Verification(format_name)
 

@@ -25,10 +25,11 @@ def main() -> int:
     return 0
 
 
-def _check(file: str, model: str, data_root: str, **options: Any) -> dict[str, Any]:
+def _check(file: str, model: str | None, data_root: str, **options: Any) -> dict[str, Any]:
     from core.deploy.files.checks import check_file  # imports torch
 
-    verification = check_file(Path(file), model=Path(model), data_root=Path(data_root), **options)
+    source = None if model is None else Path(model)
+    verification = check_file(Path(file), model=source, data_root=Path(data_root), **options)
     return asdict(verification)
 
 

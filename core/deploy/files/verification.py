@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.deploy.files.formats import FormatName
+from core.deploy.files.formats import FORMATS, FormatName
 from core.errors import UserError
 
 _CODE = Path(__file__).resolve().parents[3]  # the folder of the package `core`
@@ -31,7 +31,9 @@ class Verification:
     def __str__(self) -> str:
         parts = ["A fresh process loaded the file"]
         if self.accuracy is not None:
-            parts.append(f"measured {self.accuracy:.2%} on {self.images:,} test images")
+            engine = FORMATS[self.format_name].engine
+            by = f" by {engine}" if engine else ""
+            parts.append(f"measured {self.accuracy:.2%}{by} on {self.images:,} test images")
         if self.zeros:
             found = "zero or gone" if self.removed else "zero"
             parts.append(f"found all {self.zeros:,} pruned weights to be {found}")
@@ -42,10 +44,11 @@ class Verification:
 def verify_file(
     file: Path,
     format_name: FormatName,
-    model: Path,
+    model: Path | None,
     data_root: Path,
     images: int | None = None,
     recorded: float | None = None,
+    with_normalisation: bool = False,
 ) -> Verification:
     """Check the file in a fresh process, as `core.deploy.files.checks.check_file` does.
 
@@ -54,10 +57,11 @@ def verify_file(
     request = {
         "file": str(file),
         "format_name": format_name,
-        "model": str(model),
+        "model": None if model is None else str(model),
         "data_root": str(data_root),
         "images": images,
         "recorded": recorded,
+        "with_normalisation": with_normalisation,
     }
     process = subprocess.run(
         [sys.executable, "-m", "core.deploy.files.fresh"],

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.deploy.onnx.engine import OnnxEngine
+from core.deploy.onnx.testing import Engine
 from core.errors import UserError
 from core.models.state import preserve_state
 
@@ -18,14 +18,14 @@ _BATCH = 64  # images
 
 
 def check_against_torch(
-    model: bytes, network: nn.Module, images: Tensor, most: float = MOST_DIFFERENCE
+    engine: Engine, network: nn.Module, images: Tensor, most: float = MOST_DIFFERENCE
 ) -> float:
-    """Return the largest difference between a logit of the ONNX file and of the network.
+    """Return the largest difference between a logit of the exported file and of the network.
 
-    images: float32 (N, 3, side, side), normalised, on the CPU like the network. Raises UserError if
-    the difference is more than `most` (times the largest logit, if that is more than 1), or NaN.
+    engine: has loaded the file. images: float32 (N, 3, side, side), normalised, on the CPU like the
+    network. Raises UserError if the difference is more than `most` (times the largest logit, if
+    that is more than 1), or NaN.
     """
-    engine = OnnxEngine(model)
     largest = 0.0
     scale = 1.0
     with preserve_state(network), torch.inference_mode():

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from core.data.batches import Normaliser
 from core.deploy.onnx.metadata import set_card_
 from core.errors import UserError
 from core.models.card import ModelCard
@@ -28,7 +27,6 @@ OPSET = 18
 
 INPUT = "images"
 LOGITS = "logits"
-PROBABILITIES = "probabilities"
 
 _EXPORTING = threading.Lock()
 """Held during an export: torch's exporter, and the levels of its loggers, belong to the process."""
@@ -36,22 +34,16 @@ _EXPORTING = threading.Lock()
 _LOUD_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnx")
 
 
-def export_onnx(network: nn.Module, card: ModelCard, *, with_normalisation: bool = False) -> bytes:
+def export_onnx(network: nn.Module, card: ModelCard) -> bytes:
     """Return the network as an ONNX file for any number N of images; it is left as it is.
 
-    By default the input "images" is float32 (N, 3, side, side), normalised as the card says, and
-    the output "logits" is float32 (N, C). With `with_normalisation` the input "images" is uint8
-    (N, 3, side, side), and the output "probabilities" is float32 (N, C) after the softmax. The file
-    has the card and the names of the classes in its metadata. Raises UserError for a network that
-    cannot be exported.
+    The input "images" is float32 (N, 3, side, side), normalised as the card says, and the output
+    "logits" is float32 (N, C). The file has the card and the names of the classes in its metadata.
+    Raises UserError for a network that cannot be exported.
     """
     exported = copy.deepcopy(network).to("cpu").to(memory_format=torch.contiguous_format)
-    pixels = torch.float32
-    if with_normalisation:
-        exported = _Normalising(exported, card)
-        pixels = torch.uint8
-    images = torch.zeros(2, 3, card.side, card.side, dtype=pixels)
-    proto = _export(exported.eval(), images, PROBABILITIES if with_normalisation else LOGITS, card)
+    images = torch.zeros(2, 3, card.side, card.side)
+    proto = _export(exported.eval(), images, card)
     _strip_(proto)
     set_card_(proto, card)
     _check(proto, card)
@@ -59,32 +51,14 @@ def export_onnx(network: nn.Module, card: ModelCard, *, with_normalisation: bool
     return content
 
 
-class _Normalising(nn.Module):
-    """A network from uint8 images to probabilities."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, network: nn.Module, card: ModelCard):
-        super().__init__()
-        self.network = network
-        normaliser = Normaliser(card.mean, card.std)
-        self.register_buffer("scale", normaliser.scale)
-        self.register_buffer("shift", normaliser.shift)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images.float() * self.scale + self.shift)
-        return logits.softmax(1)
-
-
-def _export(network: nn.Module, images: Tensor, output: str, card: ModelCard) -> "ModelProto":
+def _export(network: nn.Module, images: Tensor, card: ModelCard) -> "ModelProto":
     try:
         with _EXPORTING, _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network,
                 (images,),
                 input_names=[INPUT],
-                output_names=[output],
+                output_names=[LOGITS],
                 dynamic_shapes=({0: torch.export.Dim("N")},),
                 opset_version=OPSET,
                 dynamo=True,

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.deploy.onnx.layers import nodes_of
+from core.deploy.onnx.layers import nodes_of, weights_of_layers
 from core.deploy.onnx.metadata import parse_onnx
 from core.errors import UserError
 
@@ -72,6 +72,7 @@ def quantize_int8(
         _prepare(source, prepared)
         _quantize(prepared, quantized, images, excluded)
         result = parse_onnx(quantized.read_bytes())
+    _keep_in_float_(result, float_layers)
     _copy_metadata_(result, proto)
     content: bytes = result.SerializeToString()
     return content
@@ -80,6 +81,31 @@ def quantize_int8(
 def _unfolded_batchnorms(proto: "ModelProto") -> list[str]:
     """Return the BatchNorm nodes. No integer kernel runs them, so rounding would only cost."""
     return [node.name for node in proto.graph.node if node.op_type == "BatchNormalization"]
+
+
+def _keep_in_float_(proto: "ModelProto", weights: Collection[str]) -> None:
+    """Keep the layers with these weights in float, whatever is before and after them.
+
+    ONNX Runtime (1.32: WeightBiasQuantization) rounds the weights of a float layer whose input and
+    output are quantized, with one scale for the whole layer, to run it in integers after all. A
+    maximum with the lowest float changes no value, and parts the layer from a quantized output.
+    """
+    from onnx import helper, numpy_helper
+
+    layers = weights_of_layers(proto)
+    nodes = {node.name: node for node in proto.graph.node}
+    quantized = {node.output[0] for node in nodes.values() if node.op_type == "DequantizeLinear"}
+    outputs = {value.name for value in proto.graph.output}
+    for weight in weights:
+        layer = nodes[layers[weight]]
+        output = layer.output[0]
+        if layer.input[0] not in quantized or output in outputs:
+            continue
+        layer.output[0] = f"{output}_float"
+        lowest = numpy_helper.from_array(np.array(np.finfo(np.float32).min), f"{output}_lowest")
+        proto.graph.initializer.append(lowest)
+        maximum = helper.make_node("Max", [layer.output[0], lowest.name], [output], f"{output}_max")
+        proto.graph.node.insert(list(proto.graph.node).index(layer) + 1, maximum)
 
 
 class _Images:

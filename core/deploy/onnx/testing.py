@@ -1,19 +1,28 @@
 """Measures the loss and accuracy of an ONNX file on a set of images."""
 
 from collections.abc import Generator
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from core.data.batches import DeviceImages
-from core.deploy.onnx.engine import OnnxEngine
 from core.events import Progress
 
 _BATCH = 100  # images
 
 
+class Engine(Protocol):
+    """Runs a network on batches of images."""
+
+    def run(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the output for a batch, float32 (N, C)."""
+
+
 def evaluate_engine(
-    engine: OnnxEngine, images: DeviceImages, stage: str
+    engine: Engine, images: DeviceImages, stage: str
 ) -> Generator[Progress, None, tuple[float, float]]:
     """Return the mean cross entropy in nats and the accuracy in [0, 1].
 

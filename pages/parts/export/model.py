@@ -30,8 +30,21 @@ def _take_parent_of_integers(store: RunStore) -> None:
     try:
         run = store.get(run_id)
         if isinstance(run.recipe, Int8Recipe):
-            run = store.get(str(run.config.parent))
+            run = _parent_in_float(store, run)
     except UserError as error:
         st.warning(plain(str(error)), icon=":material/search_off:")
         return
     choose("run", run.id)
+
+
+def _parent_in_float(store: RunStore, made: Run) -> Run:
+    """Return the network that a file in integers was made from. Raises UserError if it is gone."""
+    try:
+        return store.get(str(made.config.parent))
+    except UserError:
+        raise UserError(
+            f"The network in float that “{made.name}” was made from is gone. Its 8-bit file is"
+            " still there: its run has the download, and `python -m core export"
+            f" {made.id} --to onnx-int8 --out int8.onnx` tests it too. Its speed and its error by"
+            " layer need the network."
+        ) from None

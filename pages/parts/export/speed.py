@@ -10,6 +10,7 @@ from core.charts.latency import latency_alt_text, latency_chart
 from core.commands.latency import latency_command
 from core.config import LatencyRecipe, validate_recipe
 from core.deploy.latency_report import LatencyReport, describe_speed, table_rows
+from core.deploy.openvino_engine import MISSING_OPENVINO, has_openvino
 from core.errors import UserError
 from core.jobs.check import check_recipe
 from core.runs import launch
@@ -68,6 +69,8 @@ def draw_speed(store: RunStore, run: Run, root: Path) -> None:
             return
         runs = latency_runs(store, run)
         _draw_button(store, run, recipe, runs, root)
+        if not has_openvino():
+            st.caption(f"OpenVINO is measured too where it is installed. {MISSING_OPENVINO}.")
         st.markdown("**The same from a terminal**")
         st.code(latency_command(recipe, run.id), language="bash", wrap_lines=True)
     with results:

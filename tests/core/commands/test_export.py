@@ -3,6 +3,7 @@
 import json
 import shlex
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
@@ -12,6 +13,8 @@ from core.commands.export import main
 from core.commands.int8_flags import int8_command
 from core.commands.run_files import exported_file
 from core.config import AnswersRecipe, Int8Recipe, Prune, TrainRecipe
+from core.deploy.files.openvino_ir import ir_engine
+from core.deploy.onnx.engine import OnnxEngine
 from core.deploy.onnx.layers import weights_in_file
 from core.deploy.onnx.metadata import card_of
 from core.errors import UserError
@@ -19,6 +22,7 @@ from core.hashes import write_with_hash
 from core.models import saved
 from core.models.card import ModelCard
 from core.runs import worker
+from core.runs.int8 import request_int8
 from core.runs.run import INT8, MASKS, MODEL, write_status
 from tests.exit_code import exit_code
 from tests.sample_runs import sample_run
@@ -80,8 +84,45 @@ def test_integers_are_made_once_and_checked_afresh(store, run, tmp_path, capsys)
     assert again.recorded == figures["recorded_accuracy"]
     text = exported_file(store, made, "card").content.decode()
     assert f"python -m core export {run.id} --to onnx-int8 --out int8.onnx --calibration 16" in text
-    with pytest.raises(UserError, match=f"Export it as onnx-int8 or card, or export {run.id}"):
+    with pytest.raises(UserError, match="Export it as onnx-int8, openvino-int8 or card, or"):
         exported_file(store, made, "packed")
+
+
+def test_integers_outlive_their_network(store, run, digits, tmp_path, capsys):
+    made = request_int8(store, run, Int8Recipe(images=16))
+    list(worker.work(made, digits))
+    store.delete(run.id)
+    out = tmp_path / "int8.onnx"
+    assert export(made, "onnx-int8", out, "--data-dir", str(digits)) == 0
+    printed = capsys.readouterr().out
+    assert f"made from ({run.id}) is gone" in printed
+    assert "by ONNX Runtime on 360 test images." in printed
+    assert exported_file(store, store.get(made.id), "card").model is None
+    assert export(made, "onnx", tmp_path / "float.onnx") == 1
+    assert f"or export {run.id}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "onnx-int8"])
+def test_with_normalisation_the_file_takes_pixels(run, format_name, tmp_path, capsys):
+    out = tmp_path / "pixels.onnx"
+    words = ["--with-normalisation", "--verifyimages", "20"]
+    assert export(run, format_name, out, *words) == 0
+    assert "by ONNX Runtime on 20 test images" in capsys.readouterr().out
+    probabilities = OnnxEngine(out.read_bytes()).run(np.zeros((2, 3, 32, 32), np.uint8))
+    assert probabilities.sum(1) == pytest.approx([1, 1], abs=1e-5)
+
+
+@pytest.mark.parametrize("format_name", ["openvino", "openvino-int8"])
+def test_a_file_for_openvino(run, format_name, tmp_path, capsys):
+    pytest.importorskip("openvino")
+    out = tmp_path / "network.zip"
+    words = ["--with-normalisation", "--verifyimages", "50", "--json"]
+    assert export(run, format_name, out, *words) == 0
+    printed, notes = capsys.readouterr()
+    assert "by OpenVINO on 50 test images" in notes
+    assert json.loads(printed)["zeros"] == ZEROS
+    probabilities = ir_engine(out.read_bytes()).run(np.zeros((2, 3, 32, 32), np.uint8))
+    assert probabilities.sum(1) == pytest.approx([1, 1], abs=1e-5)
 
 
 def test_a_file_that_fails_its_check_stays(run, tmp_path, capsys):
@@ -169,7 +210,11 @@ def test_the_command_of_integers():
         ),
         (
             ["--to", "onnx", "--out", "x", "--float-first"],
-            "--float-first goes with --to onnx-int8 only",
+            "--float-first goes with --to onnx-int8 and openvino-int8 only",
+        ),
+        (
+            ["--to", "packed", "--out", "x", "--with-normalisation"],
+            "--with-normalisation goes with --to onnx, onnx-int8, openvino, openvino-int8 only",
         ),
         (
             ["--to", "onnx-int8", "--out", "x", "--calibration", "0"],

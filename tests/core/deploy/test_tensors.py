@@ -11,7 +11,13 @@ from core.deploy.graph_layers import layer_tensors, name_layers
 from core.deploy.onnx.export import export_onnx
 from core.deploy.onnx.int8 import quantize_int8
 from core.deploy.tensors import int8_errors, run_tensors
-from core.deploy.variants import eager_call, onnx_call, profile_onnx, torch_threads
+from core.deploy.variants import (
+    eager_call,
+    onnx_call,
+    openvino_call,
+    profile_onnx,
+    torch_threads,
+)
 from core.errors import UserError
 from core.inspect.tensor_error import capture_layers
 from core.models.card import ModelCard
@@ -108,6 +114,13 @@ def test_all_forms_compute_the_same(network, exported, rounded, pixels):
     assert eager.numpy() == pytest.approx(expected, abs=1e-5)
     assert onnx_call(exported, pixels, THREADS)() == pytest.approx(expected, abs=1e-5)
     assert onnx_call(rounded, pixels, THREADS)() == pytest.approx(expected, abs=0.05)
+
+
+def test_openvino_computes_the_same(network, exported, rounded, pixels):
+    pytest.importorskip("openvino")
+    expected = network(torch.from_numpy(pixels)).detach().numpy()
+    assert openvino_call(exported, pixels, THREADS)() == pytest.approx(expected, abs=1e-5)
+    assert openvino_call(rounded, pixels, THREADS)() == pytest.approx(expected, abs=0.05)
 
 
 def test_the_number_of_threads_is_put_back():

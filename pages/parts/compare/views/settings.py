@@ -11,7 +11,7 @@ from core.runs.comparison.differences import setting_labels, telling_settings
 from core.runs.comparison.rows import figure_rows, setting_texts
 from core.runs.run import Run
 from pages.parts.compare.cached import compare
-from pages.parts.compare.report import draw_report_download
+from pages.parts.shared.report_download import draw_report_download
 
 _COLUMNS = {
     "name": st.column_config.TextColumn("Name", pinned=True, width=230),
@@ -50,7 +50,7 @@ def draw_settings(chosen: Sequence[Run], runs_by_id: Mapping[str, Run]) -> None:
             key="compare_csv",
             help="A row for each run: the settings that differ, and every figure in plain units.",
         )
-        draw_report_download(chosen)
+        draw_report_download(chosen, key="compare_report")
 
 
 def _row(run: ComparedRun) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from core.deploy.onnx.engine import OnnxEngine
 from core.deploy.onnx.export import OPSET, export_onnx
 from core.deploy.onnx.layers import first_and_last_layer, nodes_of, weights_of_layers
 from core.deploy.onnx.metadata import card_of, parse_onnx, with_card
+from core.deploy.onnx.pixels import PixelEngine, with_normalisation
 from core.errors import UserError
 from core.models.card import ModelCard
 from tests import toys
@@ -76,7 +77,7 @@ def test_a_residual_network_answers_as_in_pytorch(residual, exported):
         expected = residual.eval()(images).numpy()
     assert engine.run(images.numpy()) == pytest.approx(expected, abs=1e-5)
     assert engine.run(images[:1].numpy()) == pytest.approx(expected[:1], abs=1e-5)  # any N
-    assert check_against_torch(exported, residual, images) < 1e-5
+    assert check_against_torch(OnnxEngine(exported), residual, images) < 1e-5
 
 
 def test_batchnorm_is_folded_and_the_file_is_valid(exported):
@@ -111,8 +112,8 @@ def test_no_path_of_this_machine_is_in_the_file(exported):
     assert b".py" not in exported
 
 
-def test_with_normalisation_it_takes_pixels_and_gives_probabilities(residual):
-    content = export_onnx(residual, card(side=8, classes=5), with_normalisation=True)
+def test_with_normalisation_it_takes_pixels_and_gives_probabilities(residual, exported):
+    content = with_normalisation(exported)
     pixels = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), np.uint8)
     engine = OnnxEngine(content)
     assert engine.output_name == "probabilities"
@@ -121,6 +122,8 @@ def test_with_normalisation_it_takes_pixels_and_gives_probabilities(residual):
     probabilities = engine.run(pixels)
     assert probabilities == pytest.approx(logits.softmax(1).numpy(), abs=1e-6)
     assert probabilities.sum(1) == pytest.approx(np.ones(6), abs=1e-6)
+    images = normalise(pixels, MEAN, STD).numpy()
+    assert (PixelEngine(engine, card_of(content)).run(images) == probabilities).all()
 
 
 def test_lenet5_and_its_layers():
@@ -128,7 +131,7 @@ def test_lenet5_and_its_layers():
     network = models.build("LeNet5", 10)
     content = export_onnx(network, card())
     images = torch.randn(3, 3, 32, 32)
-    assert check_against_torch(content, network, images) < 1e-5
+    assert check_against_torch(OnnxEngine(content), network, images) < 1e-5
     proto = parse_onnx(content)
     names = [name for name, weight in network.named_parameters() if weight.ndim > 1]
     assert list(weights_of_layers(proto)) == names
@@ -141,14 +144,14 @@ def test_another_network_is_noticed(exported):
     torch.manual_seed(5)
     images, _ = toys.batch()
     with pytest.raises(UserError, match="answers differently: a logit differs by"):
-        check_against_torch(exported, trained(Residual()), images)
+        check_against_torch(OnnxEngine(exported), trained(Residual()), images)
 
 
 def test_nan_is_noticed(residual, exported):
     images, _ = toys.batch()
     images[3] = torch.nan
     with pytest.raises(UserError, match="differs by nan"):
-        check_against_torch(exported, residual, images)
+        check_against_torch(OnnxEngine(exported), residual, images)
 
 
 def test_the_export_logs_nothing(residual, caplog, capfd):

@@ -1,6 +1,7 @@
 """The integer network: how a weight is rounded, which layers stay in float, and its answers."""
 
 import logging
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from core.deploy.onnx.export import export_onnx
 from core.deploy.onnx.int8 import LARGEST_LEVEL, quantize_int8
 from core.deploy.onnx.layers import weights_in_file
 from core.deploy.onnx.metadata import card_of, parse_onnx
+from core.deploy.variants import profile_onnx
 from core.errors import UserError
 from core.models.card import ModelCard
 
@@ -87,6 +89,24 @@ def test_layers_stay_in_float(exported):
     assert weights["last.weight"].dtype == torch.int8
     with pytest.raises(UserError, match=r"must be among first\.weight, last\.weight, got 'third'"):
         quantize_int8(exported, [IMAGES], float_layers=["third"])
+
+
+def test_a_layer_between_two_in_integers_runs_in_float():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(4, 2, 3, padding=1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    )
+    exported = export_onnx(network, CARD)
+    ran = {}
+    for spared in ([], ["2.weight"]):
+        content = quantize_int8(exported, [IMAGES], float_layers=spared)
+        operators = profile_onnx(content, IMAGES[:2], threads=1)
+        ran[len(spared)] = Counter(operator.op_type for operator in operators)
+    assert (ran[0]["QLinearConv"], ran[0]["Conv"]) == (3, 0)
+    assert (ran[1]["QLinearConv"], ran[1]["Conv"]) == (2, 1)
 
 
 def test_the_card_is_kept(quantized):

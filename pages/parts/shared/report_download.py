@@ -13,8 +13,8 @@ from pages.parts.shared import shell
 from pages.parts.shared.accuracies import dataset_infos
 
 
-def draw_report_download(chosen: Sequence[Run]) -> None:
-    """Draw the button. Nothing is written before it is clicked."""
+def draw_report_download(chosen: Sequence[Run], key: str) -> None:
+    """Draw the button with this key. Nothing is written before it is clicked."""
     what = (
         "One page with the map, the charts, the figures, and of every run the settings, the command"
         " line and the layers. It needs no network, and prints well."
@@ -27,7 +27,7 @@ def draw_report_download(chosen: Sequence[Run]) -> None:
         file_name="report.html",
         mime="text/html",
         on_click="ignore",
-        key="compare_report",
+        key=key,
         disabled=not is_possible,
         help=what if is_possible else MISSING_CONVERTER,
     )
