@@ -27,21 +27,21 @@ from torch import Tensor, nn
 from benchmarks.report import Row, write_report
 from core import data
 from core.compress.affine import Affine, QuantizedWeight
+from core.compress.compensation.inputs import layers_in_order, measure_inputs
+from core.compress.compensation.moments import InputMoments
+from core.compress.compensation.output_error import OutputError
 from core.compress.quantization.layers import chosen_layers, quantize_layer
 from core.compress.quantization.qparams import QParams, integer_range
-from core.compress.rounding.inputs import layers_in_order, measure_inputs
-from core.compress.rounding.layer import RoundedLayer, _output_error, _share, round_layer
+from core.compress.rounding.layer import RIDGE, RoundedLayer, _kept_weights, round_layer
 from core.compress.rounding.levels import GridLevels
-from core.compress.rounding.moments import InputMoments
-from core.compress.rounding.output_error import OutputError
 from core.config import AffineRecipe, data_root
-from core.jobs.quantize_images import QuantizeImages
+from core.jobs.compression_images import CompressionImages
 from core.models.saved import read_model
 from core.runs.run import MODEL
 from core.runs.store import RunStore
 from core.training import setup
 from core.training.evaluate import evaluate, mean_divergence
-from core.training.held_back import split_for_quantizing
+from core.training.held_back import split_for_compression
 
 # The paper's symbols: the stretched sigmoid reaches from gamma to zeta.
 ZETA = 1.1
@@ -137,8 +137,8 @@ def adaround_layer(
     assert isinstance(nearest, Affine)
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    grouped = weight.detach().double().reshape(len(inputs.own), -1, inputs.own.shape[1])
-    error = _output_error(grouped, nearest, inputs)
+    grouped = inputs.grouped(weight)
+    error = inputs.objective(grouped, RIDGE, _kept_weights(grouped, nearest))
     lowest, highest = integer_range(nearest.bits, nearest.symmetric)
     qparams = QParams(nearest.scale, nearest.zero_point, nearest.axis, lowest, highest)
     levels = GridLevels.of(qparams, grouped.shape[0] * grouped.shape[1])
@@ -146,8 +146,8 @@ def adaround_layer(
     integers = (by_row / levels.scale[:, None]).round() + levels.zero_point[:, None]
     values = integers.to(nearest.values.dtype).view(nearest.values.shape)
     item = replace(nearest, values=values)
-    nearest_error = _share(grouped, nearest.decode(), inputs)
-    item_error = _share(grouped, item.decode(), inputs)
+    nearest_error = inputs.error_share(inputs.grouped(nearest.decode()))
+    item_error = inputs.error_share(inputs.grouped(item.decode()))
     if item_error > nearest_error:
         return RoundedLayer(nearest, nearest_error, nearest_error)
     return RoundedLayer(item, nearest_error, item_error)
@@ -194,9 +194,9 @@ class Comparison:
         self.network = saved.network()
         dataset = setup.with_normalisation_of(self.card, data.load(self.card.dataset, data_dir))
         recipe = AffineRecipe(round_images=images)
-        split = split_for_quantizing(self.card, recipe, dataset)
-        source = QuantizeImages(recipe, self.card, dataset, split, torch.device("cpu"))
-        self.batches = source.rounding_batches()
+        split = split_for_compression(self.card, recipe, dataset)
+        source = CompressionImages(recipe, self.card, dataset, split, torch.device("cpu"))
+        self.batches = source.learning_batches()
         self.choosing = source.choosing()
         self.test = source.test
 

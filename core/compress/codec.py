@@ -27,11 +27,13 @@ from core.compress.packed.parts import OpenedFile, open_parts, write_parts
 from core.compress.packed.writer import Writer
 from core.errors import UserError
 from core.files import write_atomically
-from core.models import MODELS, TORCHVISION
+from core.models import model_info
 from core.models.card import ModelCard, dataset_of
 from core.models.tensor_file import header_of
 
 _FORMAT = "secateur-packed-2"
+_MOST_PARAMETERS = 650_000_000
+"""Those of the largest network of torchvision: timm's names reach further."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def pack(
 ) -> tuple[bytes, Ledger]:
     """Return the bytes of the packed file and their ledger; see `save`.
 
-    Raises UserError for a network that `unpack` would refuse: its name is in no registry, it has
+    Raises UserError for a network that `unpack` would refuse: its name is unknown, it has
     more than 17 million weights, and almost none of them are left.
     """
     writer = Writer(DTYPES[rest])
@@ -104,7 +106,7 @@ def pack(
     parts = write_parts(writer.arrays(), card, writer.entries)
     container = np.frombuffer(join_parts(parts), np.uint8)
     data = write_safetensors({TENSOR: container}, {"format": _FORMAT})
-    if _number_count(writer.entries) > _most_numbers(len(data), card.model):
+    if not _is_plausible(writer.entries, len(data), card.model):
         raise UserError(
             f"{card.model} is pruned so far that its file would be refused as implausible; keep"
             " more."
@@ -151,7 +153,7 @@ def _check_entries(entries: list[ManifestEntry], file_bytes: int, card: ModelCar
     """Raises ValueError for names that repeat, and for shapes that are not plausible."""
     if len({entry.name for entry in entries}) != len(entries):
         raise ValueError("names that repeat")
-    if _number_count(entries) > _most_numbers(file_bytes, card.model):
+    if not _is_plausible(entries, file_bytes, card.model):
         raise ValueError("shapes that are too large")
     if any(entry.kept > entry.size for entry in entries):
         raise ValueError("more numbers than the shape has")
@@ -176,23 +178,21 @@ def _refusing(name: str) -> Iterator[None]:
         ) from error
 
 
-def _number_count(entries: list[ManifestEntry]) -> int:
-    """How many numbers all tensors have together."""
-    return sum(entry.size for entry in entries)
-
-
-def _most_numbers(file_bytes: int, model: str) -> int:
-    """How many numbers a file of this size may have.
+def _is_plausible(entries: list[ManifestEntry], file_bytes: int, model: str) -> bool:
+    """Whether a file of this size may have so many numbers.
 
     Pruned weights take almost no bytes, so the size alone does not tell. The limit is the number of
     parameters of the network that the file names, with a quarter more for BatchNorm's statistics,
     or a generous guess.
     """
-    guess = 2**24 + 128 * file_bytes
-    registry = MODELS | TORCHVISION
-    if model not in registry:
-        return guess
-    return max(guess, registry[model].parameters * 5 // 4)
+    numbers = sum(entry.size for entry in entries)
+    if numbers <= 2**24 + 128 * file_bytes:
+        return True
+    try:
+        parameters = model_info(model).parameters
+    except UserError:
+        return False
+    return numbers <= min(parameters, _MOST_PARAMETERS) * 5 // 4
 
 
 def _ledger(part_bytes: Mapping[str, int], tally: Tally, total: int) -> Ledger:

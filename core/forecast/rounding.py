@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from core.compress.affine import Affine
+from core.compress.compensation.inputs import layers_in_order, measure_inputs
 from core.compress.fisher import fisher_information
 from core.compress.quantization.layers import quantize_layer
-from core.compress.rounding.inputs import layers_in_order, measure_inputs
 from core.compress.rounding.layer import RoundedLayer, round_layer
 from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe
 from core.data import Dataset

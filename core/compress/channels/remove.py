@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from core.compress.channels.plan import ChannelPlan, LayerPlan
 from core.errors import UserError
-from core.models import build_on_meta
+from core.models import build_to_fill
 from core.models.networks import PaddedShortcut
 
 
@@ -39,7 +39,7 @@ def build_smaller(
     The tensors are copied. The network is on their device, in evaluation mode. Raises UserError if
     the plan or the state dict does not fit the model.
     """
-    smaller = remove_channels(build_on_meta(model, num_classes), plan)
+    smaller = remove_channels(build_to_fill(model, num_classes), plan)
     copies = {name: tensor.clone() for name, tensor in state.items()}
     try:
         smaller.load_state_dict(copies, assign=True)

@@ -3,9 +3,11 @@
 `core.compress.snip` computes their scores.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.config import PATTERN_DENSITIES
 from core.errors import UserError
 
 
@@ -124,3 +126,64 @@ def check_layerwise(method: str, layerwise: bool, names: Mapping[str, str] | Non
         f" {names.get('prune.method', 'method')} {method}, which sets the density of each layer"
         " itself, got True"
     )
+
+
+GROUP = 4
+"""Weights of a group of a pattern. They follow each other along the input channels."""
+
+
+def check_pattern(
+    method: str, pattern: str, layerwise: bool, names: Mapping[str, str] | None = None
+) -> None:
+    """Check that a known method leaves open what a pattern decides.
+
+    names: the words for "prune.pattern", "prune.layerwise" and "prune.method" in the error. Raises
+    UserError.
+    """
+    if pattern == "free":
+        return
+    names = names or {}
+    word = names.get("prune.pattern", "pattern")
+    facts = PRUNING_METHODS[method]
+    if layerwise:
+        raise UserError(
+            f"{names.get('prune.layerwise', 'layerwise')} must be False with {word} {pattern},"
+            " which sets the density of each layer itself, got True"
+        )
+    reason = ""
+    if facts.channels:
+        reason = "which cuts whole channels"
+    elif facts.sets_layer_densities:
+        reason = "which sets the density of each layer itself"
+    elif facts.iterative:
+        reason = "whose rounds before the last one know no pattern"
+    if reason:
+        raise UserError(
+            f"{word} must be free with {names.get('prune.method', 'method')} {method}, {reason},"
+            f" got {pattern}"
+        )
+
+
+def has_groups(shape: Sequence[int]) -> bool:
+    """Whether a pattern prunes a layer: its weight (out, in, ...) has groups of input channels.
+
+    Layers with other numbers of input channels stay dense: the first convolution, with three, and
+    depthwise convolutions, with one.
+    """
+    return len(shape) > 1 and shape[1] % GROUP == 0
+
+
+def count_of_pattern(shape: Sequence[int], pattern: str) -> int:
+    """Return how many weights of a layer of this shape a pattern other than free keeps."""
+    total = math.prod(shape)
+    return round(total * PATTERN_DENSITIES[pattern]) if has_groups(shape) else total
+
+
+def scores_on_images(method: str) -> bool:
+    """Whether the scores of a pruning need images; compensated pruning's are magnitudes."""
+    return method != "compensated" and PRUNING_METHODS[method].needs_data
+
+
+def learns_from_images(method: str) -> bool:
+    """Whether a pruning looks at images at all, as compensated pruning does."""
+    return method == "compensated" or PRUNING_METHODS[method].needs_data

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from core.compress.compensation.output_error import Factor, OutputError
 from core.compress.rounding.levels import Levels
-from core.compress.rounding.output_error import Factor, OutputError
 
 BLOCK = 128
 """Columns whose changes are collected before they are applied to the columns after them."""

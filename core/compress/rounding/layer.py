@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from core.compress.affine import Affine, QuantizedWeight
 from core.compress.clustering.trained import tidy_codebook
+from core.compress.compensation.moments import InputMoments
+from core.compress.compensation.output_error import OutputError
 from core.compress.kmeans import Codebook
 from core.compress.quantization.qparams import QParams, integer_range
 from core.compress.rounding.columns import descend, round_columns
 from core.compress.rounding.levels import CentroidLevels, GridLevels
-from core.compress.rounding.moments import InputMoments
-from core.compress.rounding.output_error import OutputError, quadratic_form
 
 RIDGE = 0.1
 """How much a change of the weight itself costs, as a share of the mean second moment.
@@ -57,34 +57,17 @@ def round_layer(layer: nn.Module, nearest: QuantizedWeight, inputs: InputMoments
     """
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    device = inputs.own.device
-    groups = len(inputs.own)
-    grouped = weight.detach().to(device).double().reshape(groups, -1, inputs.own.shape[1])
-    error = _output_error(grouped, nearest, inputs)
+    grouped = inputs.grouped(weight)
+    error = inputs.objective(grouped, RIDGE, _kept_weights(grouped, nearest))
     if isinstance(nearest, Codebook):
         item: QuantizedWeight = _round_to_centroids(error, nearest)
     else:
         item = _round_to_grid(error, nearest)
-    nearest_error = _share(grouped, nearest.decode(), inputs)
-    compensated_error = _share(grouped, item.decode(), inputs)
+    nearest_error = inputs.error_share(inputs.grouped(nearest.decode()))
+    compensated_error = inputs.error_share(inputs.grouped(item.decode()))
     if compensated_error > nearest_error:  # the cost of changing weights may decide so
         return RoundedLayer(nearest, nearest_error, nearest_error)
     return RoundedLayer(item, nearest_error, compensated_error)
-
-
-def _output_error(weight: Tensor, nearest: QuantizedWeight, inputs: InputMoments) -> OutputError:
-    """weight: (G, R, n)."""
-    diagonal = inputs.own.diagonal(0, 1, 2)
-    ridge = RIDGE * diagonal.mean(1, keepdim=True)
-    ridge = torch.where(ridge > 0, ridge, 1.0)  # all inputs are 0
-    quadratic = inputs.own.clone()
-    quadratic.diagonal(0, 1, 2).add_(ridge)
-    return OutputError(
-        quadratic=quadratic,
-        linear=inputs.crossed + weight * ridge[:, :, None],
-        weight=weight,
-        kept=_kept_weights(weight, nearest),
-    )
 
 
 def _kept_weights(weight: Tensor, nearest: QuantizedWeight) -> Tensor | None:
@@ -95,16 +78,6 @@ def _kept_weights(weight: Tensor, nearest: QuantizedWeight) -> Tensor | None:
         )
     kept = weight != 0
     return None if bool(kept.all()) else kept
-
-
-def _share(weight: Tensor, rounded: Tensor, inputs: InputMoments) -> float:
-    """The error of a rounded weight as a share of the mean square of the float layer's outputs."""
-    values = rounded.to(weight.device).double().reshape(weight.shape)
-    if not inputs.output_square:
-        return 0.0
-    crossed = float((inputs.crossed * values).sum())
-    quadratic = quadratic_form(inputs.own, values)
-    return max(0.0, (quadratic - 2 * crossed) / inputs.output_square + 1)
 
 
 def _round_to_grid(error: OutputError, nearest: Affine) -> Affine:

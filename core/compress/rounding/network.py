@@ -5,13 +5,12 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from core.compress.affine import QuantizedWeight
-from core.compress.rounding.inputs import layers_in_order, measure_inputs
+from core.compress.compensation.moments import InputMoments
+from core.compress.compensation.walk import layer_of, replace_weights_
 from core.compress.rounding.layer import RoundedLayer, round_layer
-from core.compress.rounding.replay import Replay
 from core.events import Progress
 
 
@@ -60,34 +59,17 @@ def round_network(
     """
     began = time.perf_counter()
     quantized = copy.deepcopy(network)
-    calls = layers_in_order(quantized, names, batches[0][:2])
-    others = [name for name in nearest if name not in calls]
-    for name in others:
-        _set_weight_(quantized, name, nearest[name])
+    for name, item in nearest.items():
+        if name not in names:
+            quantized.get_parameter(name).data.copy_(item.decode())
     layers: dict[str, RoundedLayer] = {}
-    replays = [
-        Replay(model, [_layer_of(model, name) for name in calls]) for model in (quantized, network)
-    ]
-    quantized_replay, float_replay = replays
-    for name in calls:
-        yield Progress("Compensated rounding", len(layers), len(calls), "layers")
-        float_replay.fix(_layer_of(network, name))
-        inputs = measure_inputs(quantized, network, name, calls[name], batches, replays)
-        for replay in replays:
-            replay.forget(batches[0])
-        if inputs.is_finite:
-            layers[name] = round_layer(_layer_of(network, name), nearest[name], inputs)
-            _set_weight_(quantized, name, layers[name].item)
-        else:
-            _set_weight_(quantized, name, nearest[name])
-        quantized_replay.fix(_layer_of(quantized, name))
+
+    def rounded(name: str, inputs: InputMoments | None) -> Tensor:
+        if inputs is None:
+            return nearest[name].decode()
+        layers[name] = round_layer(layer_of(network, name), nearest[name], inputs)
+        return layers[name].item.decode()
+
+    stage = "Compensated rounding"
+    yield from replace_weights_(quantized, network, names, batches, rounded, stage)
     return RoundedNetwork(layers, time.perf_counter() - began)
-
-
-def _layer_of(network: nn.Module, name: str) -> nn.Module:
-    return network.get_submodule(name.rpartition(".")[0])
-
-
-@torch.no_grad()
-def _set_weight_(network: nn.Module, name: str, item: QuantizedWeight) -> None:
-    network.get_parameter(name).copy_(item.decode())

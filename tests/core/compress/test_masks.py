@@ -37,6 +37,50 @@ def test_ties_go_to_the_earlier_layer_then_to_the_lower_index():
     assert found["b"].tolist() == [True, False, False]
 
 
+def test_a_pattern_by_hand():
+    scores = {"a": torch.tensor([[1.0, 4.0, 3.0, 2.0, 7.0, 7.0, 7.0, 7.0]]), "b": torch.ones(2, 3)}
+    found = masks.keep_top(scores, 1.0, pattern="2:4")
+    assert found["a"].tolist() == [[False, True, True, False, True, True, False, False]]
+    assert found["b"].all()  # three inputs have no group of four
+    assert masks.keep_top(scores, 1.0, pattern="1:4")["a"].int().tolist() == [
+        [0, 1, 0, 0, 1, 0, 0, 0]
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "1:4"])
+@pytest.mark.parametrize("shape", [(3, 8), (5, 4, 3, 3), (2, 12, 1, 1), (4, 8, 5)])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_pattern_keeps_the_best_of_each_four_input_channels(seed, shape, pattern):
+    generator = torch.Generator().manual_seed(seed)
+    score = torch.randint(-3, 3, shape, generator=generator).float()
+    found = masks.keep_top({"w": score}, 0.5, pattern=pattern)["w"]
+    count = int(pattern[0])
+    expected = torch.zeros_like(found)
+    flat_score = score.view(*shape[:2], -1)
+    flat_expected = expected.view(*shape[:2], -1)
+    for output in range(shape[0]):
+        for place in range(flat_score.shape[2]):
+            for first in range(0, shape[1], 4):
+                four = flat_score[output, first : first + 4, place].tolist()
+                best = sorted(range(4), key=lambda i: (-four[i], i))[:count]
+                for channel in best:
+                    flat_expected[output, first + channel, place] = True
+    assert torch.equal(found, expected)
+    assert found.is_contiguous()
+    assert found.movedim(1, -1).reshape(-1, 4).sum(1).eq(count).all()
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 5, 5), (8, 1, 3, 3), (4, 6), (8,)])
+def test_layers_without_groups_of_four_stay_dense(shape):
+    assert masks.keep_top({"w": torch.randn(shape)}, 0.5, pattern="2:4")["w"].all()
+
+
+def test_a_pattern_refuses_nan_by_the_layers_name():
+    for shape in ((2, 4), (2, 3)):
+        with pytest.raises(UserError, match="The scores of w contain NaN"):
+            masks.keep_top({"w": torch.full(shape, torch.nan)}, 0.5, pattern="2:4")
+
+
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("layerwise", [False, True])
 def test_counts_are_exact_and_the_order_is_that_of_a_stable_sort(seed, layerwise):

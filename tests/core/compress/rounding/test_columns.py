@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
+from core.compress.compensation import output_error
+from core.compress.compensation.output_error import Factor, OutputError
 from core.compress.rounding import columns as rounding
-from core.compress.rounding import output_error
 from core.compress.rounding.columns import descend, round_columns
 from core.compress.rounding.levels import CentroidLevels, GridLevels
-from core.compress.rounding.output_error import Factor, OutputError
 
 THREE = CentroidLevels(torch.tensor([-1.0, -0.1, 0.9]))
 

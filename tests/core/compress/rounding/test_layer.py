@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from core.compress.affine import Affine, quantize
+from core.compress.compensation.inputs import measure_inputs
+from core.compress.compensation.moments import InputMoments
 from core.compress.kmeans import Codebook, share_weights
 from core.compress.rounding import columns
 from core.compress.rounding import layer as rounding
-from core.compress.rounding.inputs import measure_inputs
 from core.compress.rounding.layer import RIDGE, round_layer
-from core.compress.rounding.moments import InputMoments
 
 
 def by_hand():
@@ -164,7 +164,7 @@ def test_centroids_are_fitted_by_least_squares(density):
     layer, inputs, x, r = case("conv", density=density)
     nearest = share_weights(layer.weight.detach(), 3)
     weight = layer.weight.detach().double().reshape(1, 8, -1)
-    error = rounding._output_error(weight, nearest, inputs)
+    error = inputs.objective(weight, RIDGE, rounding._kept_weights(weight, nearest))
     indices = nearest.indices.long().reshape(1, 8, -1)
     fitted = rounding._fit_centroids(error, indices, nearest.centroids.double())
     kept = torch.ones_like(nearest.indices, dtype=torch.bool)
@@ -192,7 +192,7 @@ def test_a_centroid_without_weights_stays_while_the_others_are_fitted():
     layer, inputs, _, _ = case()
     nearest = share_weights(layer.weight.detach(), 3)
     weight = layer.weight.detach().double()[None]
-    error = rounding._output_error(weight, nearest, inputs)
+    error = inputs.objective(weight, RIDGE, rounding._kept_weights(weight, nearest))
     centroids = torch.tensor([-0.5, 0.125, 0.5], dtype=torch.float64)
     indices = 2 * (weight > 0).long()
     fitted = rounding._fit_centroids(error, indices, centroids)

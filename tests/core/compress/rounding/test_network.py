@@ -10,8 +10,8 @@ from torch import nn
 
 from core import data
 from core.compress.affine import QuantizedWeight, quantize_model
+from core.compress.compensation.inputs import measure_inputs
 from core.compress.kmeans import share_model
-from core.compress.rounding.inputs import measure_inputs
 from core.compress.rounding.layer import round_layer
 from core.compress.rounding.network import round_network
 from core.data.batches import DeviceImages

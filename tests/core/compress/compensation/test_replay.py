@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.compress.compensation import replay as module
+from core.compress.compensation.replay import Replay
 from core.compress.kmeans import share_weights
-from core.compress.rounding import replay as module
 from core.compress.rounding.network import round_network
-from core.compress.rounding.replay import Replay
 from core.events import result_of
 from core.models.parameters import prunable_weights
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from core.compress.rounding.moments import InputMoments, MomentSums
-from core.compress.rounding.replay import Replay
+from core.compress.compensation.moments import InputMoments, MomentSums
+from core.compress.compensation.replay import Replay
 
 _MOST_POSITIONS = 128
 """Output positions of an image that are used. Neighbours tell nearly the same."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.compress.compensation.output_error import OutputError, quadratic_form
+
 _PANEL = 512
 """Rows of a symmetric product that are computed at once, from the diagonal on."""
 
@@ -31,6 +33,35 @@ class InputMoments:
         """Whether no activation was infinite or not a number."""
         sums = (self.own.sum(), self.crossed.sum(), torch.tensor(self.output_square))
         return all(bool(value.isfinite()) for value in sums)
+
+    def grouped(self, weight: Tensor) -> Tensor:
+        """Return the layer's weight as (G, R, n) in float64, on the device of the moments."""
+        groups, columns, _ = self.own.shape
+        return weight.detach().to(self.own.device).double().reshape(groups, -1, columns)
+
+    def objective(self, weight: Tensor, ridge: float, kept: Tensor | None = None) -> OutputError:
+        """Return the output error as a function of the new weight, with a penalty for its change.
+
+        weight: in float, (G, R, n). ridge: what a squared change of the weight costs, as a share of
+        the mean second moment of the inputs. kept: see `OutputError`.
+        """
+        diagonal = self.own.diagonal(0, 1, 2)
+        cost = ridge * diagonal.mean(1, keepdim=True)
+        cost = torch.where(cost > 0, cost, 1.0)  # all inputs are 0
+        quadratic = self.own.clone()
+        quadratic.diagonal(0, 1, 2).add_(cost)
+        return OutputError(quadratic, self.crossed + weight * cost[:, :, None], weight, kept)
+
+    def error_share(self, weight: Tensor) -> float:
+        """Return the mean squared output error of a weight, as a share of the outputs' mean square.
+
+        weight: (G, R, n), float64. Without the penalty for its change.
+        """
+        if not self.output_square:
+            return 0.0
+        crossed = float((self.crossed * weight).sum())
+        quadratic = quadratic_form(self.own, weight)
+        return max(0.0, (quadratic - 2 * crossed) / self.output_square + 1)
 
 
 class MomentSums:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from core.compress.rounding import inputs as inputs_module
-from core.compress.rounding import moments as moments_module
-from core.compress.rounding.inputs import layers_in_order, measure_inputs
+from core.compress.compensation import inputs as inputs_module
+from core.compress.compensation import moments as moments_module
+from core.compress.compensation.inputs import layers_in_order, measure_inputs
 
 CONVOLUTIONS = [
     {"kernel_size": 3},

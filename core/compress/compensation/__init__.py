@@ -1,0 +1,1 @@
+"""What compensated rounding and pruning share: the layers in order, and their output errors."""
