@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.navigation.page import StreamlitPage
 
 from pages.parts.shared.request_gate import RequestGate
 from pages.parts.shared.warm_up import load_modules_in_background
@@ -20,28 +21,39 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _ICON = Path(__file__).parent / ".streamlit" / "favicon.png"
 
 
+def _pages() -> dict[str, list[StreamlitPage]]:
+    """The pages by the menu in the navigation; Home has no menu."""
+    return {
+        "": [
+            st.Page("pages/home.py", title="Home", icon=":material/potted_plant:", default=True),
+            st.Page("pages/tour.py", title="Tour", icon=":material/tour:", visibility="hidden"),
+        ],
+        "Make": [
+            st.Page("pages/train.py", title="Train", icon=":material/content_cut:"),
+            st.Page("pages/prune.py", title="Prune", icon=":material/park:"),
+            st.Page("pages/quantize.py", title="Quantize", icon=":material/grain:"),
+            st.Page("pages/sweep.py", title="Sweep", icon=":material/stacked_line_chart:"),
+        ],
+        "Look": [
+            st.Page("pages/weights.py", title="Weights", icon=":material/ssid_chart:"),
+            st.Page("pages/kernels.py", title="Kernels", icon=":material/grid_view:"),
+            st.Page("pages/activations.py", title="Activations", icon=":material/blur_on:"),
+            st.Page("pages/answers.py", title="Answers", icon=":material/rule:"),
+        ],
+        "Decide": [
+            st.Page("pages/runs.py", title="Runs", icon=":material/list_alt:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+            st.Page("pages/export.py", title="Export", icon=":material/ios_share:"),
+        ],
+    }
+
+
 def show_page() -> None:
     """Show the page that the address names, below the navigation."""
     st.session_state["entered"] = True  # pages.parts.shared.shell.guard reads it
     # Before the navigation, which would make the page's Material icon the icon of the tab.
     st.set_page_config(page_icon=str(_ICON), layout="wide")
-    page = st.navigation(
-        [
-            st.Page("pages/home.py", title="Home", icon=":material/potted_plant:", default=True),
-            st.Page("pages/tour.py", title="Tour", icon=":material/tour:", visibility="hidden"),
-            st.Page("pages/train.py", title="Train", icon=":material/content_cut:"),
-            st.Page("pages/sweep.py", title="Sweep", icon=":material/stacked_line_chart:"),
-            st.Page("pages/quantize.py", title="Quantize", icon=":material/grain:"),
-            st.Page("pages/activations.py", title="Activations", icon=":material/blur_on:"),
-            st.Page("pages/kernels.py", title="Kernels", icon=":material/grid_view:"),
-            st.Page("pages/weights.py", title="Weights", icon=":material/ssid_chart:"),
-            st.Page("pages/runs.py", title="Runs", icon=":material/list_alt:"),
-            st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
-            st.Page("pages/answers.py", title="Answers", icon=":material/rule:"),
-            st.Page("pages/export.py", title="Export", icon=":material/ios_share:"),
-        ],
-        position="top",
-    )
+    page = st.navigation(_pages(), position="top")
     st.set_page_config(page_title=f"{page.title} · Secateur")
     try:
         page.run()

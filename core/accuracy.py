@@ -83,8 +83,10 @@ def best_epoch(rows: Sequence[EpochRow]) -> EpochRow:
 
     It is the epoch with the least divergence, or else with the highest accuracy on validation
     images, of equals that with the least loss on them, or else with the highest test accuracy.
+    Where the density falls from epoch to epoch, only those with the least density count.
     """
-    return max(rows, key=_merit)
+    least = min(row.get("density") or 0.0 for row in rows)
+    return max((row for row in rows if (row.get("density") or 0.0) == least), key=_merit)
 
 
 def _merit(row: EpochRow) -> tuple[float, ...]:

@@ -9,9 +9,10 @@ from core.errors import UserError
 from core.jobs.check import check_recipe
 from core.runs.run import Run
 from pages.parts.quantize.form import draw_quantize_form, refill_quantize_form
-from pages.parts.quantize.model import choose_parent, tensor_shapes
+from pages.parts.quantize.model import describe_model, tensor_shapes
 from pages.parts.shared import shell
 from pages.parts.shared.address import take_from_address, write_address
+from pages.parts.shared.parent import choose_parent
 from pages.parts.shared.start import draw_impossible_start, draw_start_button
 from pages.parts.sweep.link import address_of_quantization, draw_sweep_link
 
@@ -32,7 +33,7 @@ with shell.showing_errors():
 form, outcome = st.columns([5, 6], gap="large")
 parent = None
 with form, shell.showing_errors():
-    parent = choose_parent(store)
+    parent = choose_parent(store, describe_model)
 if parent is None:
     st.stop()
 parent_id = parent.id

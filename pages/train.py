@@ -12,9 +12,10 @@ from pages.parts.shared.start import draw_impossible_start, draw_start_button
 from pages.parts.sweep.base import address_of_recipe
 from pages.parts.sweep.link import draw_sweep_link
 from pages.parts.train.form import draw_presets, form_recipe, refill_form
+from pages.parts.train.network import draw_network_choice
 from pages.parts.train.preview import draw_preview
 from pages.parts.train.pruning import draw_pruning_settings
-from pages.parts.train.subject import draw_dataset_choice, draw_network_choice
+from pages.parts.train.subject import draw_dataset_choice
 from pages.parts.train.training import draw_training_settings
 
 shell.guard(__file__)

@@ -62,11 +62,26 @@ def _healthy(port):
         return False
 
 
+MENUS = {
+    "Make": ("Train", "Prune", "Quantize", "Sweep"),
+    "Look": ("Weights", "Kernels", "Activations", "Answers"),
+    "Decide": ("Runs", "Compare", "Export"),
+}
+"""The menus of the navigation, each with the titles of some of its pages."""
+
+
 def has_navigation(page):
-    for name in ("Home", "Train", "Runs"):
-        expect(
-            page.get_by_test_id("stTopNav").get_by_role("link", name=name, exact=True)
-        ).to_be_visible()
+    navigation = page.get_by_test_id("stTopNav")
+    expect(navigation.get_by_role("link", name="Home", exact=True)).to_be_visible()
+    for menu in MENUS:
+        expect(navigation.get_by_role("button", name=menu, exact=True)).to_be_visible()
+
+
+def go_to(page, title):
+    """Open the page of this title by the navigation."""
+    (menu,) = (menu for menu, titles in MENUS.items() if title in titles)
+    page.get_by_test_id("stTopNav").get_by_role("button", name=menu, exact=True).click()
+    page.get_by_role("menuitem", name=title, exact=True).click()
 
 
 def is_in_state(page, state):

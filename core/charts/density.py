@@ -10,9 +10,9 @@ import pandas as pd
 if TYPE_CHECKING:
     from core.forecast.pruning import PrunedLayer
 
-Pruning = Literal["global", "layerwise"]
+Pruning = Literal["global", "layerwise", "erk", "uniform+"]
 
-PRUNINGS: list[Pruning] = ["global", "layerwise"]
+PRUNINGS: list[Pruning] = ["global", "layerwise", "erk", "uniform+"]
 """The ways of pruning, in the order of their colours: global is blue, layerwise is orange."""
 
 PrunedNetworks = Mapping[Pruning, "Sequence[PrunedLayer]"]

@@ -90,6 +90,12 @@ def speed_chart(rows: EpochRows, epochs: int) -> alt.Chart:
     return _line_chart(table, epochs, "Images a second", ",.0f", "~s", _SMALL_HEIGHT)
 
 
+def density_course_chart(rows: EpochRows, epochs: int) -> alt.Chart:
+    """Draw the fraction of the weights that is left at the end of each epoch."""
+    table = _table(rows, {"density": "density"})
+    return _line_chart(table, epochs, "Weights left", ".3~%", "~%", _SMALL_HEIGHT)
+
+
 def _train_and_test_chart(
     rows: EpochRows, epochs: int, quantity: str, title: str, tooltip_format: str, axis_format: str
 ) -> alt.Chart:

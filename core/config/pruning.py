@@ -23,7 +23,7 @@ class PruneRecipe(FrozenModel):
         default="compensated",
         description=(
             "How the weights to remove are chosen. compensated: layer after layer on training"
-            " images, and the kept weights make up for the removed ones (SparseGPT). magnitude:"
+            " images; the kept weights make up for the removed ones (ALPS, SparseGPT). magnitude:"
             " the smallest weights go. snip: those with the least |weight x gradient| at the"
             " trained weights. random: by chance, as the baseline to beat. channel-magnitude,"
             " channel-snip: whole channels go, so that the network can be made smaller and faster."

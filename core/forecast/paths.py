@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core.compress.masks import Masks, counts
 from core.compress.pruning.flow import live_weights
 from core.compress.ranking import masks_at
+from core.config import Pattern
 from core.models.parameters import prunable_weights
 
 MOST_WEIGHTS = 50_000_000
@@ -55,15 +56,15 @@ class RankedPaths:
     model: nn.Module
     ranks: dict[str, Tensor]
     side: int
-    _known: dict[tuple[float, bool], LiveShare] = field(default_factory=dict)
+    _known: dict[tuple[float, bool, str], LiveShare] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def at(self, density: float, layerwise: bool) -> LiveShare:
-        """Follow the paths at a density in (0, 1]. The result is remembered."""
-        key = (density, layerwise)
+    def at(self, density: float, layerwise: bool, pattern: Pattern = "free") -> LiveShare:
+        """Follow the paths at a density in (0, 1], or of a pattern. The result is remembered."""
+        key = (density, layerwise, pattern)
         with self._lock:  # the previews of several people share the network
             if key not in self._known:
-                masks = masks_at(self.ranks, density, layerwise)
+                masks = masks_at(self.ranks, density, layerwise, pattern)
                 self._known[key] = live_share(self.model, masks, self.side)
             return self._known[key]
 

@@ -8,8 +8,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.compress.pruning.methods import PRUNING_METHODS
-from core.config import Prune, TrainRecipe
+from core.compress.pruning.methods import PRUNING_METHODS, count_of_pattern
+from core.config import Pattern, Prune, TrainRecipe
 from core.events import Event
 
 if TYPE_CHECKING:
@@ -98,14 +98,17 @@ class PruningPreview:
     unprunable: int
     paths: "RankedPaths | None" = None
 
-    def at(self, density: float, layerwise: bool) -> PrunedNetwork:
+    def at(self, density: float, layerwise: bool, pattern: Pattern = "free") -> PrunedNetwork:
         """Return the network pruned to a density in (0, 1], within milliseconds.
 
-        Its counts are exactly those of `core.compress.masks.keep_top`.
+        With a pattern the density has no effect. Its counts are exactly those of
+        `core.compress.masks.keep_top`.
         """
         from core.forecast.cost import effective_macs, estimated_bytes
 
         kept = self.ranking.kept(density, layerwise)
+        if pattern != "free":
+            kept = {cost.name: count_of_pattern(cost.shape, pattern) for cost in self.costs}
         totals = self.ranking.totals
         macs = {cost.name: cost.macs for cost in self.costs}
         return PrunedNetwork(
@@ -126,7 +129,7 @@ def scoring_recipe(recipe: TrainRecipe) -> TrainRecipe:
     facts = PRUNING_METHODS[prune.method]
     unused: set[str] = set()
     if not facts.iterative:  # the scores then serve every density
-        unused |= {"density", "layerwise", "rounds"}
+        unused |= {"density", "layerwise", "rounds", "pattern"}
     if not facts.needs_data:
         unused |= {"batch_size", "batches", "score_mode", "augment"}
     prune = Prune(**prune.model_dump(exclude=unused))

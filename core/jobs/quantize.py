@@ -21,10 +21,10 @@ from core.config import AffineRecipe, KMeansRecipe
 from core.data import Dataset
 from core.events import Event, Finished, Note, Progress, Quantized, QuantizedLayer, Summary
 from core.forecast.quantization import count_levels, count_pinned_zeros, snr_if_lossy
+from core.jobs.compression_images import CompressionImages
 from core.jobs.job import restoring, summarize
 from core.jobs.pack_and_test import PackedResult, Packer, add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
-from core.jobs.quantize_images import QuantizeImages
 from core.jobs.round_weights import WeightQuantizer
 from core.models.card import ModelCard
 from core.models.parameters import prunable_weights
@@ -37,7 +37,7 @@ from core.training.evaluate import (
     evaluate_with_progress,
     mean_divergence,
 )
-from core.training.held_back import TrainingSplit, split_for_quantizing
+from core.training.held_back import TrainingSplit, split_for_compression
 from core.training.history import History
 
 
@@ -98,7 +98,7 @@ class QuantizeJob:
         prepare_process()
         yield from data.prepare(card.dataset, self.data_root)
         dataset = load_parent_dataset(card, self.data_root)
-        images = QuantizeImages(self.recipe, card, dataset, self._split(dataset), self.device)
+        images = CompressionImages(self.recipe, card, dataset, self._split(dataset), self.device)
         packer = Packer(self.recipe, self.parent, self._parent_items, images, self.device)
         network = self.parent.network().to(self.device)
         network = network.to(memory_format=torch.channels_last)
@@ -138,7 +138,7 @@ class QuantizeJob:
         if self._saved is not None and not self._saved.get("held_back"):
             everything = np.arange(len(dataset.train))
             return TrainingSplit(everything, everything[:0])
-        return split_for_quantizing(self.parent.card, self.recipe, dataset)
+        return split_for_compression(self.parent.card, self.recipe, dataset)
 
     def _layer_figures(
         self,
@@ -288,7 +288,7 @@ class QuantizeJob:
     def _history(self) -> History:
         return self._tuning.loop.history if self._tuning is not None else History()
 
-    def _summary(self, images: QuantizeImages) -> Summary:
+    def _summary(self, images: CompressionImages) -> Summary:
         assert self._chosen is not None
         packed = self._chosen.packed
         weights = [self.parent.state[name] for name in prunable_weights(self.parent.network())]

@@ -13,7 +13,7 @@ from core.compress.rounding.layer import RoundedLayer
 from core.compress.rounding.network import RoundedNetwork, round_network
 from core.config import KMeansRecipe, QuantizeRecipe
 from core.events import Event, Note, Progress
-from core.jobs.quantize_images import QuantizeImages
+from core.jobs.compression_images import CompressionImages
 from core.models.parameters import prunable_weights
 from core.training.evaluate import mean_divergence
 
@@ -46,7 +46,7 @@ class WeightQuantizer:
         network: nn.Module,
         names: Sequence[str],
         parent_items: Mapping[str, Tensor | QuantizedWeight],
-        images: QuantizeImages,
+        images: CompressionImages,
     ):
         self.recipe = recipe
         self.network = network
@@ -68,7 +68,7 @@ class WeightQuantizer:
         if not isinstance(recipe, KMeansRecipe) or recipe.init not in ("fisher", "auto"):
             return (yield from self._quantize(recipe, {}))
         importance = yield from fisher_information(
-            self.network, self.names, self.images.rounding_batches(), recipe.seed
+            self.network, self.names, self.images.learning_batches(), recipe.seed
         )
         if recipe.init == "fisher":
             return (yield from self._quantize(recipe, importance))
@@ -89,7 +89,7 @@ class WeightQuantizer:
         names = self._names_to_compensate(nearest)
         if recipe.rounding == "nearest" or not names:
             return QuantizedWeights(nearest)
-        batches = self.images.rounding_batches()
+        batches = self.images.learning_batches()
         rounded: RoundedNetwork = yield from round_network(self.network, nearest, names, batches)
         note = rounded.describe(sum(len(batch) for batch in batches))
         if recipe != self.recipe:  # one of several starts

@@ -16,7 +16,7 @@ from core import data
 from core.compress import codec
 from core.compress import masks as masking
 from core.compress.packed.ledger import Ledger
-from core.compress.pruning.methods import PRUNING_METHODS
+from core.compress.pruning.methods import PRUNING_METHODS, has_groups
 from core.compress.pruning.scoring_images import ScoringImages
 from core.config import Prune, TrainRecipe
 from core.data import Dataset
@@ -33,6 +33,7 @@ from core.training.evaluate import Validation, evaluate
 from core.training.held_back import images_at, split_of_recipe
 from core.training.history import copied
 from core.training.precision import choose_precision
+from core.training.random_state import random_state, restore_random_state
 from core.training.step import Stepper, make_optimizer
 
 
@@ -116,9 +117,9 @@ class TrainJob:
         yield Note(_describe_scoring(self.recipe.prune, scoring_images))
         yield Progress("Scoring the weights", 0, 0)
         scores = yield from setup.score_weights(self.recipe, self.model, scoring_images)
-        self.masks = masking.keep_top(
-            scores, self.recipe.prune.density, self.recipe.prune.layerwise
-        )
+        prune = self.recipe.prune
+        self.masks = masking.keep_top(scores, prune.density, prune.layerwise, prune.pattern)
+        yield from _describe_pattern(prune.pattern, scores)
         for name in masking.dead_layers(self.masks):
             yield Note(
                 f"{name} keeps no weight, so nothing but its bias passes this layer. A higher"
@@ -179,15 +180,12 @@ class TrainJob:
         """
         if self._loop is None or not self._loop.started:
             return None
-        on_cuda = self.device.type == "cuda"
         return {
             **self._loop.checkpoint(),
             "model": self.model.state_dict(),
             "masks": self.masks,
             "precision": self.precision,
-            # Only dropout draws from these two generators.
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self.device) if on_cuda else None,
+            **random_state(self.device),
         }
 
     def _restore(self, loop: EpochLoop, saved: Mapping[str, Any]) -> None:
@@ -195,9 +193,7 @@ class TrainJob:
         masking.apply_(self.model, self.masks)
         self.model.load_state_dict(saved["model"])
         loop.restore(saved)
-        torch.set_rng_state(saved["random"].cpu())
-        if saved["random_cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(saved["random_cuda"].cpu(), self.device)
+        restore_random_state(saved, self.device)
 
     def initial(self) -> dict[str, Tensor]:
         """Return the weights that the training starts from, as drawn, before the mask cuts any.
@@ -271,6 +267,16 @@ def _describe_scoring(prune: Prune, images: ScoringImages) -> str:
         f"Scoring by {prune.method}{in_rounds}, on {images.per_round:,} training images{each}, in"
         f" {mode} mode (--scoremode {prune.score_mode})."
     )
+
+
+def _describe_pattern(pattern: str, weights: dict[str, Tensor]) -> Iterator[Note]:
+    """Say which layers a pattern leaves dense, if any. weights: tensors in their shapes."""
+    dense = [name for name, weight in weights.items() if not has_groups(weight.shape)]
+    if pattern != "free" and dense:
+        yield Note(
+            f"The pattern {pattern} leaves {', '.join(dense)} dense: its groups need input channels"
+            " in multiples of four."
+        )
 
 
 def _describe_paths(live: paths.LiveShare) -> str:

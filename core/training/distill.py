@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from core.compress.affine import Affine, QuantizedWeight
 from core.compress.clustering.parametrize import attach_, quantized_weights, refit_
 from core.compress.kmeans import Codebook
-from core.config import AffineRecipe, QuantizeRecipe
+from core.config import AffineRecipe, Precision, QuantizeRecipe
 from core.data.batches import DeviceImages
 from core.models.parameters import prunable_weights
 from core.training.epoch import EpochLoop
@@ -39,9 +39,15 @@ class Distiller(Stepper):
     The summed losses are plain cross entropies, so that they compare with the loss of a test.
     """
 
-    def __init__(self, model: nn.Module, teacher: nn.Module, optimizer: torch.optim.Optimizer):
+    def __init__(
+        self,
+        model: nn.Module,
+        teacher: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision | None = None,
+    ):
         # `refit_` branches on data, which a captured graph cannot do.
-        super().__init__(model, optimizer, capture=False)
+        super().__init__(model, optimizer, capture=False, precision=precision)
         self.teacher = teacher
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
@@ -87,13 +93,18 @@ class Tuning:
         start: Mapping[str, QuantizedWeight],
         images: DeviceImages,
         augment: bool,
+        tune_all: bool = False,
     ):
         """start: the quantized weights before tuning, by parameter name.
 
-        A recipe of bits does not tune the codebooks that it rounded: their weights stay.
+        A recipe of bits does not tune the codebooks that it rounded: their weights stay. tune_all:
+        tune clusters and bits alike, for a network that has both.
         """
         self.model = copy.deepcopy(teacher)
+        is_tuned: type[Affine] | type[Codebook] | tuple[type[Affine], type[Codebook]]
         is_tuned = Affine if isinstance(recipe, AffineRecipe) else Codebook
+        if tune_all:
+            is_tuned = (Affine, Codebook)
         self._fixed = {name: item for name, item in start.items() if not isinstance(item, is_tuned)}
         fixed_weights = {name: item.decode() for name, item in self._fixed.items()}
         self.model.load_state_dict(fixed_weights, strict=False)

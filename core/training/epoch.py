@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.config import QuantizeRecipe, TrainRecipe
+from core.config import CompressRecipe, TrainRecipe
 from core.data.batches import Augmentation, DeviceImages, epoch_plan
 from core.errors import UserError
 from core.events import EpochEnd, Progress
@@ -37,7 +37,7 @@ class EpochLoop:
 
     def __init__(
         self,
-        recipe: TrainRecipe | QuantizeRecipe,
+        recipe: TrainRecipe | CompressRecipe,
         stepper: Stepper,
         images: DeviceImages,
         augment: bool,
@@ -75,8 +75,10 @@ class EpochLoop:
         """Number of images that the current epoch has trained on."""
         return min(self.batches_done * self.recipe.batch_size, len(self.images))
 
-    def train_epoch(self) -> Iterator[Progress]:
+    def train_epoch(self, until: int | None = None) -> Iterator[Progress]:
         """Take the steps that are left in the current epoch; call `end_epoch` afterwards.
+
+        until: stop after so many batches of the epoch, to go on with another call.
 
         Yields Progress after every step. Raises UserError if the loss is NaN or infinite.
         """
@@ -84,7 +86,7 @@ class EpochLoop:
         if self.batches_done == 0:
             self.stepper.reset()
         read_at = time.monotonic()
-        for indices in batches[self.batches_done :]:
+        for indices in batches[self.batches_done : until]:
             began = time.perf_counter()
             images, labels = self.images.batch(indices, augmentation)
             self.stepper(images, labels, self._lr(self.batches_done))
@@ -129,12 +131,14 @@ class EpochLoop:
         test_seconds: float,
         state: Mapping[str, Tensor],
         validation: Validation | None = None,
+        density: float | None = None,
     ) -> EpochEnd:
         """Record the current epoch in the history, and go on to the next one.
 
         test_seconds: time that the test and the validation of the epoch took.
         state: the state dict that was tested.
         validation: its figures on the images that were held back, None if there are none.
+        density: the fraction of the prunable weights that is left, if it changes.
         """
         loss_sum, correct = self.stepper.read()
         end = EpochEnd(
@@ -151,6 +155,7 @@ class EpochLoop:
             validation_loss=validation.loss if validation else None,
             validation_accuracy=validation.accuracy if validation else None,
             divergence=validation.divergence if validation else None,
+            density=density,
         )
         self.history.add(end, self.images_done, state)
         self.epoch += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.config import QuantizeRecipe, TrainRecipe
+from core.config import CompressRecipe, TrainRecipe
 from core.data import Dataset, check_validation
 from core.data.batches import DeviceImages
 from core.data.imageset import Rows, hold_back
@@ -30,7 +30,7 @@ class TrainingSplit:
     held_back: Rows
 
 
-def split_of_recipe(recipe: TrainRecipe | QuantizeRecipe, dataset: Dataset) -> TrainingSplit:
+def split_of_recipe(recipe: TrainRecipe | CompressRecipe, dataset: Dataset) -> TrainingSplit:
     """Return the split of a recipe. A tuning by itself holds nothing back.
 
     Raises UserError if the recipe holds back too many images.
@@ -54,10 +54,10 @@ def count_held_back(card: ModelCard) -> int:
     return validation
 
 
-def split_for_quantizing(
-    card: ModelCard, recipe: QuantizeRecipe, dataset: Dataset
+def split_for_compression(
+    card: ModelCard, recipe: CompressRecipe, dataset: Dataset
 ) -> TrainingSplit:
-    """Return the split for quantizing the network of a card.
+    """Return the split for quantizing or pruning the network of a card.
 
     It holds back what the network's training held back. If that is nothing, a recipe that tunes
     holds back a tenth of the training images, at most 1,000. Raises UserError if the data set has

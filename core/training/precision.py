@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from core.config import Precision, TrainRecipe
+from core.config import Precision, PruneRecipe, TrainRecipe
 from core.data.batches import DeviceImages
 from core.events import Progress
 from core.training import setup
@@ -30,6 +30,9 @@ _PROBE = 16  # images of the first steps, which allocate and choose kernels
 _ROUNDS = 3  # in each of them both formats take a step on a whole batch
 # The steps serve the clock only. At this learning rate the weights stay finite.
 _LEARNING_RATE = 1e-6
+FittingRecipe = TrainRecipe | PruneRecipe
+"""The recipes that train in either format."""
+
 _FORMATS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
@@ -42,7 +45,7 @@ class ChosenPrecision:
 
 
 def choose_precision(
-    recipe: TrainRecipe, model: nn.Module, images: DeviceImages, limit: float = 10.0
+    recipe: FittingRecipe, model: nn.Module, images: DeviceImages, limit: float = 10.0
 ) -> Generator[Progress, None, ChosenPrecision]:
     """Return the precision for training `model` on `images` by the recipe.
 
@@ -77,7 +80,7 @@ def _faster(seconds: dict[Precision, float]) -> ChosenPrecision:
 
 
 def _time_both(
-    recipe: TrainRecipe, model: nn.Module, images: DeviceImages, limit: float
+    recipe: FittingRecipe, model: nn.Module, images: DeviceImages, limit: float
 ) -> Generator[Progress, None, dict[Precision, float]]:
     """Return the seconds of the fastest step in each format.
 
@@ -104,11 +107,11 @@ def _time_both(
     return seconds
 
 
-def _stepper(recipe: TrainRecipe, model: nn.Module, precision: Precision) -> Stepper:
+def _stepper(recipe: FittingRecipe, model: nn.Module, precision: Precision) -> Stepper:
     """Return what takes steps with a copy of the model."""
     network = copy.deepcopy(model).train()
     optimizer = make_optimizer(network, _LEARNING_RATE, recipe.momentum, recipe.weight_decay)
-    return Stepper(network, optimizer, recipe.label_smoothing, precision=precision)
+    return Stepper(network, optimizer, precision=precision)
 
 
 def _timed_step(stepper: Stepper, images: DeviceImages, size: int, seed: int) -> float:

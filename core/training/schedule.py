@@ -2,7 +2,7 @@
 
 import math
 
-from core.config import QuantizeRecipe, TrainRecipe
+from core.config import CompressRecipe, TrainRecipe
 
 # The constants of the one-cycle schedule (Smith and Topin, arXiv:1708.07120), as in torch's
 # OneCycleLR: the share of the run during which the rate rises, and the two divisors. The run starts
@@ -12,10 +12,10 @@ _START_DIVISOR = 25
 _END_DIVISOR = 1e4
 
 
-def lr_at(recipe: TrainRecipe | QuantizeRecipe, step: int, steps_per_epoch: int) -> float:
+def lr_at(recipe: TrainRecipe | CompressRecipe, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of optimizer step `step`, counted from 0 over all epochs.
 
-    Tuning a quantized network always follows a cosine.
+    Tuning a compressed network always follows a cosine.
     """
     total = recipe.epochs * steps_per_epoch
     if not isinstance(recipe, TrainRecipe) or recipe.schedule == "cosine":

@@ -5,7 +5,6 @@ is then trained.
 """
 
 import math
-import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,18 +15,17 @@ from torch import Tensor, nn
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.compress.pruning.scoring_images import ScoringImages
 from core.compress.pruning.seeds import derived_seed
-from core.config import Prune, QuantizeRecipe, TrainRecipe
+from core.config import CompressRecipe, Prune, TrainRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages, epoch_plan
 from core.data.imageset import subset_rows
 from core.events import Event, Progress
 from core.models import build, check_side
 from core.models.card import ModelCard
+from core.models.state import unchanged_generator
 from core.training import score_memory
 from core.training.device import choose_device, prepare_process
 from core.training.held_back import TrainingSplit, images_at, split_of_recipe
-
-_global_generator = threading.Lock()
 
 _SCORING_IMAGES_OF_A_CLASS = 10  # below about 10, accuracy falls; above, it is flat
 
@@ -36,10 +34,9 @@ _SCORING_IMAGES_OF_A_CLASS = 10  # below about 10, accuracy falls; above, it is 
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's global random generator, and restore its state at the end.
 
-    The process has a single global generator. Previews of several people run in threads of one
-    process, so they take turns.
+    Previews of several people run in threads of one process, so they take turns.
     """
-    with _global_generator, torch.random.fork_rng(devices=[]):
+    with unchanged_generator():
         torch.manual_seed(seed)
         yield
 
@@ -73,7 +70,7 @@ def reinitialize_(model: nn.Module, recipe: TrainRecipe, dataset: Dataset) -> bo
 
 
 def training_images(
-    recipe: TrainRecipe | QuantizeRecipe,
+    recipe: TrainRecipe | CompressRecipe,
     dataset: Dataset,
     device: torch.device,
     split: TrainingSplit | None = None,

@@ -9,7 +9,7 @@ from core.config import KMeansRecipe, Prune, TrainRecipe
 from core.runs import launch
 from core.runs.worker import work
 from tests import chromium as browser
-from tests.chromium import expect
+from tests.chromium import expect, go_to
 from tests.waiting import until
 
 pytestmark = browser.needs_chromium
@@ -93,9 +93,9 @@ def test_an_uploaded_photograph_is_shown_in_both_models_and_kept(tab, address, t
     expect(page.locator(".st-key-prepared")).to_contain_text("640")
     expect(page.get_by_text("trained on handwritten digits")).to_be_visible()
     expect(pictures(page)).to_have_count(2)
-    page.get_by_test_id("stTopNav").get_by_role("link", name="Runs", exact=True).click()
+    go_to(page, "Runs")
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
-    page.get_by_test_id("stTopNav").get_by_role("link", name="Activations", exact=True).click()
+    go_to(page, "Activations")
     expect(page.locator(".st-key-kept")).to_contain_text("china")
     expect(pictures(page)).to_have_count(2)
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -12,11 +12,11 @@ from core.models import build, saved
 from core.models.card import ModelCard
 from core.runs.run import MODEL
 from tests import chromium as browser
-from tests.chromium import PATIENCE, expect
+from tests.chromium import PATIENCE, expect, go_to
 from tests.sample_runs import sample_run
 from tests.waiting import until
 
-PAGES = ["Train", "Quantize", "Activations", "Kernels", "Weights", "Runs"]
+PAGES = ["Train", "Prune", "Quantize", "Activations", "Kernels", "Weights", "Runs"]
 pytestmark = browser.needs_chromium
 
 # The contrast of the text of an element with what is behind it, as WCAG 2 defines it.
@@ -70,7 +70,7 @@ def two_models(runs):
 
 
 def open_page(page, name):
-    page.get_by_test_id("stTopNav").get_by_role("link", name=name, exact=True).click()
+    go_to(page, name)
     has_opened(page, name)
 
 
@@ -97,6 +97,11 @@ def change_settings(page, name):
         has_settings(page, "schedule=cosine")
         toggle(page, "Layerwise: the same density in every layer")
         return ["schedule=cosine", "layerwise=true"]
+    if name == "Prune":
+        page.get_by_text("Layerwise", exact=True).click()
+        has_settings(page, "prune_layer_densities=layerwise")
+        toggle(page, "Spare the last layer")
+        return ["prune_layer_densities=layerwise", "prune_spare_last=true"]
     if name == "Quantize":
         page.get_by_text("Round to bits (affine)", exact=True).click()
         has_settings(page, "method=affine")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.compare.report import report_bytes
+from pages.parts.shared.report_download import report_bytes
 from tests.sample_runs import sample_run
 
 ENTRY = str(Path(__file__).parents[2] / "streamlit_app.py")

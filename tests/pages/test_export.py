@@ -64,6 +64,10 @@ def opened(view, **query):
     return app
 
 
+def downloads(app):
+    return [button.key for button in app.get("download_button")]
+
+
 def make_integers(store, network):
     app = opened("Integers", run=network.id)
     app.button(key="make_int8").click().run()
@@ -117,12 +121,43 @@ def test_speed_is_measured_and_drawn(store, network):
 @pytest.mark.parametrize("name", ["onnx", "packed", "safetensors", "masks", "card"])
 def test_a_file_is_checked_before_it_can_be_downloaded(network, name):
     app = opened("Files", run=network.id)
-    assert not app.get("download_button")
+    assert downloads(app) == ["export_report"]
     app.button(key=f"make-{name}").click().run()
     assert not app.exception
     assert not [error.value for error in app.error]
     assert len(app.success) == 1
-    assert [button.key for button in app.get("download_button")] == [f"download-{name}"]
+    assert downloads(app) == [f"download-{name}", "export_report"]
+
+
+def test_the_normalisation_can_be_in_the_file(network):
+    app = opened("Files", run=network.id, pixels="true")
+    app.button(key="make-onnx").click().run()
+    assert not app.error
+    assert "of 360 test images right by ONNX Runtime" in app.success[0].value
+    assert downloads(app) == ["download-onnx", "export_report"]
+    app.toggle(key="pixels").set_value(False).run()
+    assert downloads(app) == ["export_report"]  # that is another file
+    assert "make-onnx" in [button.key for button in app.button]
+
+
+def test_a_file_for_openvino_or_how_to_install_it(network, monkeypatch):
+    pytest.importorskip("openvino")
+    app = opened("Files", run=network.id)
+    app.button(key="make-openvino").click().run()
+    assert not app.error
+    assert "by OpenVINO" in app.success[0].value
+    monkeypatch.setattr("pages.parts.export.files.has_openvino", lambda: False)
+    app = opened("Files", run=network.id)
+    assert "make-openvino" not in [button.key for button in app.button]
+    missing = [item.value for item in app.caption if "OpenVINO is not installed" in item.value]
+    assert len(missing) == 2
+
+
+def test_a_file_in_integers_whose_network_is_gone(store, network):
+    made = make_integers(store, network)
+    store.delete(network.id)
+    text = opened("Files", of=made.id).warning[0].value
+    assert f"core export {made.id} --to onnx-int8" in text
 
 
 def test_the_file_in_integers_needs_its_run(store, network):

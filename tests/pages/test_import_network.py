@@ -168,7 +168,7 @@ def test_names_that_differ_have_to_be_looked_at(dialog, store):
         dialog,
         written({name.replace("features", "body"): tensor for name, tensor in state().items()}),
     )
-    assert "order and shapes" in dialog.warning[0].value
+    assert "matched by the structure of the network" in dialog.warning[0].value
     table = dialog.dataframe[0].value
     assert list(table.iloc[0]) == ["body.0.weight", "features.0.weight", "6 × 3 × 5 × 5"]
     assert len(table) == 10
@@ -176,6 +176,17 @@ def test_names_that_differ_have_to_be_looked_at(dialog, store):
     dialog.toggle(key="net_sure").set_value(True).run()
     dialog.button(key="net_go").click().run()
     assert store.list()[0].recipe.by_order
+
+
+def test_names_that_mean_the_same_are_shown_and_need_no_confirmation(dialog, store):
+    content = {name.replace("classifier", "fc"): tensor for name, tensor in state().items()}
+    upload(dialog, written(content))
+    label = dialog.expander[0].label
+    assert label.startswith("10 tensors, all matched by their names, 6 in other words, as fc.0")
+    assert list(dialog.dataframe[0].value.iloc[4])[:2] == ["fc.0.weight", "classifier.0.weight"]
+    assert not dialog.toggle
+    dialog.button(key="net_go").click().run()
+    assert not store.list()[0].recipe.by_order
 
 
 def test_a_path_works_as_well(dialog, store, tmp_path):

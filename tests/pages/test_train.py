@@ -1,5 +1,6 @@
 """The train page: the form makes recipes and is filled by them, the preview, and the launch."""
 
+import io
 import subprocess
 import sys
 import zipfile
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -253,6 +256,19 @@ def test_a_method_that_sets_layer_densities_switches_layerwise_off(app, method):
     assert not app.toggle(key="layerwise").disabled
 
 
+def test_a_pattern_sets_the_density_and_goes_with_some_methods_only(app):
+    opened(app, pattern="2:4")
+    assert app.number_input(key="density").value == 0.5
+    assert app.number_input(key="density").disabled
+    assert "--retrain 0.5 " in shown(app)
+    assert "--pattern 2:4" in shown(app)
+    assert not app.error
+    app.selectbox(key="method").select("erk").run()
+    assert "--pattern" not in shown(app)
+    assert not app.error
+    assert not app.number_input(key="density").disabled
+
+
 def test_every_setting_has_a_help_text(app):
     opened(app)
     for widget in [*app.number_input, *app.selectbox, *app.select_slider, *app.toggle]:
@@ -437,11 +453,14 @@ def dialog(tmp_path):
     ).run()
 
 
+def upload(dialog, *paths):
+    files = [(path.name, path.read_bytes(), "application/octet-stream") for path in paths]
+    dialog.file_uploader(key="import_files").set_value(files).run()
+
+
 def test_ones_own_images_become_a_data_set(dialog, pets, tmp_path):
     assert dialog.button(key="import_go").disabled
-    dialog.file_uploader(key="import_zip").set_value(
-        (pets.name, pets.read_bytes(), "application/zip")
-    ).run()
+    upload(dialog, pets)
     assert dialog.text_input[0].value == "my-pets"
     dialog.button(key="import_go").click().run()
     assert not dialog.exception
@@ -451,11 +470,56 @@ def test_ones_own_images_become_a_data_set(dialog, pets, tmp_path):
 
 
 def test_an_upload_that_is_no_zip_is_called_by_its_name(dialog, tmp_path):
-    dialog.file_uploader(key="import_zip").set_value(
-        ("pets.zip", b"no zip", "application/zip")
-    ).run()
+    (tmp_path / "pets.zip").write_bytes(b"no zip")
+    upload(dialog, tmp_path / "pets.zip")
     dialog.button(key="import_go").click().run()
     assert dialog.error[0].value.startswith("pets.zip is neither")
+
+
+def test_an_npz_becomes_a_data_set(dialog, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (12, 9, 9), np.uint8)
+    np.savez(tmp_path / "shapes.npz", images=images, labels=np.arange(12) % 3)
+    upload(dialog, tmp_path / "shapes.npz")
+    assert dialog.text_input[0].value == "shapes"
+    dialog.button(key="import_go").click().run()
+    assert not dialog.exception
+    assert not dialog.error
+    assert data.load("Folder/shapes", tmp_path / "data").classes == ("0", "1", "2")
+
+
+def test_the_shards_of_a_parquet_data_set_are_uploaded_together(dialog, tmp_path):
+    paths = []
+    for number, split in enumerate(("test", "train", "train")):
+        table = pa.table(
+            {
+                "image": [picture_bytes(10 * number + row) for row in range(4)],
+                "label": ["cat", "dog"] * 2,
+            }
+        )
+        paths.append(tmp_path / f"{split}-0000{number}-of-00003.parquet")
+        pq.write_table(table, paths[-1])
+    upload(dialog, *paths)
+    assert dialog.text_input[0].value == "images"
+    dialog.button(key="import_go").click().run()
+    assert not dialog.exception
+    assert not dialog.error
+    dataset = data.load("Folder/images", tmp_path / "data")
+    assert (len(dataset.train), len(dataset.test), dataset.classes) == (8, 4, ("cat", "dog"))
+
+
+def picture_bytes(seed):
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (10, 10, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_file_that_is_refused_is_called_by_its_name(dialog, tmp_path):
+    np.savez(tmp_path / "my shapes.npz", images=np.zeros((4, 9, 9)), labels=np.arange(3))
+    upload(dialog, tmp_path / "my shapes.npz")
+    dialog.button(key="import_go").click().run()
+    expected = "my shapes.npz has 4 images in images, but 3 labels in labels."
+    assert dialog.error[0].value.replace("\\", "") == expected
 
 
 def test_what_was_imported_is_chosen(app, pets, tmp_path, monkeypatch):

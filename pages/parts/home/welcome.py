@@ -27,7 +27,7 @@ def draw_welcome(store: RunStore, root: Path) -> None:
         draw_own_network_button(store, root)
     with images.container(border=True, height="stretch"):
         st.markdown(
-            "**Bring your own images**  \nImport a folder for each class. Prune a network for them"
-            " before it is trained, and see what the cut weights were worth."
+            "**Bring your own images**  \nImport folders, a zip, .npz or Parquet. Prune a network"
+            " for them before it is trained, and see what the cut weights were worth."
         )
         draw_own_images_button(root)

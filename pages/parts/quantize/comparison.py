@@ -18,6 +18,7 @@ from core.runs.run import Run
 from pages.parts.quantize.model import load_parent
 from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.cache import FileKey, has_shared_weights, model_key
+from pages.parts.shared.get_images import has_images_here
 from pages.parts.shared.metrics import draw_metric
 from pages.parts.shared.progress import drain_once
 from pages.parts.shared.shell import draw_error
@@ -42,7 +43,7 @@ def draw_rounding_comparison(
             what="layer",
             help="Only this layer is quantized, and all others stay in float.",
         )
-        has_images = run.dataset == "Digits" or data.is_ready(run.dataset, root)
+        has_images = has_images_here(run.dataset, root)
         is_asked = st.button(
             "Compare roundings on this layer",
             icon=":material/balance:",

@@ -20,9 +20,9 @@ from pages.parts.quantize.layer_settings import draw_layer_settings, unit_of
 from pages.parts.quantize.model import load_parent
 from pages.parts.quantize.scan import chosen_measure, draw_sensitivity_scan, is_scan_on
 from pages.parts.shared.columns import QUANTIZED_LAYER_COLUMNS
+from pages.parts.shared.running_scan import SECONDS_BETWEEN_PIECES
 from pages.parts.shared.words import levels, plain
 
-_SECONDS_BETWEEN_PIECES = 0.1
 _COLUMNS = {
     "layer": QUANTIZED_LAYER_COLUMNS["layer"],
     "weights": QUANTIZED_LAYER_COLUMNS["weights"],
@@ -64,7 +64,7 @@ def draw_layer_plans(run: Run, recipe: QuantizeRecipe, plan: QuantizationPlan, r
             " the weights for a lower output error."
         )
 
-    @st.fragment(run_every=_SECONDS_BETWEEN_PIECES if is_scan_on() else None, key="layers_live")
+    @st.fragment(run_every=SECONDS_BETWEEN_PIECES if is_scan_on() else None, key="layers_live")
     def draw() -> None:
         saved, _ = load_parent(run)
         measure = chosen_measure()

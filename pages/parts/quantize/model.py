@@ -1,4 +1,4 @@
-"""The model to quantize, and caches of what is read from its files."""
+"""What the model to quantize is, and caches of what is read from its files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,29 +8,12 @@ import streamlit as st
 from core.errors import UserError
 from core.models.tensor_file import read_header
 from core.runs.run import Run
-from core.runs.store import RunStore
 from pages.parts.shared.cache import FileKey, file_key, model_key, quantized_file
-from pages.parts.shared.import_network import draw_import_network_button
-from pages.parts.shared.model_choice import choose_model
 from pages.parts.shared.words import kept, plain
 
 if TYPE_CHECKING:
     from core.forecast.quantization import StoredTensor
     from core.models.saved import SavedModel
-
-
-def choose_parent(store: RunStore) -> Run | None:
-    """Draw the choice of the model, which the address carries as ?run=ID.
-
-    Returns None if there is no model yet. Raises UserError if its file is gone.
-    """
-    with st.container(horizontal=True, vertical_alignment="bottom", key="models"):
-        with st.container():
-            run = choose_model("Model", "run", store)
-        draw_import_network_button(store)
-    if run is not None:
-        st.caption(_describe(run))
-    return run
 
 
 def tensor_shapes(run: Run) -> dict[str, tuple[int, ...]]:
@@ -50,7 +33,8 @@ def layer_memory(run: Run) -> dict[str, Any]:
     return _layer_memory(model_key(run))
 
 
-def _describe(run: Run) -> str:
+def describe_model(run: Run) -> str:
+    """Say what the model is, and what quantizing it again does. Raises UserError."""
     text = f"{run.model} on {plain(run.dataset)}, {kept(run.density)}."
     if quantized_file(run) is not None:
         text += (

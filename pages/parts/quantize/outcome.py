@@ -9,9 +9,9 @@ from core.config import QuantizeRecipe
 from core.forecast.quantization import QuantizationPlan, plan_quantization
 from core.runs.run import Run
 from pages.parts.quantize.model import layer_memory, load_parent
-from pages.parts.quantize.tuning import tuning_cost
 from pages.parts.shared.metrics import draw_metric
 from pages.parts.shared.progress import drain
+from pages.parts.shared.tuning_cost import tuning_cost
 from pages.parts.shared.words import SIMULATED_QUANTIZATION, duration, size
 
 

@@ -8,8 +8,8 @@ from core import data
 from core.config import QuantizeKind
 from core.forecast.tuning import rounding_seconds
 from core.runs.run import Run
-from pages.parts.quantize.tuning import TuningCost, tuning_cost
 from pages.parts.shared.cache import has_shared_weights
+from pages.parts.shared.tuning_cost import TuningCost, tuning_cost
 from pages.parts.shared.words import duration, plain
 
 

@@ -17,12 +17,9 @@ from core.forecast import sensitivity
 from core.forecast.quantization import setting_key
 from core.runs.run import Run, explain_unwritable
 from pages.parts.quantize.model import load_parent
-from pages.parts.quantize.running_scan import RunningScan
 from pages.parts.shared.address import keep_in_address, parse_flag
-from pages.parts.shared.progress import drain
-from pages.parts.shared.shell import draw_error
-
-PIECE_SECONDS = 0.7  # of scanning between two updates of the page
+from pages.parts.shared.get_images import draw_get_images, has_images_here
+from pages.parts.shared.running_scan import PIECE_SECONDS, RunningScan
 
 
 def is_scan_on() -> bool:
@@ -50,7 +47,7 @@ def draw_sensitivity_scan(
     missing_layers: The layers that are not scanned yet.
     """
     _draw_measure_switch()
-    has_images = run.dataset == "Digits" or data.is_ready(run.dataset, root)
+    has_images = has_images_here(run.dataset, root)
     if is_scan_on():
         if not has_images:  # the address is from another machine
             _end_scan()
@@ -60,7 +57,7 @@ def draw_sensitivity_scan(
         st.caption(_reliability(scan))
         return
     if not has_images:
-        _draw_data_button(run.dataset, root)
+        draw_get_images("A scan", run.dataset, root, key="scan_data")
         return
     if st.button(
         _button_label(scan, len(missing_layers)),
@@ -189,27 +186,3 @@ def _start_scan(
         packed=packed,
         device=choose_device(recipe.device),
     )
-
-
-# -- images that are not here --
-
-
-def _draw_data_button(dataset: str, root: Path) -> None:
-    """Draw the button that gets the images."""
-    st.info(
-        f"A scan needs the images of {dataset}, which are not ready on this machine.",
-        icon=":material/download:",
-    )
-    if not st.button(
-        "Get them now",
-        icon=":material/download:",
-        key="scan_data",
-        help=f"Downloads and prepares {dataset}.",
-    ):
-        return
-    try:
-        drain(data.prepare(dataset, root), st.empty())
-    except (UserError, OSError) as error:
-        draw_error(error)
-        return
-    st.rerun()

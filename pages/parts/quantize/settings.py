@@ -16,11 +16,9 @@ from core.forecast.tuning import USUAL_EPOCHS
 from core.runs.run import Run
 from pages.parts.quantize.rounding import describe_rounding
 from pages.parts.quantize.tuning import (
-    TuningCost,
     default_tuning,
     draw_more_tuning,
     start_with_default_tuning,
-    tuning_cost,
 )
 from pages.parts.shared.address import (
     choice_parser,
@@ -29,6 +27,7 @@ from pages.parts.shared.address import (
     parse_flag,
 )
 from pages.parts.shared.fields import DEVICES, help_text, number_field
+from pages.parts.shared.tuning_cost import TuningCost, tuning_cost
 
 _DEFAULT_KMEANS = KMeansRecipe(epochs=USUAL_EPOCHS)
 _DEFAULT_AFFINE = AffineRecipe()

@@ -19,6 +19,7 @@ _FORM_PAGES = {
     "train": "pages/train.py",
     "kmeans": "pages/quantize.py",
     "affine": "pages/quantize.py",
+    "prune": "pages/prune.py",
 }
 
 
@@ -33,6 +34,7 @@ def draw_actions(store: RunStore, run: Run) -> None:
                 _draw_resume(run)
             elif run.has_model and not _is_quantized(run):
                 _draw_quantize(run)
+                _draw_prune(run)
             _draw_downloads(run)
         _draw_menu(store, run)
 
@@ -100,6 +102,17 @@ def _draw_quantize(run: Run) -> None:
     )
     if clicked:
         st.switch_page("pages/quantize.py", query_params={"run": run.id})
+
+
+def _draw_prune(run: Run) -> None:
+    clicked = st.button(
+        "Prune",
+        icon=":material/park:",
+        key="prune_it",
+        help="Remove most of its weights, with or without training it further.",
+    )
+    if clicked:
+        st.switch_page("pages/prune.py", query_params={"run": run.id})
 
 
 def _draw_links(store: RunStore, run: Run) -> None:

@@ -8,6 +8,7 @@ from core.config import (
     Int8Recipe,
     KMeansRecipe,
     LatencyRecipe,
+    PruneRecipe,
     QuantizeRecipe,
     Recipe,
     TrainRecipe,
@@ -24,6 +25,8 @@ def what_to_try(recipe: Recipe) -> str:
             remedies = _for_training(recipe)
         case ImportRecipe():
             remedies = _for_import(recipe)
+        case PruneRecipe():
+            remedies = _for_pruning(recipe)
         case KMeansRecipe():
             remedies = _for_kmeans(recipe)
         case AffineRecipe():
@@ -59,6 +62,18 @@ def _for_import(recipe: ImportRecipe) -> list[str]:
     return remedies
 
 
+def _for_pruning(recipe: PruneRecipe) -> list[str]:
+    """Fine-tuning wins back most, then a better choice of the weights."""
+    remedies = ["fine-tune it for more epochs" if recipe.epochs else "fine-tune it for some epochs"]
+    if recipe.density < 1:
+        remedies.append("keep more weights")
+    if recipe.method == "random":
+        remedies.append("prune by magnitude")
+    if recipe.method == "magnitude" and not recipe.epochs:
+        remedies.append("use compensated pruning")
+    return [*remedies, *_for_statistics(recipe)]
+
+
 def _for_kmeans(recipe: KMeansRecipe) -> list[str]:
     remedies = [*_for_rounding(recipe), "take more clusters", *_for_statistics(recipe)]
     if recipe.epochs:
@@ -88,8 +103,9 @@ def _for_rounding(recipe: QuantizeRecipe) -> list[str]:
     return ["use compensated rounding"] if recipe.rounding == "nearest" else []
 
 
-def _for_statistics(recipe: QuantizeRecipe) -> list[str]:
+def _for_statistics(recipe: QuantizeRecipe | PruneRecipe) -> list[str]:
     """Only "auto" compares both statistics of BatchNorm; neither is always the better one."""
-    if recipe.recalibrate == "auto":
+    is_unused = isinstance(recipe, PruneRecipe) and recipe.epochs > 0
+    if recipe.recalibrate == "auto" or is_unused:
         return []
     return ["re-estimate BatchNorm's statistics as far as it helps"]

@@ -7,13 +7,18 @@ import pandas as pd
 import streamlit as st
 from pydantic import BaseModel
 
-from core.commands.import_network import import_command
-from core.commands.int8_flags import int8_command
+from core.commands.command_of import command_of
 from core.commands.latency import latency_command
-from core.commands.quantize import quantize_command
-from core.commands.train import train_command
 from core.compress.packed import ledger
-from core.config import AnswersRecipe, ImportRecipe, Int8Recipe, LatencyRecipe, TrainRecipe
+from core.config import (
+    AnswersRecipe,
+    ImportRecipe,
+    Int8Recipe,
+    LatencyRecipe,
+    LayerDensities,
+    PruneRecipe,
+    TrainRecipe,
+)
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared import shell
@@ -112,19 +117,28 @@ def _draw_pruned_layers(run: Run, layers: dict[str, list[int]]) -> None:
     """Draw a chart. layers: the weights kept and in total of each layer."""
     from core.charts.density import density_chart  # imports altair
 
-    prune = run.recipe.prune if isinstance(run.recipe, TrainRecipe) else None
-    is_layerwise = prune is not None and prune.layerwise
     st.altair_chart(
-        density_chart(layers, "layerwise" if is_layerwise else "global"),
+        density_chart(layers, _layer_densities(run)),
         key="density",
         alt=f"Density of each of {len(layers)} layers",
     )
+
+
+def _layer_densities(run: Run) -> LayerDensities:
+    """How the kept weights are divided among the layers."""
+    recipe = run.recipe
+    if isinstance(recipe, PruneRecipe):
+        return recipe.layer_densities
+    is_layerwise = isinstance(recipe, TrainRecipe) and recipe.prune and recipe.prune.layerwise
+    return "layerwise" if is_layerwise else "global"
 
 
 def _layers_text(run: Run) -> str:
     """What to say of the layers if no event describes them."""
     if isinstance(run.recipe, ImportRecipe):
         return "The network was imported unchanged. **Kernels** and **Weights** show its layers."
+    if isinstance(run.recipe, PruneRecipe):
+        return "The weights to keep are not chosen yet."
     if not isinstance(run.recipe, TrainRecipe):
         return "The layers are not quantized yet."
     if run.recipe.prune is None:
@@ -183,24 +197,12 @@ def _value_text(value: object) -> str:
     return "—" if value is None or value == {} else plain(str(value))
 
 
-def _draw_command(store: RunStore, run: Run) -> None:
-    recipe = run.recipe
-    if isinstance(recipe, TrainRecipe):
-        subject = "training"
-        command = train_command(recipe)
-    elif isinstance(recipe, ImportRecipe):
-        subject = "import"
-        command = import_command(recipe)
-    elif isinstance(recipe, Int8Recipe):
-        subject = "file"
-        command = int8_command(recipe, run.config.parent or "RUN")
-    elif isinstance(recipe, LatencyRecipe):
-        subject = "measurement"
-        command = latency_command(recipe, run.config.parent or "RUN")
-    elif isinstance(recipe, AnswersRecipe):
-        return
+def _draw_command(_: RunStore, run: Run) -> None:
+    if isinstance(run.recipe, LatencyRecipe):
+        command: str | None = latency_command(run.recipe, run.config.parent or "RUN")
     else:
-        subject = "quantization"
-        command = quantize_command(recipe, run.config.parent or "RUN")
-    st.caption(f"The same {subject} from a terminal, in the app's folder:")
+        command = command_of(run)
+    if command is None:
+        return
+    st.caption("The same from a terminal, in the app's folder:")
     st.code(command, language="bash", wrap_lines=True)

@@ -11,6 +11,7 @@ from core.config import (
     Int8Recipe,
     KMeansRecipe,
     LatencyRecipe,
+    PruneRecipe,
     TrainRecipe,
 )
 from core.deploy.latency_report import VARIANTS, fastest
@@ -27,6 +28,8 @@ def draw_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
     with st.container(horizontal=True, key="figures"):
         if isinstance(run.recipe, KMeansRecipe | AffineRecipe):
             _draw_quantization_figures(run, epochs)
+        elif isinstance(run.recipe, PruneRecipe):
+            _draw_pruning_figures(run, epochs)
         elif isinstance(run.recipe, ImportRecipe):
             _draw_import_figures(run)
         elif isinstance(run.recipe, Int8Recipe):
@@ -113,6 +116,18 @@ def _draw_quantization_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
         draw_metric("Images a second", _speed_text(epochs), help_text="During tuning.")
 
 
+def _draw_pruning_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
+    _draw_accuracy_change(run)
+    if run.recipe.epochs:
+        _draw_best_accuracy(run)
+    prunable = run.status.prunable
+    _draw_weights_kept(run, note=None if prunable is None else f"of {prunable:,}")
+    _draw_packed_size(run)
+    if run.recipe.epochs:
+        _draw_epoch(run)
+        draw_metric("Images a second", _speed_text(epochs), help_text="During fine-tuning.")
+
+
 def _draw_int8_figures(run: Run) -> None:
     _draw_accuracy_change(run)
     _draw_weights_kept(run)
@@ -124,7 +139,7 @@ def _draw_int8_figures(run: Run) -> None:
 
 
 def _draw_accuracy_change(run: Run) -> None:
-    """Draw the test accuracy, with the difference to the model before quantization."""
+    """Draw the test accuracy, with the difference to the model before."""
     accuracy = run.status.test_accuracy
     summary = run.status.summary
     before = None if summary is None else summary.parent_accuracy
@@ -159,7 +174,7 @@ def _draw_packed_size(run: Run) -> None:
 
 def _packing_words(run: Run) -> tuple[str, str]:
     """Say what makes the packed file smaller: a note below the figure, and its help text."""
-    if not isinstance(run.recipe, TrainRecipe):
+    if not isinstance(run.recipe, TrainRecipe | PruneRecipe):
         return "on disk", ""
     if run.status.kept == run.status.prunable:
         return (

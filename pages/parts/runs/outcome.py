@@ -6,6 +6,7 @@ from core.config import (
     Int8Recipe,
     KMeansRecipe,
     LatencyRecipe,
+    PruneRecipe,
     QuantizeRecipe,
     TrainRecipe,
 )
@@ -53,6 +54,8 @@ def outcome_sentence(store: RunStore, run: Run) -> str:
         return _imported(run, run.recipe, summary)
     if isinstance(run.recipe, Int8Recipe):
         return _in_integers(run, summary)
+    if isinstance(run.recipe, PruneRecipe):
+        return _pruned(run, run.recipe, summary)
     return _quantized(run, summary)
 
 
@@ -141,6 +144,17 @@ def _quantized(run: Run, summary: Summary) -> str:
     return f"{text} To lose less, **Duplicate with changes** and {_advice(run)}."
 
 
+def _pruned(run: Run, recipe: PruneRecipe, summary: Summary) -> str:
+    text = (
+        f"{summary.kept:,} of {summary.prunable:,} weights are kept: {_right(run, summary)},"
+        f" {_change(summary)}, in a file {times_smaller(run):.1f} times smaller."
+    )
+    before = summary.parent_accuracy or 0.0
+    if before - summary.test_accuracy < _SMALL_LOSS:
+        return f"{text} Next: **Quantize**, which makes the file several times smaller again."
+    return f"{text} To lose less, **Duplicate with changes** and {what_to_try(recipe)}."
+
+
 def _in_integers(run: Run, summary: Summary) -> str:
     """The accuracy is that of the file itself, run by ONNX Runtime."""
     file_bytes = size(summary.onnx_bytes or 0)
@@ -169,7 +183,7 @@ def _advice(run: Run) -> str:
 
 
 def _change(summary: Summary) -> str:
-    """The test accuracy compared with that of the model before quantization."""
+    """The test accuracy compared with that of the model before."""
     before = summary.parent_accuracy
     if before is None:
         return "not compared with the model before"

@@ -126,6 +126,7 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
             _draw_batch_losses(run)
         if run.recipe.epochs > 1:  # one point is no curve
             _draw_curves(run, epochs)
+            _draw_density_course(run, epochs)
         if run.recipe.kind in ("kmeans", "affine"):
             st.caption(SIMULATED_QUANTIZATION)
         if run.recipe.kind == "int8":
@@ -230,3 +231,16 @@ def _draw_curves(run: Run, epochs: list[dict[str, Any]]) -> None:
             test_value = format(epochs[-1][f"test_{name}"], number_format)
             alt += f", at the end {train_value} and {test_value}"
         column.altair_chart(chart, key=name, alt=alt)
+
+
+def _draw_density_course(run: Run, epochs: list[dict[str, Any]]) -> None:
+    """Draw how the density falls from epoch to epoch, where it does."""
+    from core.charts.training import density_course_chart  # imports altair
+
+    if not epochs or epochs[-1].get("density") is None:
+        return
+    st.altair_chart(
+        density_course_chart(epochs, run.recipe.epochs),
+        key="density_course",
+        alt="Weights left at the end of each epoch",
+    )

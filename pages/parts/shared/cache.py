@@ -41,5 +41,4 @@ def quantized_file(run: Run) -> Path | None:
 
 def has_shared_weights(run: Run) -> bool:
     """Whether k-means has shared the weights of a run's model, now or in an earlier run."""
-    card = read_card(run.path / MODEL)
-    return any(recipe.get("kind") == "kmeans" for recipe in card.recipes)
+    return read_card(run.path / MODEL).shares_weights

@@ -41,8 +41,8 @@ def choose_model(
     default: str | None = None,
     nothing: str = "",
     help: str = (
-        "Every model that was trained, imported or quantized here, the newest first, with its test"
-        f" accuracy. {INTERVAL_HELP}"
+        "Every model that was trained, imported, pruned or quantized here, the newest first, with"
+        f" its test accuracy. {INTERVAL_HELP}"
     ),
 ) -> Run | None:
     """Draw the choice of a model, which the address carries as ?key=ID, and return its run.

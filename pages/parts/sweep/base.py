@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.config import Prune, TrainRecipe, validate_recipe
 from core.errors import UserError
+from core.models import plain_name
 from core.runs.comparison.settings import label_of
 from pages.parts.shared.address import keep_in_address
 from pages.parts.shared.words import plain
@@ -35,7 +36,7 @@ def address_of_recipe(recipe: TrainRecipe) -> dict[str, str]:
     prune = recipe.prune or Prune()
     return {
         "start": "train",
-        "models": recipe.model,
+        "models": plain_name(recipe.model),
         "datasets": recipe.dataset,
         "methods": prune.method,
         "densities": f"{recipe.density:.12g}",

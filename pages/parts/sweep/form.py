@@ -9,14 +9,13 @@ import streamlit as st
 from core import data
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import TrainRecipe
-from core.models import MODELS, TORCHVISION
 from core.runs.store import RunStore
 from core.runs.sweeps.grid import Grid
 from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.fields import help_text, number_field
 from pages.parts.shared.model_choice import choose_model
 from pages.parts.sweep.base import base_settings, draw_base
-from pages.parts.sweep.lists import choose_several, list_numbers, parse_share
+from pages.parts.sweep.lists import choose_networks, choose_several, list_numbers, parse_share
 
 _DENSITIES = ["100%", "50%", "20%", "10%", "5%", "2%", "1%", "0.5%"]
 _SCOPES = {"global": False, "layerwise": True}
@@ -56,9 +55,7 @@ def _draw_training_lists(root: Path) -> dict[str, list[Any]]:
     draw_base(base)
     datasets = [choice.name for choice in data.available(root)]
     lists: dict[str, list[Any]] = {name: [value] for name, value in base.items()}
-    lists["model"] = choose_several(
-        "Networks", "models", [*MODELS, *TORCHVISION], ["LeNet5"], help_text(TrainRecipe, "model")
-    )
+    lists["model"] = choose_networks(help_text(TrainRecipe, "model"))
     lists["dataset"] = choose_several(
         "Data sets", "datasets", datasets, ["Digits"], help_text(TrainRecipe, "dataset")
     )

@@ -6,7 +6,9 @@ from decimal import Decimal, InvalidOperation
 import streamlit as st
 
 from core.errors import UserError
+from core.models import MODELS, TORCHVISION, is_timm_name, model_info, own_networks
 from pages.parts.shared.address import keep_in_address
+from pages.parts.shared.words import plain
 
 _SEPARATOR = ","
 
@@ -17,6 +19,32 @@ def choose_several(
     """Draw a choice of several options, and return the chosen ones."""
     _keep_list(key, default, lambda text: text if text in options else None)
     return list(st.multiselect(label, options, key=key, persist_state="session", help=help_text))
+
+
+def choose_networks(help_text: str) -> list[str]:
+    """Draw a choice of several networks, and return their names with the versions of own files.
+
+    Networks of timm are typed. Raises UserError for a network that cannot be used.
+    """
+    listing = own_networks()
+    for problem in listing.problems:
+        st.warning(plain(problem), icon=":material/rule:")
+    options = [*MODELS, *TORCHVISION, *listing.names]
+
+    def accept(text: str) -> str | None:
+        return text if text in options or is_timm_name(text) else None
+
+    _keep_list("models", ["LeNet5"], accept)
+    names = st.multiselect(
+        "Networks",
+        _with_chosen(options, "models"),
+        key="models",
+        persist_state="session",
+        accept_new_options=True,
+        help=f"{help_text} Type a network of timm as timm/resnet18.",
+    )
+    with st.spinner("Checking the networks …", show_time=True):
+        return [model_info(name, "Networks").name for name in names]
 
 
 def list_numbers(

@@ -3,6 +3,7 @@
 import pytest
 
 from core.charts.density import (
+    PRUNINGS,
     Pruning,
     density_chart,
     density_forecast_alt_text,
@@ -53,7 +54,8 @@ def test_a_way_of_pruning_keeps_its_colour(first):
         for layer in layers
         if "color" in layer["encoding"]
     ]
-    assert domains == [["global", "layerwise"]] * 3
+    assert domains == [PRUNINGS] * 3
+    assert PRUNINGS[:2] == ["global", "layerwise"]
 
 
 def test_layers_keep_their_order_and_every_count_is_in_the_tooltip():

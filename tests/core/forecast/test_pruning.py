@@ -69,6 +69,24 @@ def test_one_scoring_serves_all_densities(digits):
         )
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "1:4"])
+def test_one_scoring_serves_the_patterns_too(pattern, digits):
+    prune = Prune(pattern=pattern)
+    recipe = RECIPE.model_copy(update={"prune": prune})
+    assert scoring_recipe(recipe) == scoring_recipe(RECIPE)
+    preview = scored(RECIPE, digits)
+    cut = preview.at(prune.density, False, pattern)
+    layers = {layer.name: [layer.kept, layer.weights] for layer in cut.layers}
+    job = TrainJob(recipe, digits)
+    events = list(job.events())
+    assert layers == next(event for event in events if isinstance(event, Pruned)).layers
+    assert layers["features.0.weight"] == [450, 450]  # of three input channels
+    assert layers["classifier.0.weight"] == [round(prune.density * 48_000), 48_000]
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any(f"{pattern} leaves features.0.weight, features.3.weight dense" in n for n in notes)
+    assert preview.paths.at(0.5, False, pattern) == live_share(job.model, job.masks, 32)
+
+
 def test_previews_at_once_do_not_mix_their_weights(digits):
     seeds = [0, 1, 2, 3] * 3
     alone = [

@@ -10,7 +10,7 @@ from core.data.imageset import hold_back
 from core.errors import UserError
 from core.models.card import ModelCard
 from core.training import setup
-from core.training.held_back import count_held_back, split_for_quantizing, split_of_recipe
+from core.training.held_back import count_held_back, split_for_compression, split_of_recipe
 
 LABELS = np.repeat(np.arange(3), [10, 30, 60])
 
@@ -78,7 +78,7 @@ def test_at_least_two_images_are_left(dataset):
 
 @pytest.mark.parametrize("recipe", [KMeansRecipe(), KMeansRecipe(epochs=2), AffineRecipe()])
 def test_quantizing_holds_back_what_the_training_did(dataset, recipe):
-    split = split_for_quantizing(card(validation=20, seed=5), recipe, dataset)
+    split = split_for_compression(card(validation=20, seed=5), recipe, dataset)
     expected = split_of_recipe(TrainRecipe(validation=20, seed=5), dataset)
     assert np.array_equal(split.held_back, expected.held_back)
     assert np.array_equal(split.training, expected.training)
@@ -90,6 +90,6 @@ def test_a_quantized_network_knows_how_many_images_its_training_held_back():
 
 
 def test_only_a_tuning_holds_back_images_by_itself(dataset):
-    assert not len(split_for_quantizing(card(), KMeansRecipe(), dataset).held_back)
-    assert not len(split_for_quantizing(card(), AffineRecipe(), dataset).held_back)
-    assert len(split_for_quantizing(card(), KMeansRecipe(epochs=1), dataset).held_back) == 10
+    assert not len(split_for_compression(card(), KMeansRecipe(), dataset).held_back)
+    assert not len(split_for_compression(card(), AffineRecipe(), dataset).held_back)
+    assert len(split_for_compression(card(), KMeansRecipe(epochs=1), dataset).held_back) == 10

@@ -1,4 +1,4 @@
-"""A sensitivity scan that runs in short pieces, so that the page stays responsive."""
+"""A measurement that runs in short pieces, so that the page stays responsive."""
 
 import threading
 import time
@@ -6,6 +6,11 @@ from collections.abc import Generator
 
 from core.events import Progress
 from pages.parts.shared.words import duration
+
+PIECE_SECONDS = 0.7
+"""Time of measuring between two updates of the page."""
+
+SECONDS_BETWEEN_PIECES = 0.1
 
 _PACE_SECONDS = 2.0  # before that, the pace says nothing about the time that is left
 
@@ -49,10 +54,9 @@ class RunningScan:
     @property
     def text(self) -> str:
         """The progress in words, with the time that is left at the pace so far."""
-        event = self._last_event
-        if event is None:
+        if self._last_event is None:
             return "Starting …"
-        text = f"{event.stage}: {event.done:,} of {event.total:,} images"
+        text = str(self._last_event)
         spent = time.monotonic() - self._started
         if self.share and spent > _PACE_SECONDS:
             left = spent / self.share - spent

@@ -1,8 +1,8 @@
-"""The images of a quantization. What it learns from never chooses, and test images only report.
+"""The images of a compression. What it learns from never chooses, and test images only report.
 
-Rounding, BatchNorm and tuning learn from training images. Held-back images choose the start of the
-clustering, the blend of BatchNorm's statistics and the epoch. If there are none, other training
-images choose the first two.
+Rounding, pruning, BatchNorm and tuning learn from training images. Held-back images choose the
+start of the clustering, the blend of BatchNorm's statistics and the epoch. If there are none, other
+training images choose the first two.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.config import QuantizeRecipe
+from core.config import CompressRecipe, PruneRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages, epoch_plan
 from core.data.imageset import Rows, subset_rows
@@ -22,14 +22,14 @@ from core.training.held_back import TrainingSplit, images_at
 
 CALIBRATION_IMAGES = 2_500  # training images on which BatchNorm's statistics are re-estimated
 _CALIBRATION_BATCH = 250
-_ROUNDING_BATCH = 128
+_LEARNING_BATCH = 128
 _MOST_CHOOSING_IMAGES = 1_000
 _FEWEST_CHOOSING_IMAGES = 100
 _CHOOSING_SHARE = 0.2  # of the training images, if fewer than these are left over
 
 
-class QuantizeImages:
-    """The images for one recipe and the network that it quantizes.
+class CompressionImages:
+    """The images for one recipe and the network that it compresses.
 
     dataset: with the network's normalisation. split: says which training images are held back.
     augment: whether the network was trained on crops and flips.
@@ -37,7 +37,7 @@ class QuantizeImages:
 
     def __init__(
         self,
-        recipe: QuantizeRecipe,
+        recipe: CompressRecipe,
         card: ModelCard,
         dataset: Dataset,
         split: TrainingSplit,
@@ -64,14 +64,24 @@ class QuantizeImages:
         """Return the training images to tune on."""
         return setup.training_images(self.recipe, self.dataset, self._device, self.split)
 
-    def rounding_batches(self) -> list[Tensor]:
-        """Return training images for compensated rounding as they are, normalised."""
-        rows = self._some(self._divided.training, self.recipe.round_images)
-        images = images_at(rows, self.dataset, self._device)
+    def learning_batches(self) -> list[Tensor]:
+        """Return training images for compensated rounding or pruning as they are, normalised."""
+        images = self.learning()
         return [
-            images.batch(slice(start, start + _ROUNDING_BATCH))[0]
-            for start in range(0, len(images), _ROUNDING_BATCH)
+            images.batch(slice(start, start + _LEARNING_BATCH))[0]
+            for start in range(0, len(images), _LEARNING_BATCH)
         ]
+
+    def learning(self) -> DeviceImages:
+        """Return the training images from which rounding or pruning learns."""
+        rows = self._some(self._divided.training, self._learning_count)
+        return images_at(rows, self.dataset, self._device)
+
+    @property
+    def _learning_count(self) -> int:
+        if isinstance(self.recipe, PruneRecipe):
+            return self.recipe.images
+        return self.recipe.round_images
 
     def choosing(self) -> DeviceImages:
         """Return training images to choose by.
@@ -107,7 +117,7 @@ class QuantizeImages:
         training = self.split.training
         if len(self.split.held_back):
             return self.split
-        used = self._some(training, max(CALIBRATION_IMAGES, self.recipe.round_images))
+        used = self._some(training, max(CALIBRATION_IMAGES, self._learning_count))
         left_over = np.setdiff1d(training, used)
         if len(left_over) >= _FEWEST_CHOOSING_IMAGES:
             return TrainingSplit(training, left_over)

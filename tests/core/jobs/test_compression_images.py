@@ -7,7 +7,7 @@ import torch
 from core.config import KMeansRecipe
 from core.data import Dataset, ImageSet
 from core.data.batches import DeviceImages
-from core.jobs.quantize_images import QuantizeImages
+from core.jobs.compression_images import CompressionImages
 from core.models.card import ModelCard
 from core.training.held_back import TrainingSplit
 
@@ -34,7 +34,7 @@ def images_of(total, held_back=0, round_images=1024):
     rows = np.arange(total)
     split = TrainingSplit(rows[held_back:], rows[:held_back])
     recipe = KMeansRecipe(round_images=round_images)
-    return QuantizeImages(recipe, card, dataset, split, torch.device("cpu"))
+    return CompressionImages(recipe, card, dataset, split, torch.device("cpu"))
 
 
 def rows_of(images):
@@ -48,7 +48,7 @@ def rows_of(images):
 @pytest.mark.parametrize("held_back", [0, 4])
 def test_no_image_is_learnt_from_and_chosen_by(total, held_back):
     images = images_of(total, held_back)
-    rounding = rows_of(images.rounding_batches())
+    rounding = rows_of(images.learning_batches())
     calibrating = rows_of(images.calibration_batches())
     choosing = rows_of(images.choosing())
     assert not choosing & (rounding | calibrating)
@@ -62,11 +62,11 @@ def test_no_image_is_learnt_from_and_chosen_by(total, held_back):
 
 def test_two_images_have_to_do_everything():
     images = images_of(2)
-    assert rows_of(images.choosing()) == rows_of(images.rounding_batches()) == {0, 1}
+    assert rows_of(images.choosing()) == rows_of(images.learning_batches()) == {0, 1}
 
 
 def test_many_images_for_rounding_leave_others_to_choose_by():
     images = images_of(4_000, round_images=3_800)
-    rounding = rows_of(images.rounding_batches())
+    rounding = rows_of(images.learning_batches())
     assert len(rounding) == 3_800
     assert rows_of(images.choosing()) == set(range(4_000)) - rounding
