@@ -9,7 +9,7 @@ import dataclasses
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict, TypeVar
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,6 +37,8 @@ class Summary(BaseModel):
     device: name of the device that did the work. parent_accuracy: accuracy before quantization.
     float_bytes: size of all tensors uncompressed. packed_bytes: size of the packed file.
     onnx_bytes: size of the ONNX file with 8-bit integer layers.
+    test_half: the half of the test images that all accuracies are of, None for all test images. The
+    other half decided about a limit of accuracy.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +63,7 @@ class Summary(BaseModel):
     test_images: int | None = None
     classes: int | None = None
     precision: Precision | None = None
+    test_half: Literal["B"] | None = None
 
     @property
     def guessing(self) -> bool:
@@ -78,6 +81,8 @@ class Summary(BaseModel):
         text = f"{self.test_accuracy:.2%}"
         if self.test_images:
             text += f" ({interval_text(self.test_accuracy, self.test_images)})"
+        if self.test_half:
+            text += f" on half {self.test_half} of the test images"
         if self.guessing and self.classes:
             text += f", {guessing_text(self.classes)}"
         return text
@@ -180,6 +185,31 @@ class Quantized(Event):
 
 
 @dataclass(frozen=True)
+class Candidate(Event):
+    """A choice for all layers was tried together on the whole network.
+
+    bytes: size of its packed file. divergence: mean Kullback-Leibler divergence, in nats, from the
+    float network's answers on held-back training images. layers: each layer's choice by parameter
+    name, {"clusters": 5} or {"bits": 4}. epochs: of tuning. lost: percentage points of accuracy
+    that it loses on half A of the test images, None where no limit asks for it.
+    """
+
+    bytes: int
+    divergence: float
+    layers: dict[str, dict[str, int]]
+    epochs: int = 0
+    lost: float | None = None
+
+    def __str__(self) -> str:
+        text = f"Candidate: {self.bytes:,} bytes, KL divergence {self.divergence:.4f} nats"
+        if self.epochs:
+            text += f", tuned for {self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
+        if self.lost is not None:
+            text += f", {self.lost:.2f} points lost on half A of the test images"
+        return f"{text}."
+
+
+@dataclass(frozen=True)
 class EpochEnd(Event):
     """An epoch is over. Losses are mean cross entropies in nats, accuracies are in [0, 1].
 
@@ -190,7 +220,8 @@ class EpochEnd(Event):
     training. train_seconds: training time of this epoch. seconds: the same plus the evaluation.
     validation_loss, validation_accuracy: measured on training images that were held back.
     divergence: mean Kullback-Leibler divergence, in nats, from the float network's answers on them.
-    These three are None where they are not measured.
+    density: fraction of the prunable weights that is left, where it falls during the run. These
+    four are None where they are not measured.
     """
 
     epoch: int
@@ -206,6 +237,7 @@ class EpochEnd(Event):
     validation_loss: float | None = None
     validation_accuracy: float | None = None
     divergence: float | None = None
+    density: float | None = None
 
     def __str__(self) -> str:
         return (

@@ -28,7 +28,11 @@ COMMANDS = {
     "import": Command(
         "core.commands.import_network", "import a network that was trained elsewhere"
     ),
+    "prune": Command("core.commands.prune", "prune the network of a finished run"),
     "quantize": Command("core.commands.quantize", "quantize the network of a finished run"),
+    "budget": Command(
+        "core.commands.budget", "quantize a finished run's network to a size or a loss of accuracy"
+    ),
     "sweep": Command(
         "core.commands.sweep", "train and quantize every combination of lists of settings"
     ),

@@ -12,7 +12,12 @@ from typing import Any
 
 from core.commands.flags import add_field_flag, typed_values
 from core.commands.terminal import DATA_DIR, Parser, follow_events, text_stream, typed_tags
-from core.commands.train import TRAIN_FLAGS, add_prune_type_flag, yes_or_no
+from core.commands.train import (
+    TRAIN_FLAGS,
+    add_prune_type_flag,
+    print_left_out_files,
+    yes_or_no,
+)
 from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe, data_root, runs_root
 from core.errors import UserError
 from core.events import result_of
@@ -66,6 +71,7 @@ def _open(store: SweepStore, options: argparse.Namespace) -> Sweep | None:
     if options.add_to is not None and options.name:
         raise UserError("--add-to and --name exclude each other: the sweep has a name already")
     tags = typed_tags(options)
+    print_left_out_files()
     chains = grid_of(options).chains()
     _check(chains, store, options)
     print(_preview(store, chains, options), file=text_stream(options), flush=True)

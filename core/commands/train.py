@@ -16,7 +16,7 @@ from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import Prune, TrainRecipe, data_root, validate_recipe
 from core.errors import UserError
 from core.jobs.check import check_recipe
-from core.models import model_info
+from core.models import model_info, own_networks
 from core.runs.run import Run
 from core.runs.store import RunStore
 
@@ -45,6 +45,7 @@ _RECIPE_FLAGS = {
 _PRUNE_FLAGS = {
     "layerwise": "--prunetype",
     "density": "--retrain",
+    "pattern": "--pattern",
     "method": "--method",
     "batch_size": "--scorebatch",
     "batches": "--scorebatches",
@@ -193,7 +194,7 @@ def _add_prune_flags(parser: Parser) -> None:
         help="the density: the fraction of the weights that is kept, in (0, 1] [0.05]",
     )
     add_prune_type_flag(parser)
-    for name in ("method", "batch_size", "batches", "rounds"):
+    for name in ("method", "pattern", "batch_size", "batches", "rounds"):
         add_field_flag(parser, Prune, name, _PRUNE_FLAGS[name])
     add_field_flag(parser, Prune, "score_mode", "--scoremode", metavar="{eval,train}")
     add_field_flag(
@@ -261,8 +262,15 @@ def _remove_equals_signs(arguments: list[str]) -> list[str]:
     return words
 
 
+def print_left_out_files() -> None:
+    """Say which files of the folder SECATEUR_MODELS are no networks that can be chosen."""
+    for problem in own_networks().problems:
+        print(problem, file=sys.stderr)
+
+
 def _create_run(options: argparse.Namespace, lenient: Container[str], store: RunStore) -> Run:
     """Create the run that the flags describe. Raises UserError, naming the flag."""
+    print_left_out_files()
     recipe = train_recipe(options, lenient)
     check_recipe(recipe, data_root(options.data_dir), TRAIN_FLAGS | DATA_DIR)
     return store.create(recipe, options.name, tags=typed_tags(options))

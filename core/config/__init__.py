@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from core.config.budget import BudgetKind, BudgetRecipe
 from core.config.deploying import AnswersRecipe, Int8Recipe, LatencyRecipe
 from core.config.fields import (
+    PATTERN_DENSITIES,
     Method,
+    Pattern,
     PerChannel,
     Precision,
     PrecisionChoice,
@@ -18,7 +21,7 @@ from core.config.fields import (
     ScoreMode,
     Seed,
 )
-from core.config.folders import data_root, runs_root
+from core.config.folders import data_root, models_root, runs_root
 from core.config.pruning import LayerDensities, PruneRecipe, TrainedMethod
 from core.config.quantizing import AffineRecipe, KMeansRecipe
 from core.config.training import ImportRecipe, Prune, TrainRecipe
@@ -30,24 +33,32 @@ Recipe = Annotated[
     | KMeansRecipe
     | AffineRecipe
     | PruneRecipe
+    | BudgetRecipe
     | Int8Recipe
     | AnswersRecipe
     | LatencyRecipe,
     Field(discriminator="kind"),
 ]
 QuantizeRecipe = KMeansRecipe | AffineRecipe
+CompressRecipe = QuantizeRecipe | PruneRecipe
+"""The recipes that change a trained network."""
 QuantizeKind = Literal["kmeans", "affine"]
 
 
 __all__ = [
+    "PATTERN_DENSITIES",
     "AffineRecipe",
     "AnswersRecipe",
+    "BudgetKind",
+    "BudgetRecipe",
+    "CompressRecipe",
     "ImportRecipe",
     "Int8Recipe",
     "KMeansRecipe",
     "LatencyRecipe",
     "LayerDensities",
     "Method",
+    "Pattern",
     "PerChannel",
     "Precision",
     "PrecisionChoice",
@@ -62,6 +73,7 @@ __all__ = [
     "TrainRecipe",
     "TrainedMethod",
     "data_root",
+    "models_root",
     "runs_root",
     "validate_recipe",
 ]

@@ -23,6 +23,12 @@ Method = Literal[
 ]
 """The names of the pruning methods. `core.compress.pruning.methods` has the facts about them."""
 
+Pattern = Literal["free", "2:4", "1:4"]
+"""Where kept weights are: anywhere, or so many of each four along the input channels."""
+
+PATTERN_DENSITIES: dict[str, float] = {"2:4": 0.5, "1:4": 0.25}
+"""The density of the layers that a pattern prunes."""
+
 ScoreMode = Literal["eval", "train"]
 """The mode of a network while its weights are scored, which decides what BatchNorm does."""
 

@@ -1,13 +1,16 @@
 """The recipes that make a first network: training, and importing a checkpoint."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.config.fields import (
+    PATTERN_DENSITIES,
     Device,
     FrozenModel,
     Method,
+    Pattern,
     PerChannel,
     Positive,
     PrecisionChoice,
@@ -31,6 +34,16 @@ class Prune(FrozenModel):
             " of each layer as snip, by chance. snip-reinitialized: as snip, with new initial"
             " weights. channel-snip, channel-magnitude: the same scores, summed over each output"
             " channel; whole channels are cut, so that the network can be made smaller and faster."
+        ),
+    )
+    pattern: Pattern = Field(
+        default="free",
+        description=(
+            "Which weights may stay. free: any. 2:4, 1:4: two or one of each four in a row along"
+            " the input channels, in every layer whose input channels are a multiple of four; the"
+            " other layers stay dense. The density is then 0.5 or 0.25. NVIDIA GPUs from Ampere on"
+            " (sparse tensor cores) run 2:4 faster, in 16-bit floats and 8-bit integers, if"
+            " TensorRT or cuSPARSELt is told to; no hardware for 1:4 is known."
         ),
     )
     density: float = Field(
@@ -88,12 +101,39 @@ class Prune(FrozenModel):
         ),
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_density_of_pattern(cls, values: Any) -> Any:
+        """A density that is not given is that of the pattern."""
+        if not isinstance(values, dict) or "density" in values:
+            return values
+        density = PATTERN_DENSITIES.get(str(values.get("pattern")))
+        return values if density is None else values | {"density": density}
+
+    @field_validator("density")
+    @classmethod
+    def _check_density_of_pattern(cls, density: float, info: ValidationInfo) -> float:
+        pattern = info.data.get("pattern")
+        expected = PATTERN_DENSITIES.get(str(pattern), density)
+        if density != expected:
+            raise PydanticCustomError(
+                "pattern", f"must be {expected} with the pattern {pattern}, or left out"
+            )
+        return density
+
 
 class TrainRecipe(FrozenModel):
     """Train a network from random weights on a data set, after pruning it if wanted."""
 
     kind: Literal["train"] = "train"
-    model: str = Field(default="VGG16", min_length=1, description="Name of the network.")
+    model: str = Field(
+        default="VGG16",
+        min_length=1,
+        description=(
+            "Name of the network: one of Secateur or of torchvision, one of timm as timm/resnet18,"
+            " or that of your own file in the folder SECATEUR_MODELS."
+        ),
+    )
     dataset: str = Field(default="CIFAR10", min_length=1, description="Name of the data set.")
     prune: Prune | None = Field(
         default=Prune(),

@@ -35,7 +35,7 @@ def _complaint(recipe_type: type[BaseModel], error: ErrorDetails) -> str:
         return "is not a setting"
     field = _field_at(recipe_type, error["loc"])
     number_range = _range_in_words(field) if field else None
-    if number_range:
+    if number_range and error["type"] != "pattern":
         return f"must be {number_range}"
     return error["msg"].replace("Input should be", "must be").replace("Value should", "must")
 

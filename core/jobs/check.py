@@ -10,19 +10,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core import data
-from core.compress.pruning.methods import check_layerwise
+from core.compress.pruning.methods import check_layerwise, check_pattern
 from core.config import (
     AffineRecipe,
+    BudgetRecipe,
+    CompressRecipe,
     ImportRecipe,
     Int8Recipe,
     KMeansRecipe,
-    QuantizeRecipe,
+    PruneRecipe,
     Recipe,
     TrainRecipe,
 )
 from core.data import Choice, DatasetInfo
 from core.errors import UserError
-from core.models import check_side
+from core.models import check_network
 
 Names = Mapping[str, str]
 """The words for the fields of a recipe and for "data_dir". Other fields have their own names."""
@@ -39,18 +41,24 @@ def check_recipe(
     if isinstance(recipe, TrainRecipe | ImportRecipe):
         info = check_dataset(recipe.dataset, root, names)
         with _named(names.get("model")):
-            check_side(recipe.model, info.side)
+            check_network(recipe.model, info.side)
     else:
         info = check_dataset(dataset or "", root, names)
     if isinstance(recipe, TrainRecipe):
         if recipe.prune is not None:
-            check_layerwise(recipe.prune.method, recipe.prune.layerwise, names)
+            prune = recipe.prune
+            check_layerwise(prune.method, prune.layerwise, names)
+            check_pattern(prune.method, prune.pattern, prune.layerwise, names)
         data.check_validation(
             recipe.validation, info.train_images, names.get("validation", "validation")
         )
         _check_counts(recipe, info, info.train_images - recipe.validation, names)
-    if isinstance(recipe, KMeansRecipe | AffineRecipe) and recipe.epochs:
+    if isinstance(recipe, PruneRecipe):
+        _check_pruning(recipe, info, names)
+    if isinstance(recipe, KMeansRecipe | AffineRecipe | PruneRecipe) and recipe.epochs:
         _check_counts(recipe, info, info.train_images, names)
+    if isinstance(recipe, BudgetRecipe):
+        _check_budget(recipe, info, names)
     if isinstance(recipe, Int8Recipe) and recipe.images > info.train_images:
         raise UserError(
             f"{names.get('images', 'images')} must be at most {info.train_images:,}, the training"
@@ -120,7 +128,7 @@ def _must_be_written(choice: Choice) -> bool:
 
 
 def _check_counts(
-    recipe: TrainRecipe | QuantizeRecipe, info: DatasetInfo, available: int, names: Names
+    recipe: TrainRecipe | CompressRecipe, info: DatasetInfo, available: int, names: Names
 ) -> None:
     """Check the numbers of images in the training and in a batch against those that there are."""
     if recipe.train_images is not None and recipe.train_images > available:
@@ -133,6 +141,52 @@ def _check_counts(
         raise UserError(
             f"{names.get('batch_size', 'batch_size')} must be at most {images:,}, the number of"
             f" training images, got {recipe.batch_size}"
+        )
+
+
+def _check_budget(recipe: BudgetRecipe, info: DatasetInfo, names: Names) -> None:
+    """Check the numbers of images of a budget against those that there are."""
+    for field, count in (("images", recipe.images), ("batch_size", recipe.batch_size)):
+        if count is not None and count > info.train_images:
+            raise UserError(
+                f"{names.get(field, field)} must be at most {info.train_images:,}, the training"
+                f" images of {info.name}, got {count}"
+            )
+
+
+def _check_pruning(recipe: PruneRecipe, info: DatasetInfo, names: Names) -> None:
+    """Check the settings of a pruning that exclude each other, and its number of images."""
+
+    def word(field: str) -> str:
+        return names.get(field, field)
+
+    method = f"{word('method')} {recipe.method}"
+    if recipe.images > info.train_images:
+        raise UserError(
+            f"{word('images')} must be at most {info.train_images:,}, the training images of"
+            f" {info.name}, got {recipe.images}"
+        )
+    if recipe.layer_densities != "global" and recipe.method.startswith("channel-"):
+        raise UserError(
+            f"{word('layer_densities')} must be global with {method}, got {recipe.layer_densities}"
+        )
+    if recipe.gradual > recipe.epochs:
+        raise UserError(
+            f"{word('gradual')} must be at most {recipe.epochs}, the epochs of fine-tuning"
+            f" ({word('epochs')}), got {recipe.gradual}"
+        )
+    if recipe.gradual and recipe.method == "compensated":
+        raise UserError(f"{word('gradual')} must be 0 with {method}, which prunes at once")
+    if recipe.rewind is None:
+        return
+    if not recipe.epochs:
+        raise UserError(f"{word('rewind')} needs {word('epochs')} of fine-tuning after it")
+    if recipe.gradual:
+        raise UserError(f"{word('rewind')} needs {word('gradual')} 0: it is done once")
+    if recipe.method == "compensated":
+        raise UserError(
+            f"{word('rewind')} does not go with {method}: it would undo what the kept weights make"
+            " up for"
         )
 
 

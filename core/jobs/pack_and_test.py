@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.compress import codec, recalibrate
+from core.compress import codec
 from core.compress.affine import QuantizedWeight
 from core.compress.packed.ledger import Ledger
-from core.config import Int8Recipe, QuantizeRecipe
+from core.config import BudgetRecipe, CompressRecipe, Int8Recipe, QuantizeRecipe
 from core.events import Progress
-from core.jobs.quantize_images import QuantizeImages
+from core.jobs.compression_images import CompressionImages
+from core.jobs.recalibration import recalibrate_
 from core.models.card import ModelCard
-from core.models.parameters import batchnorm_weights
 from core.models.saved import SavedModel
-from core.training.evaluate import evaluate_with_progress, mean_divergence
-
-_SHARES = (0.25, 0.5, 0.75, 1.0)  # of the new statistics in a blend
+from core.training.evaluate import evaluate_with_progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ class Packer:
         recipe: QuantizeRecipe,
         parent: SavedModel,
         parent_items: Mapping[str, Tensor | QuantizedWeight],
-        images: QuantizeImages,
+        images: CompressionImages,
         device: torch.device,
     ):
         self.recipe = recipe
@@ -81,9 +79,8 @@ class Packer:
         """
         weights = {name: item.decode() for name, item in items.items()}
         network.load_state_dict(weights, strict=False)
-        note = ""
-        if self.recipe.recalibrate and batchnorm_weights(network):
-            note = yield from self._recalibrate_(network)
+        reference = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
+        note = yield from recalibrate_(network, reference, self.images, self.recipe.recalibrate)
         content = self._pack(network, items)
         packed = PackedResult.of(content, math.nan, math.nan)
         network.load_state_dict(packed.state)
@@ -91,26 +88,6 @@ class Packer:
             network, self.images.test, "Testing the quantized network"
         )
         return replace(packed, loss=loss, accuracy=accuracy, batchnorm_note=note)
-
-    def _recalibrate_(self, network: nn.Module) -> Generator[Progress, None, str]:
-        """Re-estimate BatchNorm's statistics as far as the recipe wants it; return what to note."""
-        stage = "Re-estimating BatchNorm"
-        yield Progress(stage, 0, 0)
-        old = recalibrate.statistics(network)
-        recalibrate.batchnorm_(network, self.images.calibration_batches())
-        if self.recipe.recalibrate != "auto":
-            return ""
-        new = recalibrate.statistics(network)
-        reference = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
-        images = self.images.choosing()
-        divergences: dict[float, float] = {}
-        for share in (0.0, *_SHARES):
-            yield Progress(stage, len(divergences), len(_SHARES) + 1, "blends")
-            recalibrate.set_blended_(network, old, new, share)
-            divergences[share] = mean_divergence(network, reference, images)
-        best = min(divergences, key=lambda share: divergences[share])
-        recalibrate.set_blended_(network, old, new, best)
-        return _describe_blend(best, divergences, len(images))
 
     def _pack(self, network: nn.Module, items: Mapping[str, QuantizedWeight]) -> bytes:
         """Pack the items, and all other tensors as they are in the network."""
@@ -133,21 +110,6 @@ class Packer:
         return tensor
 
 
-def _describe_blend(best: float, divergences: dict[float, float], images: int) -> str:
-    """Say what was chosen. divergences: of each share of new statistics, in nats."""
-    of_images = f"on {images:,} training images"
-    if not best:
-        return (
-            "BatchNorm keeps its statistics: new ones bring the answers no closer to those of the"
-            f" float network (KL divergence {divergences[0.0]:.4f} nats, {of_images})."
-        )
-    chosen = "new statistics" if best == 1 else f"a blend with {best:.0%} of new statistics"
-    return (
-        f"BatchNorm takes {chosen}: KL divergence from the float network {divergences[0.0]:.4f} ->"
-        f" {divergences[best]:.4f} nats, {of_images}."
-    )
-
-
-def add_recipe(card: ModelCard, recipe: QuantizeRecipe | Int8Recipe) -> ModelCard:
+def add_recipe(card: ModelCard, recipe: CompressRecipe | BudgetRecipe | Int8Recipe) -> ModelCard:
     """Return the parent's card with one more recipe in its chain."""
     return card.model_copy(update={"recipes": (*card.recipes, recipe.model_dump(mode="json"))})

@@ -59,10 +59,15 @@ def _speed_statement(subject: Subject) -> Markup:
 def _accuracy_words(subject: Subject) -> str:
     kinds = {run.run.recipe.kind for run in subject.chosen}
     words = "Test images were answered in float32 arithmetic."
-    if kinds & {"kmeans", "affine"}:
+    if kinds & {"kmeans", "affine", "budget"}:
         words += (
             " Quantization is simulated: the network computes in float with the quantized values,"
             " as they are in the packed file. The accuracy is that of the file, a speed is not."
+        )
+    if "prune" in kinds:
+        words += (
+            " Pruned networks computed with their zeros, in dense arithmetic: the size of a packed"
+            " file is that without them, a speed is not."
         )
     if "int8" in kinds:
         words += " Files in integers are the exception: ONNX Runtime's integer kernels answered."

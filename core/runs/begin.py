@@ -8,23 +8,28 @@ from core.compress import codec
 from core.config import (
     AffineRecipe,
     AnswersRecipe,
+    BudgetRecipe,
     ImportRecipe,
     Int8Recipe,
     KMeansRecipe,
     LatencyRecipe,
+    PruneRecipe,
     TrainRecipe,
 )
 from core.errors import UserError
 from core.hashes import content_hash
 from core.jobs.answers import AnswersJob
+from core.jobs.budget import BudgetJob
 from core.jobs.import_network import ImportJob
 from core.jobs.int8 import Int8Job
 from core.jobs.job import Job
 from core.jobs.latency import LatencyJob
+from core.jobs.prune import PruneJob
 from core.jobs.quantize import QuantizeJob
 from core.jobs.train import TrainJob
 from core.models import saved
 from core.runs.latency import latency_subject
+from core.runs.prune import read_early_weights
 from core.runs.run import IMPORT_SOURCE, MODEL, Run
 from core.runs.store import RunStore
 
@@ -47,6 +52,17 @@ def begin_job(run: Run, data_root: Path, checkpoint: Mapping[str, Any] | None) -
             packed = codec.load(parent.packed_file) if has_levels else None
             recorded = _recorded_accuracy(parent)
             return QuantizeJob(recipe, network, packed, data_root, checkpoint, recorded)
+        case PruneRecipe() as recipe:
+            parent = _parent_of(run)
+            network = saved.read_model(parent.path / MODEL)
+            early = read_early_weights(parent, recipe.rewind)
+            recorded = _recorded_accuracy(parent)
+            return PruneJob(recipe, network, data_root, checkpoint, recorded, early)
+        case BudgetRecipe() as recipe:
+            parent = _parent_of(run)
+            network = saved.read_model(parent.path / MODEL)
+            recorded = _recorded_accuracy(parent)
+            return BudgetJob(recipe, network, data_root, checkpoint, recorded)
         case Int8Recipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
@@ -62,7 +78,8 @@ def begin_job(run: Run, data_root: Path, checkpoint: Mapping[str, Any] | None) -
             network = saved.read_model(subject.network.path / MODEL)
             recorded = _recorded_accuracy(subject.network)
             int8, source = subject.read_int8()
-            return LatencyJob(recipe, network, data_root, recorded, int8, source)
+            int8_run = subject.int8.id if subject.int8 else ""
+            return LatencyJob(recipe, network, data_root, recorded, int8, source, int8_run)
 
 
 def _parent_of(run: Run) -> Run:

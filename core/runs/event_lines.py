@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, TypeAdapter
 from pydantic_core import from_json
 
-from core.events import EpochEnd
+from core.events import Candidate, EpochEnd
 
 Events = list[dict[str, Any]]
 
@@ -43,6 +43,7 @@ class _Quantized(_Strict):
 
 _READ_KINDS: dict[str, TypeAdapter[Any]] = {
     "epochend": TypeAdapter(EpochEnd),
+    "candidate": TypeAdapter(Candidate),
     "pruned": TypeAdapter(_Pruned),
     "quantized": TypeAdapter(_Quantized),
 }

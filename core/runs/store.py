@@ -27,10 +27,12 @@ from pydantic import ValidationError
 from core.config import (
     AffineRecipe,
     AnswersRecipe,
+    BudgetRecipe,
     ImportRecipe,
     Int8Recipe,
     KMeansRecipe,
     LatencyRecipe,
+    PruneRecipe,
     Recipe,
     TrainRecipe,
 )
@@ -129,7 +131,8 @@ class RunStore:
             )
         if not parent.has_model and not is_int8:
             raise UserError(f"“{parent.name}” has no result to start from: it is {parent.state}.")
-        return {"model": parent.model, "dataset": parent.dataset, "density": parent.density}
+        density = recipe.density if isinstance(recipe, PruneRecipe) else parent.density
+        return {"model": parent.model, "dataset": parent.dataset, "density": density}
 
     def _write_folder(self, config: RunConfig, files: Mapping[str, Content]) -> None:
         """Write the folder of a new run, unless another process has just written it."""
@@ -351,14 +354,27 @@ def describe_recipe(recipe: Recipe) -> str:
         case KMeansRecipe():
             tuned = ", tuned" if recipe.epochs else ""
             return f"{recipe.clusters} clusters{tuned}"
+        case PruneRecipe():
+            tuned = ", fine-tuned" if recipe.epochs else ""
+            return f"{_percent(recipe.density)} kept {recipe.method}{tuned}"
         case AffineRecipe():
             return f"{recipe.bits} bits"
+        case BudgetRecipe():
+            return f"budget: {_describe_limit(recipe)}"
         case Int8Recipe():
             return f"8-bit integers{_describe_float_layers(recipe)}"
         case AnswersRecipe():
             return "answers"
         case LatencyRecipe():
             return "speed"
+
+
+def _describe_limit(recipe: BudgetRecipe) -> str:
+    if recipe.bytes is not None:
+        return f"at most {recipe.bytes:,} bytes"
+    if recipe.smaller is not None:
+        return f"{recipe.smaller:g}x smaller"
+    return f"lose at most {recipe.lose:g} points"
 
 
 def _describe_float_layers(recipe: Int8Recipe) -> str:
@@ -370,9 +386,14 @@ def _describe_float_layers(recipe: Int8Recipe) -> str:
 def _describe_pruning(recipe: TrainRecipe) -> str:
     if recipe.prune is None:
         return "dense"
-    percent = f"{recipe.density:.3%}".rstrip("0%").rstrip(".")
     method = "" if recipe.prune.method == "snip" else f" {recipe.prune.method}"
-    return f"{percent}% kept{method}"
+    pattern = "" if recipe.prune.pattern == "free" else f" {recipe.prune.pattern}"
+    return f"{_percent(recipe.density)} kept{pattern}{method}"
+
+
+def _percent(density: float) -> str:
+    """Return a density such as "5%" or "0.25%"."""
+    return f"{density:.3%}".rstrip("0%").rstrip(".") + "%"
 
 
 def run_id_of(token: str) -> str:

@@ -41,6 +41,15 @@ def test_density_of_a_dense_network():
     assert TrainRecipe(prune=Prune(density=0.2)).density == 0.2
 
 
+def test_a_pattern_sets_the_density():
+    assert Prune(pattern="1:4").density == 0.25
+    assert Prune(pattern="2:4", density=0.5) == Prune(pattern="2:4")
+    recipe = TrainRecipe(prune=Prune(pattern="2:4"))
+    assert TypeAdapter(Recipe).validate_json(recipe.model_dump_json()) == recipe
+    with pytest.raises(UserError, match=r"density must be 0.25 with the pattern 1:4.*, got 0.3"):
+        validate_recipe(TrainRecipe, {"prune": {"pattern": "1:4", "density": 0.3}})
+
+
 def test_a_recipe_survives_its_file():
     prune = Prune(method="synflow", density=1 / 3, rounds=7)
     recipe = TrainRecipe(prune=prune, lr=0.1 + 0.2, seed=2**63 - 1, augment=False)

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 
 from core import data
 from core.runs.comparison.figures import Figures, figures_of
-from core.runs.comparison.settings import METHOD, Value, settings_of
+from core.runs.comparison.settings import METHOD, TRAINED_METHOD, Value, settings_of
 from core.runs.run import Run
 from core.runs.store import describe_recipe
 
 KINDS = {
     "train": "trained",
     "import": "imported",
+    "prune": "pruned",
     "kmeans": "clusters",
     "affine": "bits",
+    "budget": "budget",
     "int8": "integers",
 }
 """How a run's network was made, in one word, by the kind of its recipe."""
@@ -139,6 +141,10 @@ def with_ancestors(runs: Iterable[ComparedRun]) -> list[Run]:
 
 
 def method_of(lineage: Iterable[Run]) -> str | None:
-    """Return the pruning method of a run or of its ancestor; None if nothing was pruned here."""
-    method = settings_of(run.recipe for run in lineage).get(METHOD)
+    """Return the pruning method of a run or of its ancestor; None if nothing was pruned here.
+
+    The last pruning counts.
+    """
+    settings = settings_of(run.recipe for run in lineage)
+    method = settings.get(TRAINED_METHOD) or settings.get(METHOD)
     return None if method is None else str(method)

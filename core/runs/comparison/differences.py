@@ -4,9 +4,18 @@ from collections.abc import Sequence
 
 from core.runs.comparison.compared import KINDS, ComparedRun
 from core.runs.comparison.figures import Figures, figures_of
-from core.runs.comparison.settings import METHOD, Settings, Value, differing, label_of
+from core.runs.comparison.settings import (
+    METHOD,
+    TRAINED_METHOD,
+    Settings,
+    Value,
+    differing,
+    label_of,
+)
 
-_TELLING = frozenset({METHOD, "kmeans.clusters", "affine.bits", "import.file"})
+_TELLING = frozenset(
+    {METHOD, TRAINED_METHOD, "prune.density", "kmeans.clusters", "affine.bits", "import.file"}
+)
 _MOST_DIFFERENCES = 6  # in one line of text
 _LEAST_CHANGE = 0.005  # percentage points that two decimals can show
 _LEAST_RATIO = 1.05  # of two sizes, that one decimal can show

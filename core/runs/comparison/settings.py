@@ -19,6 +19,8 @@ Settings = Mapping[str, Value]
 DENSITY = "train.prune.density"
 METHOD = "train.prune.method"
 SEED = "train.seed"
+TRAINED_METHOD = "prune.method"
+"""The method by which a trained network was pruned."""
 
 _LABELS = {
     "train.model": "Network",
@@ -26,11 +28,21 @@ _LABELS = {
     "train.prune.density": "Density",
     "train.prune.method": "Method",
     "train.prune.layerwise": "Layerwise",
+    "train.prune.pattern": "Pattern",
     "train.lr": "Learning rate",
     "train.seed": "Seed",
     "import.model": "Network",
     "import.dataset": "Data set",
     "import.std": "Standard deviation",
+    "prune.density": "Density after training",
+    TRAINED_METHOD: "Method after training",
+    "prune.epochs": "Fine-tuning epochs",
+    "prune.lr": "Fine-tuning learning rate",
+    "prune.train_images": "Fine-tuning images",
+    "prune.gradual": "Epochs of gradual pruning",
+    "prune.every": "Steps between two prunings",
+    "prune.rewind": "Rewound to epoch",
+    "prune.images": "Images for pruning",
     "kmeans.init": "Start of the clustering",
     "kmeans.epochs": "Tuning epochs",
     "kmeans.lr": "Tuning learning rate",
@@ -39,6 +51,12 @@ _LABELS = {
     "affine.lr": "Tuning learning rate",
     "affine.train_images": "Tuning images",
     "affine.range": "Range of the grid",
+    "budget.bytes": "Limit in bytes",
+    "budget.smaller": "Limit: times smaller",
+    "budget.lose": "Limit: points lost",
+    "budget.kinds": "Choices of a layer",
+    "budget.images": "Images for the search",
+    "budget.lr": "Tuning learning rate",
     "int8.images": "Calibration images",
     "int8.float_first": "First layer in float",
     "int8.float_last": "Last layer in float",

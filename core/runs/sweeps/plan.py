@@ -6,6 +6,7 @@ share a run that they have in common, and nothing is run twice.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from core import data
 from core.config import Recipe, TrainRecipe
@@ -44,7 +45,10 @@ def _plan(chain: Chain, parent: str | None, data_folder: Path) -> PlannedChain:
 
 def _describe(recipe: Recipe, data_folder: Path) -> str:
     """All that the result of a recipe depends on, besides what it is applied to."""
-    text = recipe.model_dump_json(exclude=_WITHOUT_EFFECT)
+    excluded: dict[str, Any] = dict.fromkeys(_WITHOUT_EFFECT, True)
+    if isinstance(recipe, TrainRecipe) and recipe.prune and recipe.prune.pattern == "free":
+        excluded["prune"] = {"pattern"}  # tokens are older than this setting
+    text = recipe.model_dump_json(exclude=excluded)
     if isinstance(recipe, TrainRecipe):
         text += data.fingerprint(recipe.dataset, data_folder)
     return text

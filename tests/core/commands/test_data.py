@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -104,6 +106,39 @@ def test_import_and_remove(pictures, root, capsys):
     code, out, err = run(capsys, "remove", "Folder/pets", "--data-dir", root)
     assert (code, out, err) == (0, "", "")
     assert not (root / "Folder" / "pets").exists()
+
+
+def test_import_an_npz(tmp_path, root, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(12) % 2)
+    code, out, err = run(
+        capsys, "import", tmp_path / "a.npz", "--name", "arrays", "--side", 8, "--data-dir", root
+    )
+    assert (code, err) == (0, "")
+    assert "Folder/arrays has" in out
+    assert is_ready("Folder/arrays", root)
+
+
+def test_import_shards_of_parquet(pictures, tmp_path, root, capsys):
+    paths = []
+    for split in ("train", "test"):
+        files = sorted(pictures.glob("*/*.png"))
+        table = {"image": [path.read_bytes() for path in files]}
+        table["label"] = [path.parent.name for path in files]
+        paths.append(tmp_path / f"{split}-00000-of-00001.parquet")
+        pq.write_table(pa.table(table), paths[-1])
+    code, out, err = run(capsys, "import", *paths, "--name", "shards", "--data-dir", root)
+    assert (code, err) == (0, "")
+    assert "Folder/shards has 12 training and 12 test images in 2 classes." in out
+
+
+def test_a_file_that_is_refused_is_a_sentence(tmp_path, root, capsys):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8)), labels=np.array([0, 1, -1, 0]))
+    code, _, err = run(capsys, "import", tmp_path / "a.npz", "--name", "arrays", "--data-dir", root)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert "has the label -1" in err
+    assert not (root / "Folder" / "arrays").exists()
 
 
 def test_import_and_remove_as_json(pictures, root, capsys):

@@ -122,6 +122,20 @@ def test_names_that_differ_need_a_word_and_are_shown(other_names, store, capsys)
     assert only_run(store).recipe.by_order
 
 
+def test_names_that_mean_the_same_need_no_word_and_are_shown(net, store, capsys):
+    path = net.with_name("kuangliu.pth")
+    tensors = {
+        f"module.{name.replace('classifier', 'fc')}": tensor
+        for name, tensor in torch.load(net).items()
+    }
+    torch.save({"net": tensors, "acc": 12.5, "epoch": 3}, path)
+    code, out, _ = run(capsys, path, "--dataset", "Digits", "--mean=0,0,0", "--std=1,1,1")
+    assert code == 0
+    assert "fc.0.weight  ->  classifier.0.weight  120 x 400" in out
+    assert "4 other tensors have the same names." in out
+    assert not only_run(store).recipe.by_order
+
+
 def test_what_fits_several_has_to_be_chosen(net, store, capsys, monkeypatch):
     from core.checkpoints import recognition
 

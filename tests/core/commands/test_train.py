@@ -16,7 +16,7 @@ from filelock import FileLock
 from core import baseline
 from core.accuracy import interval_text
 from core.commands import train
-from core.config import Method, Prune, TrainRecipe
+from core.config import PATTERN_DENSITIES, Method, Pattern, Prune, TrainRecipe
 from core.runs import worker
 from core.runs.run import Status, write_status
 from core.training import setup
@@ -126,6 +126,8 @@ def test_the_originals_spelling(words):
         ("--method random", "prune", Prune(method="random")),
         ("--scorebatch 256 --scorebatches 3", "prune", Prune(batch_size=256, batches=3)),
         ("--method synflow --rounds 9", "prune", Prune(method="synflow", rounds=9)),
+        ("--pattern 2:4", "prune", Prune(pattern="2:4", density=0.5)),
+        ("--pattern 1:4 --retrain 0.25", "prune", Prune(pattern="1:4")),
         ("--scoremode train", "prune", Prune(score_mode="train")),
         ("--scoreaugment no", "prune", Prune(augment=False)),
     ],
@@ -141,9 +143,12 @@ def any_recipe(seed):
     def maybe(value):
         return dice.choice([None, value])
 
+    pattern = dice.choice(get_args(Pattern))
+    free_density = dice.choice([1.0, 0.05, 1 / 3, dice.random() + 1e-12])
     prune = Prune(
         method=dice.choice(get_args(Method)),
-        density=dice.choice([1.0, 0.05, 1 / 3, dice.random() + 1e-12]),
+        pattern=pattern,
+        density=PATTERN_DENSITIES.get(pattern, free_density),
         layerwise=dice.random() < 0.5,
         batch_size=maybe(dice.randint(1, 65536)),
         batches=maybe(dice.randint(1, 1000)),
@@ -273,6 +278,12 @@ def test_every_setting_has_a_flag():
         ("--scorebatch 9 --method erk", "--scorebatch", "with --method erk, which scores without"),
         ("--method erk --prunetype True", "--prunetype", "must be False with --method erk, which"),
         ("--prunetype layerwise --method uniform+", "--prunetype", "with --method uniform+, which"),
+        ("--pattern 2:4 --retrain 0.3", "--retrain", "must be 0.5 with the pattern 2:4, or left"),
+        ("--pattern 3:4", "--pattern", "must be 'free', '2:4' or '1:4', got '3:4'"),
+        ("--pattern 2:4 --method erk", "--pattern", "with --method erk, which sets the density"),
+        ("--pattern 1:4 --method synflow", "--pattern", "whose rounds before the last one know"),
+        ("--pattern 2:4 --method channel-snip", "--pattern", "which cuts whole channels, got 2:4"),
+        ("--pattern 2:4 --prunetype True", "--prunetype", "must be False with --pattern 2:4"),
         ("--gamma 0.5 --schedule cosine", "--gamma", "no effect with --schedule cosine: only"),
         ("--step 20 --schedule onecycle", "--step", "has no effect with --schedule onecycle"),
         ("--dense --step 2 --schedule cosine", "--step", "no effect with --schedule cosine"),

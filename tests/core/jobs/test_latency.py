@@ -6,6 +6,7 @@ from core import models
 from core.config import Int8Recipe, KMeansRecipe, LatencyRecipe, TrainRecipe
 from core.deploy.latency import Latencies, compare_times
 from core.deploy.latency_report import BatchReport, LatencyReport
+from core.deploy.openvino_engine import has_openvino
 from core.errors import UserError
 from core.events import Finished, Note, result_of
 from core.hashes import write_with_hash
@@ -27,6 +28,7 @@ from core.runs.latency import (
 from core.runs.run import INT8, LATENCY, MODEL, write_status
 from tests.sample_runs import sample_run
 
+OPENVINO_FORMS = ["openvino", "openvino-int8"] if has_openvino() else []
 RECIPE = LatencyRecipe(batch_sizes=(2,), threads=1, seconds=0.001)
 
 
@@ -66,7 +68,7 @@ def test_the_report_has_every_form_and_says_how_it_was_made(digits):
     events = list(job.events())
     report = LatencyReport.model_validate_json(job.files()[LATENCY])
     (batch,) = report.batches
-    assert list(batch.latencies.variants) == ["eager", "onnx", "int8"]
+    assert list(batch.latencies.variants) == ["eager", "onnx", "int8", *OPENVINO_FORMS]
     assert (batch.batch, batch.latencies.threads, batch.latencies.rounds) == (2, 1, 20)
     assert batch.latencies.variants["eager"].speedup == 1
     assert "made for this measurement, with 64 calibration images" in report.int8_source
@@ -83,7 +85,7 @@ def test_a_network_with_dead_channels_is_measured_without_them_too(digits):
     events = list(job.events())
     report = LatencyReport.model_validate_json(job.files()[LATENCY])
     (batch,) = report.batches
-    assert list(batch.latencies.variants) == ["eager", "smaller", "onnx", "int8"]
+    assert list(batch.latencies.variants) == ["eager", "smaller", "onnx", "int8", *OPENVINO_FORMS]
     assert report.dead_channels.startswith("Dead channels: 3 of 236 leave the network;")
     notes = [event.text for event in events if isinstance(event, Note)]
     assert report.dead_channels in notes
@@ -163,12 +165,13 @@ def test_an_8_bit_run_is_measured_with_its_own_file(store, digits, parent):
     run = store.get(run.id)
     assert run.state == "finished", run.status.message
     assert int8.id in read_latency(run).int8_source
+    assert read_latency(run).int8_run == int8.id
 
 
 # -- as figures of a comparison --
 
 
-def measured(store, parent, name, **milliseconds):
+def measured(store, parent, name, int8_run="", **milliseconds):
     """A finished measurement of the parent, at a batch of 1 and of 32 (ten times as long)."""
     batches = []
     for size, factor in ((1, 1), (32, 10)):
@@ -176,7 +179,13 @@ def measured(store, parent, name, **milliseconds):
         latencies = Latencies(variants=compare_times(times), rounds=3, device="cpu", threads=1)
         batches.append(BatchReport(batch=size, latencies=latencies))
     report = LatencyReport(
-        model="LeNet5", dataset="Digits", int8_source="", processor="", versions={}, batches=batches
+        model="LeNet5",
+        dataset="Digits",
+        int8_source="",
+        int8_run=int8_run,
+        processor="",
+        versions={},
+        batches=batches,
     )
     run = request_latency(store, parent, RECIPE, token=name)
     (run.path / LATENCY).write_text(report.model_dump_json())
@@ -198,6 +207,15 @@ def test_a_float_network_counts_with_its_fastest_float_form_and_a_file_with_its_
     compared, _ = compared_runs([runs[parent.id], runs[int8.id]], runs, latencies=figures)
     assert compared.figures.value("latency_ms") == pytest.approx(4)
     assert compared.figures.value("latency_32_ms") == pytest.approx(40)
+
+
+def test_a_file_is_measured_with_its_network_and_the_newer_measurement_counts(store, parent):
+    int8 = int8_run(store, parent)
+    measured(store, int8, "own", eager=5, int8=3)
+    measured(store, parent, "with its network", int8.id, eager=5, int8=2, **{"openvino-int8": 1})
+    assert latency_figures(store.list(helpers=True))[int8.id] == pytest.approx({1: 2, 32: 20})
+    measured(store, int8, "own again", eager=5, int8=4)
+    assert latency_figures(store.list(helpers=True))[int8.id] == pytest.approx({1: 4, 32: 40})
 
 
 def test_a_measurement_that_cannot_be_read_is_no_figure(store, parent):

@@ -23,7 +23,7 @@ from core.data.batches import DeviceImages, epoch_plan
 from core.data.imageset import ImageSet, hold_back, subset_rows
 from core.errors import UserError
 from core.events import EpochEnd, Finished, Note, Progress, Quantized
-from core.jobs import quantize_images, round_weights
+from core.jobs import compression_images, round_weights
 from core.jobs.quantize import QuantizeJob, layer_figures
 from core.jobs.train import TrainJob
 from core.models import saved
@@ -53,7 +53,7 @@ def _toy(monkeypatch):
     """Every network is small, has BatchNorm and dropout, and is re-estimated on few images."""
     monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
     monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
-    monkeypatch.setattr(quantize_images, "CALIBRATION_IMAGES", 50)
+    monkeypatch.setattr(compression_images, "CALIBRATION_IMAGES", 50)
 
 
 def network(pruned=False):
@@ -805,7 +805,7 @@ def test_a_tuning_of_an_older_version_goes_on_without_held_back_images(pruned, d
     monkeypatch.undo()
     monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
     monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
-    monkeypatch.setattr(quantize_images, "CALIBRATION_IMAGES", 50)
+    monkeypatch.setattr(compression_images, "CALIBRATION_IMAGES", 50)
     resumed = QuantizeJob(recipe, pruned, None, digits, through_a_file(older))
     events = list(resumed.events())
     assert_same(whole.result(), resumed.result())

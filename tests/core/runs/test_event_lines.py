@@ -39,6 +39,8 @@ GOOD = events_of(epoch_end(1), Pruned(1, 2, {"a": [1, 2]}), Quantized({"a": LAYE
         '{"event": "pruned", "layers": {"a": [0, 0]}}',
         '{"event": "quantized", "layers": ["a"]}',
         '{"event": "quantized", "layers": {"a": {"weights": 0}}}',
+        '{"event": "candidate", "bytes": 9, "layers": {}}',
+        '{"event": "candidate", "bytes": 9, "divergence": 0.5, "layers": {"a": 5}}',
         "[" * 100_000,
         '{"event": "note", "text": "\\ud800"}',
         "9" * 10_000,

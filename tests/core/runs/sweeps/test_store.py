@@ -36,6 +36,15 @@ def test_the_same_sweep_asked_for_twice_is_one(sweeps):
     assert first.runs == []
 
 
+def test_a_run_without_a_pattern_has_the_token_from_before_there_were_patterns(sweeps):
+    plain, patterned = (
+        sweeps.create(chains(**{"prune.pattern": [pattern], "prune.density": [0.5]}))
+        for pattern in ("free", "2:4")
+    )
+    assert "pattern" not in plain.steps[0].token
+    assert "2:4" in patterned.steps[0].token
+
+
 def test_added_points_keep_those_that_are_there(sweeps):
     sweep = sweeps.create(chains())
     longer = sweeps.add(sweep.id, chains(seed=[1, 2]))

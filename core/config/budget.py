@@ -1,0 +1,114 @@
+"""The recipe that finds clusters or bits for each layer, under a budget."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from core.config.fields import Device, FrozenModel, Seed
+
+BudgetKind = Literal["share", "round"]
+"""The ways to make a layer smaller: share its weights by k-means, or round them to bits."""
+
+
+class BudgetRecipe(FrozenModel):
+    """Quantize a network within a limit, and make the best of what the limit leaves open.
+
+    Exactly one of `bytes`, `smaller` and `lose` is set.
+    """
+
+    kind: Literal["budget"] = "budget"
+    bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Limit: the packed file has at most so many bytes. The wish: the best answers.",
+    )
+    smaller: float | None = Field(
+        default=None,
+        gt=1,
+        le=10_000,
+        description=(
+            "Limit: the packed file is at least so many times smaller than the float network. The"
+            " wish: the best answers."
+        ),
+    )
+    lose: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description=(
+            "Limit: the accuracy falls by at most so many percentage points, on one half of the"
+            " test images. The wish: the fewest bytes. The other half reports."
+        ),
+    )
+    minutes: float = Field(
+        default=2,
+        gt=0,
+        le=10_000,
+        description=(
+            "Time to spend on the search and on tuning, in minutes. The tests of the result come on"
+            " top. More time gives a better result."
+        ),
+    )
+    kinds: tuple[BudgetKind, ...] = Field(
+        default=("share", "round"),
+        min_length=1,
+        description=(
+            "What a layer may get. share: 2 to 64 clusters of k-means. round: 2 to 8 bits. With"
+            " both, the search chooses for each layer."
+        ),
+    )
+    images: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000_000,
+        description=(
+            "Training images on which layers are rounded and measured, without labels. If not set:"
+            " as many as the time allows, at most 1,024."
+        ),
+    )
+    trials: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description=(
+            "Exchanges of bytes between layers that are tried on the whole network. If not set: as"
+            " many as the time allows."
+        ),
+    )
+    tuning_epochs: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description=(
+            "Epochs of tuning the best choice, with the float network as its teacher. If not set:"
+            " as many as the time allows."
+        ),
+    )
+    lr: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Learning rate at the start of tuning. It falls to zero along a cosine.",
+    )
+    batch_size: int = Field(default=128, ge=2, le=65536, description="Images in a tuning step.")
+    rest: Literal["float32", "float16"] = Field(
+        default="float16",
+        description=(
+            "Number format of everything in the packed file that is not quantized, such as biases"
+            " and BatchNorm."
+        ),
+    )
+    seed: Seed = Field(default=0, description="Seed of the choice and of the order of the images.")
+    device: Device = "auto"
+    epochs: ClassVar[int] = 0
+    """How many epochs there will be is only known once the search has begun."""
+
+    @model_validator(mode="after")
+    def _check_limit(self) -> Self:
+        limits = [limit for limit in (self.bytes, self.smaller, self.lose) if limit is not None]
+        if len(limits) != 1:
+            raise PydanticCustomError("limit", "takes exactly one of bytes, smaller and lose")
+        if len(set(self.kinds)) < len(self.kinds):
+            raise PydanticCustomError("kinds", "takes each of its kinds once")
+        return self

@@ -1,0 +1,240 @@
+"""Quantizes a network under a budget: measures its layers, searches, tunes, packs and tests."""
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import data
+from core.accuracy import explain_other_record
+from core.compress import codec
+from core.config import BudgetRecipe
+from core.data import Dataset
+from core.data.batches import DeviceImages
+from core.events import Event, Finished, Note, Quantized, Summary
+from core.inspect.behaviour.paired import PairedCounts
+from core.jobs.budget_candidates import CandidateMaker, quantized_items
+from core.jobs.budget_limits import (
+    best_of,
+    check_smallest,
+    most_bytes,
+    search_within_bytes,
+    search_within_loss,
+)
+from core.jobs.budget_setup import SearchSetup
+from core.jobs.budget_size import SearchTools
+from core.jobs.budget_tuning import CandidateTuner
+from core.jobs.job import count_kept, restoring, summarize
+from core.jobs.pack_and_test import add_recipe
+from core.jobs.parent_dataset import load_parent_dataset
+from core.jobs.quantize import layer_figures
+from core.models.card import ModelCard
+from core.models.parameters import prunable_weights
+from core.models.saved import SavedModel
+from core.search import plan
+from core.search.halves import (
+    HalfCheck,
+    Right,
+    answers_right,
+    describe_loss,
+    half_images,
+    halve_by_content,
+    paired_counts,
+)
+from core.search.joint import AssembledNetwork
+from core.search.memory import Memory, PackedCandidate
+from core.search.options import layer_options
+from core.search.table import MeasuringImages, measure_table
+from core.training.device import choose_device, prepare_process
+from core.training.history import History
+
+
+class BudgetJob:
+    """One run of a BudgetRecipe on a trained network; see `core.jobs.job.Job`.
+
+    parent: the trained network. recorded_accuracy: the test accuracy that the parent's run
+    recorded, None if unknown. device: the device that the run uses.
+
+    Raises UserError for what cannot work.
+    """
+
+    def __init__(
+        self,
+        recipe: BudgetRecipe,
+        parent: SavedModel,
+        data_root: Path,
+        checkpoint: Mapping[str, Any] | None = None,
+        recorded_accuracy: float | None = None,
+    ):
+        self.recipe = recipe
+        self.parent = parent
+        self.data_root = data_root
+        self.device = choose_device(recipe.device)
+        self._recorded_accuracy = recorded_accuracy
+        self._saved = checkpoint
+        self._memory = Memory()
+        self._right: dict[str, Right] = {}  # of the float network, by the half
+        self._clock = plan.Clock(recipe.minutes, checkpoint["spent"] if checkpoint else 0.0)
+        self._tuner: CandidateTuner | None = None
+        self._most_bytes: int | None = None
+        self._chosen: PackedCandidate | None = None
+        if checkpoint is not None:
+            with restoring():
+                self._memory.restore(checkpoint["memory"])
+                self._right = {half: right.numpy() for half, right in checkpoint["right"].items()}
+
+    def events(self) -> Generator[Event, None, None]:
+        """Test the parent, measure its layers, search, tune and test. Ends with Finished."""
+        card = self.parent.card
+        prepare_process()
+        yield from data.prepare(card.dataset, self.data_root)
+        dataset = load_parent_dataset(card, self.data_root)
+        network = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
+        halves = dict(zip("AB", halve_by_content(dataset.test), strict=True))
+        images = {half: half_images(dataset, rows, self.device) for half, rows in halves.items()}
+        names = list(prunable_weights(network))
+        yield Note(f"{card.model} on {card.dataset}: {len(names)} layers, on {self.device}.")
+        check_smallest(self.recipe, self.parent)
+        yield from self._test_parent(network, images)
+        # Tests of the float network and of the result come on top of the minutes.
+        self._clock = plan.Clock(self.recipe.minutes, self._clock.spent_before)
+        tools = yield from self._prepare_search(network, names, dataset, images["A"])
+        if self._most_bytes is not None:
+            self._chosen = yield from search_within_bytes(tools, self._most_bytes)
+        else:
+            assert self.recipe.lose is not None
+            self._chosen = yield from search_within_loss(tools, self.recipe.lose)
+        yield Quantized(
+            {
+                name: layer_figures(self.parent.state[name], item)
+                for name, item in quantized_items(self._chosen).items()
+            },
+            tuned=bool(self._chosen.epochs),
+        )
+        result = tools.maker.network_of(self._chosen)
+        right = yield from answers_right(result, images["B"], "Testing the result on half B")
+        counts = paired_counts(self._right["B"], right)
+        yield Note(
+            f"On half B of the test images, {counts.images:,} which decided nothing, accuracy goes"
+            f" from {counts.first_accuracy:.2%} to {counts.second_accuracy:.2%}: a loss of"
+            f" {describe_loss(counts)}."
+        )
+        yield Finished(self._summary(result, counts))
+
+    def _test_parent(
+        self, network: nn.Module, images: Mapping[str, DeviceImages]
+    ) -> Generator[Event, None, None]:
+        """Test the float network on half B, and on half A if that decides about the limit."""
+        wanted = "B" if self.recipe.lose is None else "AB"
+        for half in wanted:
+            if half not in self._right:
+                stage = f"Testing the float network on half {half}"
+                self._right[half] = yield from answers_right(network, images[half], stage)
+        if wanted == "AB" and self._saved is None:
+            right = sum(int(right.sum()) for right in self._right.values())
+            accuracy = right / sum(len(right) for right in self._right.values())
+            difference = explain_other_record(accuracy, self._recorded_accuracy)
+            if difference:
+                yield Note(difference, level="warning")
+
+    def _prepare_search(
+        self, network: nn.Module, names: list[str], dataset: Dataset, half_a: DeviceImages
+    ) -> Generator[Event, None, SearchTools]:
+        """Check the limit, measure the layers, and return what the search works with."""
+        card = self.parent.card
+        setup = SearchSetup(self.recipe, card, dataset, network, names, self._memory)
+        judging = setup.judging_batches()
+        check = None
+        if self.recipe.lose is not None:
+            check = HalfCheck(half_a, self._right["A"])
+        held_back = setup.held_back_batches()
+        joint = setup.joint_batches()
+        maker = CandidateMaker(
+            self.recipe, self.parent, network, self._memory, held_back, joint, check
+        )
+        yield from self._set_limit(maker)
+        options = layer_options(self.recipe.kinds, setup.table.detail)
+        measuring = MeasuringImages(setup.table_batches(), judging)
+        yield from measure_table(network, names, options, measuring, self._memory.table)
+        yield Note(setup.describe())
+        saved = self._saved["tuning"] if self._saved is not None else None
+        self._tuner = CandidateTuner(maker, setup.images, saved)
+        return SearchTools(
+            maker,
+            AssembledNetwork(network, self._memory, judging),
+            self._tuner,
+            setup.images,
+            setup.images.tuning(),
+            setup.pace,
+            self._clock,
+            sum(len(batch) for batch in judging),
+            assembles=bool(setup.table.images) or not joint,
+        )
+
+    def _set_limit(self, maker: CandidateMaker) -> Generator[Event, None, None]:
+        """Set the most bytes of a limit of bytes."""
+        smallest = yield from maker.smallest()
+        float_bytes = codec.unpack(smallest.data).ledger.float_bytes
+        self._most_bytes = most_bytes(self.recipe, float_bytes)
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Return all that is needed to continue from here, or None before anything is measured."""
+        if not self._memory.decisions:
+            return None
+        return {
+            "history": [],
+            "memory": self._memory.checkpoint(),
+            "right": {half: torch.from_numpy(right) for half, right in self._right.items()},
+            "spent": self._clock.spent,
+            "tuning": self._tuner.checkpoint() if self._tuner is not None else None,
+        }
+
+    def result(self) -> dict[str, dict[str, Tensor]]:
+        """Return the dequantized network, whose bits are those that the packed file holds.
+
+        Before the end it is the best so far within a limit of bytes; empty if there is none.
+        """
+        best = self._best_so_far()
+        return {} if best is None else {"model": codec.unpack(best.data).state()}
+
+    def card(self) -> ModelCard:
+        """Return what a reader of the weights must know: the parent's card, and this recipe."""
+        return add_recipe(self.parent.card, self.recipe)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the packed file; empty if there is none."""
+        best = self._best_so_far()
+        return {} if best is None else {"packed.secateur": best.data}
+
+    def _best_so_far(self) -> PackedCandidate | None:
+        if self._chosen is not None or self._most_bytes is None:
+            return self._chosen
+        made = self._memory.candidates.values()
+        return best_of(made, self._most_bytes) if made else None
+
+    def _summary(self, network: nn.Module, counts: PairedCounts) -> Summary:
+        assert self._chosen is not None
+        packed = codec.unpack(self._chosen.data)
+        summary = summarize(
+            self.card(),
+            self.device,
+            History(),
+            **count_kept(network),
+            test_accuracy=counts.second_accuracy,
+            test_images=counts.images,
+            parent_accuracy=counts.first_accuracy,
+            float_bytes=packed.ledger.float_bytes,
+            packed_bytes=packed.ledger.total,
+            test_half="B",
+        )
+        seconds = self._memory.decisions.get("tuning seconds", 0.0)
+        tuned = self._memory.decisions.get("tuned images", 0.0)
+        return summary.model_copy(
+            update={
+                "epochs": self._chosen.epochs,
+                "train_seconds": seconds,
+                "images_per_second": tuned / seconds if seconds else 0.0,
+            }
+        )

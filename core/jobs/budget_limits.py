@@ -1,0 +1,219 @@
+"""Searches clusters or bits for each layer: within so many bytes, or within a loss of accuracy."""
+
+import math
+from collections.abc import Generator, Iterable
+
+from core.config import BudgetRecipe
+from core.errors import UserError
+from core.events import Event, Note
+from core.inspect.behaviour.paired import PairedCounts
+from core.jobs.budget_candidates import smallest_file, smallest_limit
+from core.jobs.budget_size import SearchTools, SizeSearch
+from core.models.saved import SavedModel
+from core.search import plan
+from core.search.halves import describe_loss, points_lost
+from core.search.memory import PackedCandidate
+
+_MOST_PROBES = 6
+_MOST_ATTEMPTS = 2
+_RECALIBRATION_IMAGES = 14_000
+"""Images whose forward passes take as long as re-estimating BatchNorm does."""
+
+_CLOSE = 0.02
+"""Sizes that differ by less than this share are not divided any more."""
+
+
+def most_bytes(recipe: BudgetRecipe, float_bytes: int) -> int | None:
+    """Return the limit in bytes, None for a limit of accuracy. float_bytes: of the network."""
+    if recipe.smaller is not None:
+        return int(float_bytes / recipe.smaller)
+    return recipe.bytes
+
+
+def check_smallest(recipe: BudgetRecipe, parent: SavedModel) -> None:
+    """Raise UserError if the recipe's limit of bytes is below the smallest file of a network."""
+    ledger = smallest_file(recipe, parent)
+    limit = most_bytes(recipe, ledger.float_bytes)
+    if limit is not None and ledger.total > limit:
+        smallest = smallest_limit(recipe, parent)
+        raise UserError(
+            f"No choice of clusters and bits gives a file of {limit:,} bytes: the smallest has"
+            f" {smallest:,} bytes. Allow at least so many, or prune the network first."
+        )
+
+
+def search_within_bytes(
+    tools: SearchTools, most_bytes: int
+) -> Generator[Event, None, PackedCandidate]:
+    """Return the candidate of least divergence whose file has at most so many bytes.
+
+    The smallest file there is must have no more.
+    """
+    search = SizeSearch(tools)
+    starts = []
+    best = yield from search.without_tuning(most_bytes)
+    if best is not None:
+        if _can_recalibrate(tools):
+            yield from tools.maker.recalibrated(best, tools.images)
+        starts.append(best)
+        if _can_compete(tools):
+            other = yield from search.without_tuning(most_bytes, exchanging=False)
+            if other is not None and other.choices != best.choices:
+                starts.append(other)
+        starts.sort(key=lambda candidate: candidate.divergence)
+    untuned = best_of(tools.maker.memory.candidates.values(), most_bytes)
+    yield Note(
+        f"Before tuning: {len(untuned.data):,} of {most_bytes:,} bytes, KL divergence"
+        f" {untuned.divergence:.4f} nats on held-back training images."
+    )
+    tuned = yield from search.tune(starts or [untuned])
+    chosen = best_of(tools.maker.memory.candidates.values(), most_bytes)
+    if tuned:
+        yield Note(_describe_tuning(tuned, chosen, most_bytes))
+    return chosen
+
+
+def best_of(candidates: Iterable[PackedCandidate], most_bytes: int) -> PackedCandidate:
+    """Return the candidate of least divergence within the bytes, the smaller one of equals."""
+    within = [candidate for candidate in candidates if len(candidate.data) <= most_bytes]
+    return min(within, key=lambda candidate: (candidate.divergence, len(candidate.data)))
+
+
+def _can_recalibrate(tools: SearchTools) -> bool:
+    def is_affordable() -> float:
+        return float(_RECALIBRATION_IMAGES * tools.pace.image < tools.clock.left / 10)
+
+    return bool(tools.decide("recalibrate", is_affordable, 1 if _is_counted(tools) else None))
+
+
+def _can_compete(tools: SearchTools) -> bool:
+    """Whether there is time for a second candidate."""
+
+    def is_affordable() -> float:
+        return float(8 * tools.maker.seconds_a_candidate(tools.pace) < tools.clock.left)
+
+    return bool(tools.decide("compete", is_affordable, 1 if _is_counted(tools) else None))
+
+
+def _is_counted(tools: SearchTools) -> bool:
+    """Whether the recipe says how much to do, so that the clock decides nothing."""
+    return tools.maker.recipe.tuning_epochs is not None
+
+
+def _describe_tuning(tuned: list[PackedCandidate], chosen: PackedCandidate, most_bytes: int) -> str:
+    within = [candidate for candidate in tuned if len(candidate.data) <= most_bytes]
+    if not within:
+        least = min(len(candidate.data) for candidate in tuned)
+        return (
+            f"Tuning made the file {least - most_bytes:,} bytes larger than the limit, so the"
+            " network before tuning is the result."
+        )
+    if not chosen.epochs:
+        return "Tuning came no closer to the float network, so its result is not used."
+    return (
+        f"Tuned for {chosen.epochs} epochs: {len(chosen.data):,} bytes, KL divergence"
+        f" {chosen.divergence:.4f} nats."
+    )
+
+
+# -- a limit of accuracy --
+
+
+def search_within_loss(
+    tools: SearchTools, points: float
+) -> Generator[Event, None, PackedCandidate]:
+    """Return the smallest candidate that loses at most so many points on half A.
+
+    If none does, return the one that loses the least, and say by how much it misses the limit.
+    """
+    search = SizeSearch(tools)
+    smallest = yield from tools.maker.smallest()
+    low = len(smallest.data)
+    high = max(low, search.largest_bytes())
+    largest = yield from search.without_tuning(high, exchanging=False)
+    if lost(smallest) <= points:
+        return (yield from _smallest_kept(tools, points))
+    if largest is not None and lost(largest) <= points:
+        probes = _count_probes(tools)
+        low, high = yield from _bisect(search, low, high, points, probes)
+    attempts = _count_attempts(tools)
+    for attempt in range(attempts):
+        size = int(math.sqrt(low * high))
+        seconds = tools.clock.left / (attempts - attempt)
+        start = yield from search.without_tuning(size)
+        tuned = [] if start is None else (yield from search.tune([start], seconds))
+        is_kept = any(lost(candidate) <= points for candidate in tuned)
+        low, high = (low, size) if is_kept else (size, high)
+    return (yield from _smallest_kept(tools, points))
+
+
+def lost(candidate: PackedCandidate) -> float:
+    """Return the points of accuracy that a candidate loses on half A."""
+    return points_lost(_counts(candidate))
+
+
+def _counts(candidate: PackedCandidate) -> PairedCounts:
+    assert candidate.lost is not None, "a limit of accuracy measures each candidate"
+    return PairedCounts(*candidate.lost)
+
+
+def _bisect(
+    search: SizeSearch, low: int, high: int, points: float, probes: int
+) -> Generator[Event, None, tuple[int, int]]:
+    """Find the smallest size that keeps the limit; return sizes that break and that keep it."""
+    for _ in range(probes):
+        if high - low < _CLOSE * high:
+            break
+        size = int(math.sqrt(low * high))
+        made = yield from search.without_tuning(size)
+        if made is not None and lost(made) <= points:
+            high = len(made.data)
+        else:
+            low = size
+    return low, high
+
+
+def _count_probes(tools: SearchTools) -> int:
+    def affordable() -> float:
+        seconds = tools.maker.seconds_a_candidate(tools.pace)
+        return min(_MOST_PROBES, max(2, tools.clock.left / 2 // seconds))
+
+    return tools.decide("probes", affordable, _MOST_PROBES if _is_counted(tools) else None)
+
+
+def _count_attempts(tools: SearchTools) -> int:
+    """Return how many sizes are tuned, each with as much time."""
+
+    def affordable() -> float:
+        training = len(tools.tuning_images)
+        extra = tools.maker.images_a_candidate
+        for attempts in range(_MOST_ATTEMPTS, 0, -1):
+            seconds = tools.clock.left / attempts - tools.maker.seconds_a_candidate(tools.pace)
+            if plan.count_tuning_images(tools.pace, max(0.0, seconds), training, extra):
+                return attempts
+        return 0
+
+    epochs = tools.maker.recipe.tuning_epochs
+    wanted = None if epochs is None else (_MOST_ATTEMPTS if epochs else 0)
+    return tools.decide("attempts", affordable, wanted)
+
+
+def _smallest_kept(tools: SearchTools, points: float) -> Generator[Event, None, PackedCandidate]:
+    made = list(tools.maker.memory.candidates.values())
+    kept = [candidate for candidate in made if lost(candidate) <= points]
+    if kept:
+        chosen = min(kept, key=lambda candidate: (len(candidate.data), candidate.divergence))
+        yield Note(
+            f"The smallest file that keeps the limit of {points:g} points has"
+            f" {len(chosen.data):,} bytes. On half A of the test images it loses"
+            f" {describe_loss(_counts(chosen))}."
+        )
+        return chosen
+    nearest = min(made, key=lambda candidate: (lost(candidate), len(candidate.data)))
+    yield Note(
+        f"No size keeps the limit of {points:g} points. The nearest loses"
+        f" {describe_loss(_counts(nearest))} on half A of the test images, which is"
+        f" {lost(nearest) - points:.2f} points too many.",
+        "warning",
+    )
+    return nearest

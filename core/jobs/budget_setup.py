@@ -1,0 +1,139 @@
+"""Decides how much a budget run does, and gathers the images that it does it with."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from core.config import BudgetRecipe
+from core.data import Dataset
+from core.data.batches import DeviceImages
+from core.jobs.budget_tuning import tuning_recipe
+from core.jobs.compression_images import CompressionImages
+from core.models.card import ModelCard
+from core.search import plan
+from core.search.memory import Memory
+from core.search.options import LayerOption, layer_options
+from core.search.table import option_seconds
+from core.training.held_back import split_for_compression
+
+_BATCH = 128  # images
+_TIMED_IMAGES = 64
+_TIMED_NUMBER = 4  # clusters or bits
+
+
+class SearchSetup:
+    """The amounts of work of a search, and its images.
+
+    images: of the compression; those that are held back choose. pace: of this machine. table: how
+    thoroughly each layer is measured. What the clock decides is written to the memory, and taken
+    from there if it is known.
+    """
+
+    def __init__(
+        self,
+        recipe: BudgetRecipe,
+        card: ModelCard,
+        dataset: Dataset,
+        network: nn.Module,
+        names: Sequence[str],
+        memory: Memory,
+    ):
+        """network: in float, on the device, in evaluation mode. names: of its weights."""
+        self._recipe = recipe
+        self._card = card
+        self._memory = memory
+        self._seconds = 60 * recipe.minutes
+        self._device = next(network.parameters()).device
+        tuning = tuning_recipe(recipe, 1, None)
+        split = split_for_compression(card, tuning, dataset)
+        self.images = CompressionImages(tuning, card, dataset, split, self._device)
+        self._choosing = self.images.choosing()
+        self.pace = self._measure_pace(network, names)
+        self.table = self._plan_table()
+
+    def judging_batches(self) -> list[Tensor]:
+        """Return the held-back images on which single layers and exchanges are compared."""
+        return spread_batches(self._choosing, self.table.judging)
+
+    def held_back_batches(self) -> list[Tensor]:
+        """Return the held-back images on which whole candidates are compared."""
+        count = len(self._choosing)
+        if self._recipe.images is None:
+            affordable = plan.count_held_back(self.pace, self._seconds)
+            count = int(self._memory.decide("held back", lambda: min(count, affordable)))
+        return spread_batches(self._choosing, count)
+
+    def table_batches(self) -> list[Tensor]:
+        """Return training images to round single layers on; none for nearest rounding."""
+        return self._rounding_batches(self.table.images)
+
+    def joint_batches(self) -> list[Tensor]:
+        """Return training images to round all layers together on; none for nearest rounding."""
+        count = self.table.images
+        if self._recipe.images is None:
+            affordable = plan.count_joint_images(self.pace, self._seconds, count)
+            count = int(self._memory.decide("joint images", lambda: affordable))
+        return self._rounding_batches(count)
+
+    def _rounding_batches(self, count: int) -> list[Tensor]:
+        if not count:
+            return []
+        recipe = self.images.recipe.model_copy(update={"round_images": count})
+        images = CompressionImages(
+            recipe, self._card, self.images.dataset, self.images.split, self._device
+        )
+        return images.learning_batches()
+
+    def describe(self) -> str:
+        """Say in a sentence what was measured, once the table is complete."""
+        options = sum(len(measured) for measured in self._memory.table.values())
+        layers = len(self._memory.table)
+        judging = min(self.table.judging, len(self._choosing))
+        images = f"by the KL divergence on {judging:,} held-back training images."
+        if not self.table.images:
+            return (
+                f"Estimated {options:,} useful options of {layers} layers from one measurement of"
+                f" each layer, {images} More time would measure each option."
+            )
+        return (
+            f"Measured {options:,} useful options of {layers} layers, with compensated rounding on"
+            f" {self.table.images:,} training images, {images}"
+        )
+
+    def _measure_pace(self, network: nn.Module, names: Sequence[str]) -> plan.Pace:
+        decide = self._memory.decide
+        option = LayerOption(self._recipe.kinds[0], _TIMED_NUMBER)
+        return plan.Pace(
+            decide("image seconds", lambda: _image_seconds(network, self._choosing)),
+            decide("option seconds", lambda: option_seconds(network, names, option)),
+            len(names),
+        )
+
+    def _plan_table(self) -> plan.TablePlan:
+        counts = [len(layer_options(self._recipe.kinds, detail)) for detail in plan.DETAILS]
+        made = plan.plan_table(self.pace, self._seconds, counts, self._recipe.images)
+        decide = self._memory.decide
+        detail = int(decide("detail", lambda: plan.DETAILS.index(made.detail)))
+        images = int(decide("images", lambda: made.images))
+        judging = int(decide("judging", lambda: made.judging))
+        return plan.TablePlan(plan.DETAILS[detail], images, judging)
+
+
+def spread_batches(images: DeviceImages, count: int) -> list[Tensor]:
+    """Return so many of the images, evenly spread over the set, in normalised batches."""
+    count = min(count, len(images))
+    rows = torch.arange(count) * len(images) // count
+    starts = range(0, count, _BATCH)
+    return [images.batch(rows[start : start + _BATCH])[0] for start in starts]
+
+
+@torch.no_grad()
+def _image_seconds(network: nn.Module, images: DeviceImages) -> float:
+    """Time a forward pass, and return its seconds for each image."""
+    batch = spread_batches(images, _TIMED_IMAGES)[0]
+    network(batch[:8])  # allocates, and chooses kernels
+    began = time.perf_counter()
+    float(network(batch).sum())  # waits for the device
+    return (time.perf_counter() - began) / len(batch)

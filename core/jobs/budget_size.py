@@ -1,0 +1,177 @@
+"""Makes the best candidates of one size: choose, move bytes, round together, pack, tune."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from core.data.batches import DeviceImages
+from core.events import Event, Note
+from core.jobs.budget_candidates import CandidateMaker
+from core.jobs.budget_tuning import CandidateTuner
+from core.jobs.compression_images import CompressionImages
+from core.search import plan
+from core.search.joint import AssembledNetwork, Steps
+from core.search.knapsack import Cost, Selection, best_within, frontier
+from core.search.memory import PackedCandidate
+from core.search.moves import bytes_of, exchange, step_down
+
+_MOST_JOINTS = 4
+"""How often layers are rounded together, to come below a number of bytes."""
+
+_SLACK = 400
+"""Of so many bytes one more is saved, because rounding again changes the size a little."""
+
+_GROWTH = 1.025
+"""How much larger layers are after compensated rounding than after nearest rounding."""
+
+_HALVING_EPOCHS = 6
+"""Epochs of tuning from which on two candidates compete first."""
+
+
+@dataclass(frozen=True, eq=False)
+class SearchTools:
+    """What a search works with, once the table is complete.
+
+    maker: also has the recipe and the memory. images: of the compression. tuning_images: those to
+    tune on, if the time allows all. judging: number of images on which exchanges are compared.
+    assembles: whether the layers as they are in the table make a candidate of their own. Those with
+    nearest rounding do not, if all layers can be rounded together with compensation.
+    """
+
+    maker: CandidateMaker
+    assembled: AssembledNetwork
+    tuner: CandidateTuner
+    images: CompressionImages
+    tuning_images: DeviceImages
+    pace: plan.Pace
+    clock: plan.Clock
+    judging: int
+    assembles: bool
+
+    def decide(self, name: str, affordable: Callable[[], float], wanted: float | None) -> int:
+        """Return `wanted` if it is given, and otherwise what the time allows, decided once."""
+        if wanted is not None:
+            return int(wanted)
+        return int(self.maker.memory.decide(name, affordable))
+
+
+class SizeSearch:
+    """Searches the best network whose file has at most a number of bytes.
+
+    frontier: the selections that no other one beats by the table, by ascending bytes.
+    """
+
+    def __init__(self, tools: SearchTools):
+        self._tools = tools
+        self._table = tools.maker.memory.table
+        costs = {
+            name: [Cost(option.bytes, option.damage) for option in options]
+            for name, options in self._table.items()
+        }
+        self.frontier: list[Selection] = frontier(costs)
+
+    def largest_bytes(self) -> int:
+        """Return the size of the file with the least damage by the table."""
+        return self._tools.maker.packed_bytes(self.frontier[-1].choices)
+
+    def without_tuning(
+        self, most_bytes: int, exchanging: bool = True
+    ) -> Generator[Event, None, PackedCandidate | None]:
+        """Return a candidate within the bytes; None if none was found.
+
+        exchanging: move bytes between layers as often as the time allows. With nearest rounding in
+        the table, their measurements say little about compensated rounding.
+        """
+        first = best_within(self.frontier, most_bytes)
+        if first is None:
+            return None
+        maker = self._tools.maker
+        overhead = maker.packed_bytes(first.choices) - first.bytes
+        spare = most_bytes - overhead
+        if not self._tools.assembles:
+            spare = int(spare / _GROWTH)
+        selection = best_within(self.frontier, spare)
+        if selection is None:
+            return None
+        steps: Steps | None = selection.choices
+        if exchanging and self._tools.assembles:
+            steps = yield from self._exchange(selection.choices, spare)
+        made: list[PackedCandidate] = []
+        for _ in range(_MOST_JOINTS):
+            if steps is None:
+                break
+            joint = yield from maker.join(steps)
+            both = [joint]
+            if self._tools.assembles:
+                both.append((yield from maker.assemble(steps)))
+            made += [one for one in both if len(one.data) <= most_bytes]
+            excess = len(joint.data) - most_bytes
+            if excess <= 0:
+                break
+            steps = step_down(self._table, steps, excess + most_bytes // _SLACK)
+        return min(made, key=lambda one: (one.divergence, len(one.data)), default=None)
+
+    def _exchange(self, steps: Steps, spare: int) -> Generator[Event, None, Steps]:
+        tools = self._tools
+        trials = tools.decide(
+            f"trials {spare}",
+            lambda: plan.count_trials(tools.pace, tools.clock.left, tools.judging),
+            tools.maker.recipe.trials,
+        )
+        measure = tools.assembled.divergence
+        moved = yield from exchange(self._table, steps, spare, measure, trials)
+        if trials:
+            yield Note(
+                f"Moved bytes between layers in {trials:,} trials: KL divergence"
+                f" {measure(steps):.4f} -> {measure(moved):.4f} nats, with each layer rounded alone"
+                f" ({bytes_of(self._table, moved):,} bytes in the layers)."
+            )
+        return moved
+
+    def tune(
+        self, candidates: list[PackedCandidate], seconds: float | None = None
+    ) -> Generator[Event, None, list[PackedCandidate]]:
+        """Tune the best of these candidates, and return what came of it; empty without time.
+
+        Two of them compete first if there are many epochs. seconds: for this tuning; if not given,
+        all that are left.
+        """
+        epochs, images = self._tuning_amount(candidates[0], seconds)
+        if not epochs:
+            return []
+        tuner = self._tools.tuner
+        first_epochs = epochs // 4
+        tuned: list[PackedCandidate] = []
+        winner = candidates[0]
+        if epochs >= _HALVING_EPOCHS and len(candidates) > 1:
+            least: list[tuple[float, PackedCandidate]] = []
+            for candidate in candidates[:2]:
+                made = yield from tuner.tune(candidate, first_epochs, images)
+                tuned += made
+                least.append((min(one.divergence for one in made), candidate))
+            _, winner = min(least, key=lambda pair: pair[0])
+            epochs -= 2 * first_epochs
+        tuned += yield from tuner.tune(winner, epochs, images)
+        return tuned
+
+    def _tuning_amount(
+        self, start: PackedCandidate, seconds: float | None
+    ) -> tuple[int, int | None]:
+        """Return the number of epochs and of images in each of them, None for all."""
+        tools = self._tools
+        training = len(tools.tuning_images)
+        recipe = tools.maker.recipe
+        if recipe.tuning_epochs is not None:
+            return recipe.tuning_epochs, None
+        images = tools.decide(
+            f"tuning images {len(start.data)}",
+            lambda: plan.count_tuning_images(
+                tools.pace,
+                tools.clock.left if seconds is None else seconds,
+                training,
+                tools.maker.images_a_candidate,
+            ),
+            None,
+        )
+        if images >= training:
+            return images // training, None
+        return (1, max(2, images)) if images else (0, None)

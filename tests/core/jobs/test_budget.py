@@ -1,0 +1,268 @@
+"""A budget as a job: never over the limit, repeated, resumed, and honest about its tests."""
+
+import hashlib
+import io
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core import data
+from core.compress import codec
+from core.compress.affine import Affine
+from core.config import BudgetRecipe
+from core.data.batches import DeviceImages
+from core.errors import UserError
+from core.events import Candidate, Note, Progress, Quantized
+from core.jobs.budget import BudgetJob
+from core.models.card import ModelCard
+from core.models.saved import SavedModel
+from core.runs.run import PACKED
+from core.training import setup
+from tests import eager_worker
+from tests.core.jobs.test_train import assert_same, is_positive_zero, summary_of
+
+CONV, HEAD = "0.weight", "5.weight"  # of the toy
+COUNTED = {"images": 64, "trials": 3, "tuning_epochs": 0, "device": "cpu", "kinds": ("share",)}
+"""How much is done is given, so that the clock decides nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch):
+    """Every network is small, and has BatchNorm and dropout."""
+    monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
+
+
+def as_saved(model, digits):
+    dataset = data.load("Digits", digits)
+    card = ModelCard(
+        model="LeNet5",
+        dataset="Digits",
+        classes=dataset.classes,
+        mean=dataset.mean,
+        std=dataset.std,
+        side=32,
+        recipes=({"kind": "train"},),
+    )
+    return SavedModel(card, {name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+
+def toy(digits):
+    """The small network, whose last layer is fitted to the training images by least squares."""
+    torch.manual_seed(0)
+    network = eager_worker.network(10).eval()
+    dataset = data.load("Digits", digits)
+    images, labels = DeviceImages(dataset.train, dataset.mean, dataset.std, "cpu").batch(
+        slice(None)
+    )
+    with torch.no_grad():
+        features = network[:5](images)
+        wanted = 5 * F.one_hot(labels, 10).float()
+        normal = features.T @ features + 10 * torch.eye(features.shape[1])
+        head = torch.linalg.solve(normal, features.T @ wanted)
+        network.get_parameter(HEAD).copy_(head.T)
+        network.get_parameter("5.bias").zero_()
+    return network
+
+
+@pytest.fixture(scope="module")
+def network(digits):
+    return toy(digits)
+
+
+@pytest.fixture
+def parent(network, digits):
+    return as_saved(network, digits)
+
+
+def budgeted(parent, root, **changes):
+    job = BudgetJob(BudgetRecipe(**{**COUNTED, **changes}), parent, root)
+    return job, list(job.events())
+
+
+def candidates_of(events):
+    return [event for event in events if isinstance(event, Candidate)]
+
+
+def half_b(digits):
+    """The test images of half B, found in another way: those with the larger hashes."""
+    test = data.load("Digits", digits).test
+    hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in test.images]
+    border = sorted(hashes)[(len(hashes) + 1) // 2]
+    return [row for row, text in enumerate(hashes) if text >= border]
+
+
+def accuracy_on(state, rows, parent, digits):
+    dataset = data.load("Digits", digits)
+    images = DeviceImages(dataset.test, dataset.mean, dataset.std, "cpu")
+    batch, labels = images.batch(torch.tensor(rows))
+    with torch.no_grad():
+        logits = SavedModel(parent.card, state).network()(batch)
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+# -- bytes --
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bytes": 2500},
+        {"bytes": 3001, "kinds": ("share", "round")},
+        {"smaller": 8, "kinds": ("round",)},
+        {"smaller": 7, "tuning_epochs": 1},
+    ],
+    ids=str,
+)
+def test_the_file_is_never_over_the_limit_and_is_the_model(parent, digits, changes):
+    job, events = budgeted(parent, digits, **changes)
+    summary = summary_of(events)
+    content = job.files()[PACKED]
+    limit = changes.get("bytes") or summary.float_bytes / changes["smaller"]
+    assert 0.8 * limit < len(content) <= limit
+    assert summary.packed_bytes == len(content)
+    packed = codec.unpack(content)
+    assert_same({"model": packed.state()}, job.result())
+    assert packed.card.recipes == (*parent.card.recipes, job.recipe.model_dump(mode="json"))
+    chosen = min(
+        (event for event in candidates_of(events) if event.bytes <= limit),
+        key=lambda event: event.divergence,
+    )
+    assert chosen.bytes == len(content)
+    for name, choice in chosen.layers.items():
+        item = packed.tensors[name]
+        assert not isinstance(item, Tensor)
+        assert choice.keys() == ({"bits"} if isinstance(item, Affine) else {"clusters"})
+    last = [event for event in events if isinstance(event, Quantized)][-1]
+    assert last.layers.keys() == {CONV, HEAD}
+
+
+def test_the_accuracies_are_those_of_half_b(parent, digits):
+    job, events = budgeted(parent, digits, bytes=2800)
+    summary = summary_of(events)
+    rows = half_b(digits)
+    assert summary.test_half == "B"
+    assert summary.test_images == len(rows) == 180
+    state = job.result()["model"]
+    assert summary.test_accuracy == pytest.approx(accuracy_on(state, rows, parent, digits))
+    assert summary.parent_accuracy == pytest.approx(accuracy_on(parent.state, rows, parent, digits))
+    assert "half B" in str(events[-1])
+
+
+def test_pruned_weights_stay_exactly_zero(network, digits):
+    saved = as_saved(network, digits)
+    masks = {}
+    for name in (CONV, HEAD):
+        weight = saved.state[name]
+        masks[name] = weight.abs() > weight.abs().median()
+        weight[~masks[name]] = 0.0
+    job, _ = budgeted(saved, digits, bytes=2600, kinds=("share", "round"), tuning_epochs=1)
+    state = job.result()["model"]
+    for name, mask in masks.items():
+        assert is_positive_zero(state[name][~mask])
+
+
+def test_a_limit_below_the_smallest_file_names_it_and_the_smallest_one_works(parent, digits):
+    with pytest.raises(
+        UserError, match=r"a file of 100 bytes: the smallest has [\d,]+ bytes"
+    ) as error:
+        budgeted(parent, digits, bytes=100)
+    smallest = int(str(error.value).split("smallest has ")[1].split()[0].replace(",", ""))
+    with pytest.raises(UserError, match="the smallest has"):
+        budgeted(parent, digits, bytes=int(0.98 * smallest))
+    job, _ = budgeted(parent, digits, bytes=smallest)
+    assert len(job.files()[PACKED]) <= smallest
+
+
+# -- again, and resumed --
+
+
+def through_a_file(checkpoint):
+    file = io.BytesIO()
+    torch.save(checkpoint, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def first_of(events, stage):
+    """The place of the first Progress of a stage."""
+    return next(
+        place
+        for place, event in enumerate(events)
+        if isinstance(event, Progress) and event.stage == stage
+    )
+
+
+def test_a_stopped_search_comes_to_the_same_end(parent, digits):
+    """The same seed gives the same choice, also if it is stopped in the middle of each part."""
+    job, events = budgeted(parent, digits, bytes=2600, tuning_epochs=2, batch_size=512)
+    stops = [
+        first_of(events, "Measuring each layer") + 8,
+        first_of(events, "Moving bytes between layers") + 1,
+        first_of(events, "Tuning, epoch 2 of 2"),
+    ]
+    for stop in stops:
+        stopped = BudgetJob(job.recipe, parent, digits)
+        for _ in itertools.islice(stopped.events(), stop + 1):
+            pass
+        checkpoint = stopped.checkpoint()
+        assert checkpoint is not None
+        resumed = BudgetJob(job.recipe, parent, digits, through_a_file(checkpoint))
+        rest = list(resumed.events())
+        assert resumed.files() == job.files()
+        assert_same(resumed.result(), job.result())
+        made = [event.bytes for event in candidates_of(events)]
+        again = [event.bytes for event in candidates_of(rest)]
+        assert made[len(made) - len(again) :] == again
+
+
+def test_a_cancelled_search_keeps_the_best_so_far(parent, digits):
+    job = BudgetJob(BudgetRecipe(**COUNTED, bytes=2600), parent, digits)
+    assert job.checkpoint() is None
+    assert job.result() == {}
+    made = []
+    for event in job.events():
+        if isinstance(event, Candidate) and event.bytes <= 2600:
+            made.append(event)
+        if len(made) == 2:
+            break
+    best = min(made, key=lambda event: event.divergence)
+    assert len(job.files()[PACKED]) == best.bytes
+
+
+# -- accuracy --
+
+
+def test_a_limit_of_accuracy_is_kept_on_half_a(parent, digits):
+    job, events = budgeted(parent, digits, lose=2.0)
+    summary = summary_of(events)
+    rows_b = set(half_b(digits))
+    rows_a = [row for row in range(360) if row not in rows_b]
+    before = accuracy_on(parent.state, rows_a, parent, digits)
+    after = accuracy_on(job.result()["model"], rows_a, parent, digits)
+    assert before > 0.8
+    assert 100 * (before - after) <= 2.0 + 1e-4
+    kept = [event.bytes for event in candidates_of(events) if event.lost <= 2.0]
+    assert summary.packed_bytes == min(kept)
+    assert summary.packed_bytes < summary.float_bytes / 5
+    note = next(event.text for event in events if "smallest file that keeps" in str(event))
+    assert "95% interval" in note
+    assert not [event for event in events if isinstance(event, Note) and event.level == "warning"]
+
+
+def test_a_limit_that_no_size_keeps_ends_with_the_nearest_and_a_warning(network, digits):
+    """All classes have a large common part that decides nothing, and takes up all levels."""
+    saved = as_saved(network, digits)
+    common = torch.randn(saved.state[HEAD].shape[1], generator=torch.Generator().manual_seed(1))
+    saved.state[HEAD] += 30 * saved.state[HEAD].abs().max() * common
+    _, events = budgeted(saved, digits, lose=0.5)
+    warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert len(warnings) == 1
+    assert "No size keeps the limit of 0.5 points" in warnings[0].text
+    assert "points too many" in warnings[0].text
+    least = min(event.lost for event in candidates_of(events))
+    assert f"{least:.2f} points" in warnings[0].text
+    assert summary_of(events).test_accuracy < summary_of(events).parent_accuracy
