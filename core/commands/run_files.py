@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.hashes import require_intact
 from core.models.card import ModelCard
 from core.models.saved import read_card, read_model
-from core.runs.run import INT8, MASKS, MODEL, Run
+from core.runs.run import INT8, MASKS, MODEL, Run, recorded_accuracy
 from core.runs.store import RunStore
 
 
@@ -64,7 +64,7 @@ def exported_file(
         raise UserError(f"“{run.name}” has no network of its own: export the one that it measured.")
     source = _run_in_float(store, run)
     model = source.path / MODEL if source else None
-    recorded = run.status.summary.test_accuracy if run.status.summary else None
+    recorded = recorded_accuracy(run)
     facts = FORMATS[format_name]
     is_int8 = isinstance(run.recipe, Int8Recipe)
     if format_name == "card":

@@ -81,8 +81,10 @@ class BudgetRecipe(FrozenModel):
         ge=0,
         le=1000,
         description=(
-            "Epochs of tuning the best choice, with the float network as its teacher. If not set:"
-            " as many as the time allows."
+            "Epochs of tuning, with the float network as its teacher. From 6 on, the two best"
+            " choices share them: a quarter each, and the better one takes the rest. With a limit"
+            " of accuracy, each size that is tried has so many. If not set: as many as the time"
+            " allows."
         ),
     )
     lr: float = Field(

@@ -25,7 +25,7 @@ from core.jobs.budget_limits import (
 )
 from core.jobs.budget_setup import SearchSetup
 from core.jobs.budget_size import SearchTools
-from core.jobs.budget_tuning import CandidateTuner
+from core.jobs.budget_tuning import CandidateTuner, tuning_totals
 from core.jobs.job import count_kept, restoring, summarize
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
@@ -188,8 +188,14 @@ class BudgetJob:
             "memory": self._memory.checkpoint(),
             "right": {half: torch.from_numpy(right) for half, right in self._right.items()},
             "spent": self._clock.spent,
-            "tuning": self._tuner.checkpoint() if self._tuner is not None else None,
+            "tuning": self._tuning_checkpoint(),
         }
+
+    def _tuning_checkpoint(self) -> dict[str, Any] | None:
+        """The saved tuning is kept until the tuner has taken it over."""
+        if self._tuner is not None:
+            return self._tuner.checkpoint()
+        return self._saved["tuning"] if self._saved is not None else None
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return the dequantized network, whose bits are those that the packed file holds.
@@ -229,8 +235,7 @@ class BudgetJob:
             packed_bytes=packed.ledger.total,
             test_half="B",
         )
-        seconds = self._memory.decisions.get("tuning seconds", 0.0)
-        tuned = self._memory.decisions.get("tuned images", 0.0)
+        seconds, tuned = tuning_totals(self._memory)
         return summary.model_copy(
             update={
                 "epochs": self._chosen.epochs,

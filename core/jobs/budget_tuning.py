@@ -10,9 +10,13 @@ from core.events import Event
 from core.jobs.budget_candidates import CandidateMaker, quantized_items
 from core.jobs.compression_images import CompressionImages
 from core.search.joint import key_of
-from core.search.memory import PackedCandidate
+from core.search.memory import Memory, PackedCandidate
 from core.training.distill import Tuning
 from core.training.evaluate import Validation
+
+_SECONDS = "seconds of "
+_IMAGES = "images of "
+"""What the decisions of an epoch of tuning begin with. The key of its candidate follows."""
 
 
 class CandidateTuner:
@@ -59,6 +63,7 @@ class CandidateTuner:
         )
         if self._saved is not None and self._saved["key"] == keys[-1]:
             tuning.restore(self._saved["tuning"])
+            self._saved = None
         self._key = keys[-1]
         self._tuning = tuning
         loop = tuning.loop
@@ -66,29 +71,38 @@ class CandidateTuner:
             yield from loop.train_epoch()
             began = time.perf_counter()
             key = keys[loop.epoch - 1]
+            self._count(key, loop.seconds, loop.images_done)
             network, items = tuning.network()
             made = yield from self._maker.add(key, start.choices, network, items, loop.epoch)
             judged = Validation(math.nan, math.nan, made.divergence)
             seconds = time.perf_counter() - began
             loop.end_epoch(math.nan, math.nan, seconds, {}, judged)
-        self._count(tuning)
         self._tuning = None
         return [known[key] for key in keys]
 
-    def _count(self, tuning: Tuning) -> None:
-        """Add the time and the images of a tuning to those of the run."""
+    def _count(self, key: str, seconds: float, images: int) -> None:
+        """Record the time and the images of an epoch.
+
+        It is done before the candidate of the epoch is known, because a run that stops right after
+        that does not come back to the epoch. The key counts an epoch that is repeated only once.
+        """
         decisions = self._maker.memory.decisions
-        rows = tuning.loop.history.rows
-        seconds = decisions.get("tuning seconds", 0.0)
-        tuned_images = decisions.get("tuned images", 0.0)
-        decisions["tuning seconds"] = seconds + tuning.loop.history.train_seconds
-        decisions["tuned images"] = tuned_images + sum(row["images"] for row in rows)
+        decisions[f"{_SECONDS}{key}"] = seconds
+        decisions[f"{_IMAGES}{key}"] = images
 
     def checkpoint(self) -> dict[str, Any] | None:
-        """Return the tuning that is in progress, None if there is none."""
+        """Return the tuning that is in progress, or else the saved one if it is still to come."""
         if self._tuning is None or not self._tuning.loop.started:
-            return None
+            return None if self._saved is None else dict(self._saved)
         return {"key": self._key, "tuning": self._tuning.checkpoint()}
+
+
+def tuning_totals(memory: Memory) -> tuple[float, float]:
+    """Return the time of all steps of tuning, in seconds, and the number of their images."""
+    decisions = memory.decisions.items()
+    seconds = sum(number for name, number in decisions if name.startswith(_SECONDS))
+    images = sum(number for name, number in decisions if name.startswith(_IMAGES))
+    return seconds, images
 
 
 def tuning_recipe(recipe: BudgetRecipe, epochs: int, train_images: int | None) -> KMeansRecipe:

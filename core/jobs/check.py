@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core import data
-from core.compress.pruning.methods import check_layerwise, check_pattern
+from core.compress.pruning.methods import check_layerwise, check_pattern, cuts_channels
 from core.config import (
     AffineRecipe,
     BudgetRecipe,
@@ -54,7 +54,7 @@ def check_recipe(
         )
         _check_counts(recipe, info, info.train_images - recipe.validation, names)
     if isinstance(recipe, PruneRecipe):
-        _check_pruning(recipe, info, names)
+        _check_pruning(recipe, names)
     if isinstance(recipe, KMeansRecipe | AffineRecipe | PruneRecipe) and recipe.epochs:
         _check_counts(recipe, info, info.train_images, names)
     if isinstance(recipe, BudgetRecipe):
@@ -146,27 +146,23 @@ def _check_counts(
 
 def _check_budget(recipe: BudgetRecipe, info: DatasetInfo, names: Names) -> None:
     """Check the numbers of images of a budget against those that there are."""
-    for field, count in (("images", recipe.images), ("batch_size", recipe.batch_size)):
-        if count is not None and count > info.train_images:
+    for field in ("images", "batch_size"):
+        count = getattr(recipe, field)
+        if field in recipe.model_fields_set and count is not None and count > info.train_images:
             raise UserError(
                 f"{names.get(field, field)} must be at most {info.train_images:,}, the training"
                 f" images of {info.name}, got {count}"
             )
 
 
-def _check_pruning(recipe: PruneRecipe, info: DatasetInfo, names: Names) -> None:
-    """Check the settings of a pruning that exclude each other, and its number of images."""
+def _check_pruning(recipe: PruneRecipe, names: Names) -> None:
+    """Check the settings of a pruning that exclude each other."""
 
     def word(field: str) -> str:
         return names.get(field, field)
 
     method = f"{word('method')} {recipe.method}"
-    if recipe.images > info.train_images:
-        raise UserError(
-            f"{word('images')} must be at most {info.train_images:,}, the training images of"
-            f" {info.name}, got {recipe.images}"
-        )
-    if recipe.layer_densities != "global" and recipe.method.startswith("channel-"):
+    if recipe.layer_densities != "global" and cuts_channels(recipe.method):
         raise UserError(
             f"{word('layer_densities')} must be global with {method}, got {recipe.layer_densities}"
         )
@@ -187,6 +183,18 @@ def _check_pruning(recipe: PruneRecipe, info: DatasetInfo, names: Names) -> None
         raise UserError(
             f"{word('rewind')} does not go with {method}: it would undo what the kept weights make"
             " up for"
+        )
+
+
+def check_density_left(density: float, before: float, word: str = "density") -> None:
+    """Raise UserError if a network that keeps `before` of its weights cannot keep `density`.
+
+    A density of 1 prunes nothing, and is always possible.
+    """
+    if before <= density < 1:
+        raise UserError(
+            f"{word} must be below {before:.6g}, the fraction of its weights that the parent keeps,"
+            f" got {density:g}; 1 prunes nothing"
         )
 
 

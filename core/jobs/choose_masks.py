@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from core.compress.pruning.scoring_images import ScoringImages
 from core.compress.pruning.trained import (
     choose_counts,
+    count_for_others,
     count_nonzero,
     density_of,
     keep_highest,
@@ -28,6 +29,8 @@ class MaskChooser:
 
     masks: which weights are kept, by parameter name; before the first pruning those that are not 0.
     first_density: the fraction of the weights that is not 0 before the first pruning.
+
+    Raises UserError if the spared layers alone have more weights than the recipe keeps.
     """
 
     def __init__(self, recipe: PruneRecipe, network: nn.Module, images: CompressionImages):
@@ -38,6 +41,7 @@ class MaskChooser:
         self.masks = {name: (weight != 0).detach() for name, weight in weights.items()}
         self.first_density = density_of(weights)
         self._spared = spared_layers(recipe, list(weights))
+        count_for_others(weights, recipe.density, self._spared)  # refuses what cannot work
 
     def prune_(self, density: float) -> Generator[Event, None, None]:
         """Choose new masks for a density, and set the weights outside them to 0.

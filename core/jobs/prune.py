@@ -22,8 +22,8 @@ from core.compress.packed.ledger import Ledger
 from core.compress.pruning.gradual import cubic_density
 from core.compress.pruning.trained import density_of
 from core.config import PruneRecipe
-from core.errors import UserError
 from core.events import Event, Finished, Note, Progress, Pruned, Summary
+from core.jobs.check import check_density_left
 from core.jobs.choose_masks import MaskChooser
 from core.jobs.compression_images import CompressionImages
 from core.jobs.job import count_kept, restoring, summarize
@@ -93,7 +93,7 @@ class PruneJob:
         parent = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
         network = copy.deepcopy(parent)
         chooser = MaskChooser(self.recipe, network, images)
-        self._check_density(parent)
+        check_density_left(self.recipe.density, chooser.first_density)
         yield Note(f"{card.model} on {card.dataset}: pruning a trained network, on {self.device}.")
         yield from self._test_parent(parent, images)
         if self.recipe.epochs:
@@ -112,15 +112,6 @@ class PruneJob:
         self._packed = codec.pack(self._state, self.card())
         network.load_state_dict(self._state)
         yield Finished(self._summary(network, accuracy, len(images.test)))
-
-    def _check_density(self, parent: nn.Module) -> None:
-        """Raise UserError if the parent keeps no more weights than the recipe does."""
-        before = density_of(prunable_weights(parent))
-        if self.recipe.density < 1 and self.recipe.density >= before:
-            raise UserError(
-                f"density must be below {before:.3g}, the fraction of its weights that the parent"
-                f" keeps, got {self.recipe.density:g}"
-            )
 
     def _test_parent(self, parent: nn.Module, images: CompressionImages) -> Iterator[Event]:
         if self._saved is not None:

@@ -30,7 +30,7 @@ from core.jobs.train import TrainJob
 from core.models import saved
 from core.runs.latency import latency_subject
 from core.runs.prune import read_early_weights
-from core.runs.run import IMPORT_SOURCE, MODEL, Run
+from core.runs.run import IMPORT_SOURCE, MODEL, Run, recorded_accuracy
 from core.runs.store import RunStore
 
 
@@ -50,33 +50,34 @@ def begin_job(run: Run, data_root: Path, checkpoint: Mapping[str, Any] | None) -
             network = saved.read_model(parent.path / MODEL)
             has_levels = network.card.is_quantized and parent.packed_file.exists()
             packed = codec.load(parent.packed_file) if has_levels else None
-            recorded = _recorded_accuracy(parent)
+            recorded = recorded_accuracy(parent)
             return QuantizeJob(recipe, network, packed, data_root, checkpoint, recorded)
         case PruneRecipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
-            early = read_early_weights(parent, recipe.rewind)
-            recorded = _recorded_accuracy(parent)
+            # A checkpoint has the weights already, and the training may be deleted by then.
+            early = read_early_weights(parent, None if checkpoint else recipe.rewind)
+            recorded = recorded_accuracy(parent)
             return PruneJob(recipe, network, data_root, checkpoint, recorded, early)
         case BudgetRecipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
-            recorded = _recorded_accuracy(parent)
+            recorded = recorded_accuracy(parent)
             return BudgetJob(recipe, network, data_root, checkpoint, recorded)
         case Int8Recipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
-            return Int8Job(recipe, network, data_root, _recorded_accuracy(parent))
+            return Int8Job(recipe, network, data_root, recorded_accuracy(parent))
         case AnswersRecipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
             model_hash = content_hash(parent.path / MODEL)
-            recorded = _recorded_accuracy(parent)
+            recorded = recorded_accuracy(parent)
             return AnswersJob(recipe, network, model_hash, data_root, checkpoint, recorded)
         case LatencyRecipe() as recipe:
             subject = latency_subject(RunStore(run.path.parent), _parent_of(run))
             network = saved.read_model(subject.network.path / MODEL)
-            recorded = _recorded_accuracy(subject.network)
+            recorded = recorded_accuracy(subject.network)
             int8, source = subject.read_int8()
             int8_run = subject.int8.id if subject.int8 else ""
             return LatencyJob(recipe, network, data_root, recorded, int8, source, int8_run)
@@ -87,7 +88,3 @@ def _parent_of(run: Run) -> Run:
     if run.config.parent is None:
         raise UserError(f"“{run.name}” has no parent: the run whose network it works on.")
     return RunStore(run.path.parent).get(run.config.parent)
-
-
-def _recorded_accuracy(run: Run) -> float | None:
-    return run.status.summary.test_accuracy if run.status.summary else None

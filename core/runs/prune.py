@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.config import PruneRecipe, TrainRecipe
 from core.errors import UserError
+from core.jobs.check import check_density_left
 from core.models.saved import read_model
 from core.runs.epochs import epoch_file, kept_epochs
 from core.runs.run import INITIAL, Run
@@ -26,11 +27,7 @@ def check_parent(recipe: PruneRecipe, parent: Run, names: Mapping[str, str] | No
     names = names or {}
     summary = parent.status.summary
     before = 1.0 if summary is None else summary.density
-    if before < 1 and recipe.density >= before:
-        raise UserError(
-            f"{names.get('density', 'density')} must be below {before:.3g}, the fraction of its"
-            f" weights that “{parent.name}” keeps, got {recipe.density:g}"
-        )
+    check_density_left(recipe.density, before, names.get("density", "density"))
     check_rewind(parent, recipe.rewind, names.get("rewind", "rewind"))
 
 

@@ -314,6 +314,15 @@ def correct_by_lock(run: Run) -> Run:
     return replace(run, status=read_status(run.path), alive=False)
 
 
+def recorded_accuracy(run: Run) -> float | None:
+    """Return the accuracy on all test images that the run recorded, None if it has none.
+
+    The accuracy of a half of them does not compare with it.
+    """
+    summary = run.status.summary
+    return None if summary is None or summary.test_half else summary.test_accuracy
+
+
 def to_json(model: BaseModel) -> bytes:
     """Return the content of a JSON file, indented for people."""
     return model.model_dump_json(indent=1).encode()

@@ -58,8 +58,8 @@ _Runs = list[Run]
 _Ids = list[str]
 _Events = Events
 
-_WORK = {"answers": "tested", "latency": "measured"}
-"""What a helper does with its parent's network, by the kind of its recipe."""
+_WORK = {"answers": "tested", "latency": "measured", "prune": "pruned"}
+"""What a run does with its parent's network, by the kind of its recipe."""
 
 _EDIT_SECONDS = 30
 """Changing a config.json takes a moment. After this long another process hangs."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from core.data.batches import DeviceImages
 from core.data.imageset import Dataset, ImageSet, Rows
+from core.errors import UserError
 from core.events import Progress
 from core.inspect.behaviour.paired import PairedCounts
 from core.training.evaluate import TEST_BATCH
@@ -26,7 +27,14 @@ def halve_by_content(images: ImageSet) -> tuple[Rows, Rows]:
 
     The images are sorted by the SHA-256 of their bytes. So equal images lie next to each other, and
     no two of them are in different halves but those at the border.
+
+    Raises UserError if a half would be empty.
     """
+    if len(images.images) < 2:
+        raise UserError(
+            f"There are too few test images to halve ({len(images.images)}): one half decides and"
+            " the other reports, so take a data set with at least 2."
+        )
     hashes = [hashlib.sha256(image.tobytes()).digest() for image in images.images]
     in_order = np.array(sorted(range(len(hashes)), key=lambda row: (hashes[row], row)), np.int64)
     middle = (len(in_order) + 1) // 2

@@ -11,7 +11,7 @@ from filelock import FileLock
 from streamlit.testing.v1 import AppTest
 
 from core.compress import codec
-from core.config import ImportRecipe, KMeansRecipe
+from core.config import BudgetRecipe, ImportRecipe, KMeansRecipe
 from core.models.card import ModelCard
 from core.models.saved import model_bytes
 from core.runs import launch
@@ -592,6 +592,57 @@ def test_several_runs_are_tagged_at_once(store):
     app.multiselect(key="new_tags").set_value(["old", "new"])
     app.button(key="remove_tags").click().run()
     assert store.get(first.id).tags == ()
+
+
+def budget_run(store, accuracy, recipe):
+    """A budget run that is finished, whose parent gets 90% of half B and 91% of all images."""
+    parent = with_accuracy(store, 0.91)
+    run = store.create(recipe, parent=parent.id)
+    (run.path / MODEL).write_bytes(b"weights")
+    summary = summary_of(
+        run,
+        test_accuracy=accuracy,
+        parent_accuracy=0.9,
+        test_half="B",
+        test_images=5000,
+        classes=10,
+        float_bytes=8000,
+        packed_bytes=1000,
+    )
+    changes = {"state": "finished", "test_accuracy": accuracy, "summary": summary}
+    write_status(run.path, run.status.model_copy(update=changes))
+    return store.get(run.id)
+
+
+def test_a_budget_run_says_what_it_lost_on_half_of_the_images(store):
+    app = opened(budget_run(store, 0.88, BudgetRecipe(smaller=8, kinds=("share",))).id)
+    said = app.success[0].value
+    assert "of half of the test images right, 2.00 points less than before (90.00%)" in said
+    assert "8.0 times smaller" in said
+    assert "To lose less, allow a larger file, let each layer share or round" in said
+    assert not app.warning  # 90% of half B is no other record than 91% of all images
+    shown = {metric.label: metric for metric in app.metric}
+    assert shown.keys() == {"Test accuracy", "Weights kept"}
+    assert "5,000 test images, half of all" in shown["Test accuracy"].help
+    assert "next_step" not in [button.key for button in app.button]
+    assert "Quantize again" in links(app)
+
+
+def test_a_budget_run_that_guesses_says_what_to_try(store):
+    run = budget_run(store, 0.1, BudgetRecipe(lose=1, tuning_epochs=0))
+    said = opened(run.id).warning[0].value
+    assert "no better than guessing" in said
+    assert "allow a smaller loss, tune it for some epochs or give the search more" in said
+
+
+def test_a_cancelled_budget_run_continues(store):
+    run = store.create(BudgetRecipe(bytes=3000), parent=sample_run(store).id)
+    changes = {"state": "cancelled", "message": "Cancelled."}
+    write_status(run.path, run.status.model_copy(update=changes))
+    app = opened(run.id)
+    assert "continues the search from the last checkpoint" in app.warning[0].value
+    assert app.button(key="resume").label == "Resume"
+    assert "Epoch" not in [metric.label for metric in app.metric]
 
 
 def test_no_runs_link_to_the_tour():

@@ -113,6 +113,11 @@ PRUNING_METHODS = {
 }
 
 
+def cuts_channels(method: str) -> bool:
+    """Whether a method cuts whole channels. "compensated" is none of the registry, and does not."""
+    return method in PRUNING_METHODS and PRUNING_METHODS[method].channels
+
+
 def check_layerwise(method: str, layerwise: bool, names: Mapping[str, str] | None = None) -> None:
     """Check that a known method that is layerwise leaves the layer densities open.
 

@@ -40,12 +40,9 @@ def score_trained(
 
 def spared_layers(recipe: PruneRecipe, names: list[str]) -> list[str]:
     """Return which of the prunable weights the recipe spares. names: in the network's order."""
-    spared = []
-    if recipe.spare_first:
-        spared.append(names[0])
-    if recipe.spare_last:
-        spared.append(names[-1])
-    return spared
+    first = names[:1] if recipe.spare_first else []
+    last = names[-1:] if recipe.spare_last else []
+    return list(dict.fromkeys(first + last))  # a network may have one layer
 
 
 def without_zeros(scores: Scores, weights: Weights) -> Scores:
@@ -80,15 +77,9 @@ def choose_counts(
     keeps more weights than are not 0, so that a network that was pruned before may keep fewer.
     Raises UserError if the spared layers alone have more weights than are to be kept.
     """
+    left = count_for_others(weights, density, spared)
     available = count_nonzero(weights)
-    total = round(density * _count(weights))
     competing = {name: weight for name, weight in weights.items() if name not in spared}
-    left = total - sum(available[name] for name in spared)
-    if left < 0 or not competing:
-        raise UserError(
-            f"density {density:g} keeps {total:,} weights, and the spared layers alone have"
-            f" {total - left:,}: take a higher density, or spare fewer layers"
-        )
     match layer_densities:
         case "global":
             wanted = _counts_of_highest({name: scores[name] for name in competing}, left)
@@ -99,9 +90,25 @@ def choose_counts(
             }
         case "erk":
             wanted = _counts_of_highest(erk_scores(competing, _any_order()), left)
-        case "uniform+":
-            wanted = _counts_of_highest(uniform_plus_scores(competing, _any_order()), left)
+        case "uniform+":  # the first convolution and the last linear layer of the whole network
+            floors = uniform_plus_scores(weights, _any_order())
+            wanted = _counts_of_highest({name: floors[name] for name in competing}, left)
     return {name: min(wanted.get(name, count), count) for name, count in available.items()}
+
+
+def count_for_others(weights: Weights, density: float, spared: Collection[str]) -> int:
+    """Return how many weights the layers that are not spared keep together.
+
+    Raises UserError if the spared layers alone have more weights than are to be kept.
+    """
+    total = round(density * _count(weights))
+    of_spared = sum(int(weights[name].count_nonzero()) for name in spared)
+    if total < of_spared or len(spared) == len(weights):
+        raise UserError(
+            f"density {density:g} keeps {total:,} weights, and the spared layers alone have"
+            f" {of_spared:,}: take a higher density, or spare fewer layers"
+        )
+    return total - of_spared
 
 
 def keep_highest(scores: Scores, counts: Mapping[str, int]) -> dict[str, Tensor]:

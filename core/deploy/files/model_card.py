@@ -92,11 +92,11 @@ def _commands_text(commands: Sequence[str]) -> str:
 def _figure_rows(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "Test accuracy", _accuracy(summary, summary.test_accuracy)
     if summary.parent_accuracy is not None:
-        yield "Before quantization", _accuracy(summary, summary.parent_accuracy)
+        yield "Before compression", _accuracy(summary, summary.parent_accuracy)
     if summary.best_by is not None and summary.best_accuracy != summary.test_accuracy:
         by = f" (chosen by {summary.best_by})"
         yield "Best epoch", _accuracy(summary, summary.best_accuracy) + by
-    yield "Test images", f"{summary.test_images:,}" if summary.test_images else "not known"
+    yield "Test images", _test_images(summary)
     if summary.guessing:
         yield "Warning", "no better than guessing"
     sizes = {
@@ -107,6 +107,14 @@ def _figure_rows(summary: Summary) -> Iterator[tuple[str, str]]:
     for label, number in sizes.items():
         if number is not None:
             yield label, f"{number:,} bytes"
+
+
+def _test_images(summary: Summary) -> str:
+    """How many images the accuracies are of, such as "5,000 (half of the test images)"."""
+    if not summary.test_images:
+        return "not known"
+    half = " (half of the test images)" if summary.test_half else ""
+    return f"{summary.test_images:,}{half}"
 
 
 def _accuracy(summary: Summary, accuracy: float) -> str:

@@ -72,11 +72,10 @@ def _report_on(file: NetworkFile, side: int | None) -> dict[str, Any]:
     """
     key = (f"{file.path} {file.sha256}", side)
     with _checking:
-        if key not in _reports:
-            _reports[key] = _check_in_child(file, side)
-        report = _reports[key]
-    if "problem" in report:
-        raise UserError(report["problem"])
+        report = _reports.get(key) or _check_in_child(file, side)
+        if "problem" in report:  # not kept: a package that is missing may be installed meanwhile
+            raise UserError(report["problem"])
+        _reports[key] = report
     return report
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.compress.pruning.methods import learns_from_images
+from core.compress.pruning.methods import cuts_channels, learns_from_images
 from core.config import PruneRecipe
 from pages.parts.shared.address import choice_parser, keep_in_address, parse_flag
 from pages.parts.shared.fields import help_text, number_field
@@ -62,7 +62,7 @@ def excluded_fields(method: str, epochs: int, gradual: int) -> dict[str, str]:
     They have no effect, or a run would be refused. Such a field has its default in the recipe.
     """
     reasons = {}
-    if method.startswith("channel-"):
+    if cuts_channels(method):
         reasons["layer_densities"] = "Methods that cut channels let those of all layers compete."
     if not learns_from_images(method):
         reasons["images"] = f"The method {method} looks at no images."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
+from core.config import AffineRecipe, BudgetRecipe, KMeansRecipe, TrainRecipe
 from core.runs import launch
 from core.runs.run import BEST, INT8, MODEL, PACKED, Run
 from core.runs.store import RunStore
@@ -40,7 +40,7 @@ def draw_actions(store: RunStore, run: Run) -> None:
 
 
 def _is_quantized(run: Run) -> bool:
-    return isinstance(run.recipe, KMeansRecipe | AffineRecipe)
+    return isinstance(run.recipe, KMeansRecipe | AffineRecipe | BudgetRecipe)
 
 
 def _draw_menu(store: RunStore, run: Run) -> None:
@@ -230,8 +230,8 @@ def _draw_downloads(run: Run) -> None:
         _download_name(run, "", MODEL),
         "Weights",
         "download",
-        "Weights in float, as a safetensors file: those of the last epoch, or the quantized weights"
-        " dequantized. Pruned weights are exactly 0.",
+        "Weights in float, as a safetensors file: those of the last epoch, of the best epoch of a"
+        " pruned network, or the quantized weights dequantized. Pruned weights are exactly 0.",
     )
     best_accuracy = run.status.best_accuracy
     if best_accuracy != run.status.test_accuracy:

@@ -4,6 +4,7 @@ from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import (
     AffineRecipe,
     AnswersRecipe,
+    BudgetRecipe,
     ImportRecipe,
     Int8Recipe,
     KMeansRecipe,
@@ -31,6 +32,8 @@ def what_to_try(recipe: Recipe) -> str:
             remedies = _for_kmeans(recipe)
         case AffineRecipe():
             remedies = _for_affine(recipe)
+        case BudgetRecipe():
+            remedies = _for_budget(recipe)
         case Int8Recipe():
             remedies = _for_int8(recipe)
         case AnswersRecipe() | LatencyRecipe():
@@ -88,6 +91,16 @@ def _for_affine(recipe: AffineRecipe) -> list[str]:
     if not recipe.per_channel:
         remedies.append("use a scale for every output channel")
     return [*remedies, *_for_statistics(recipe)]
+
+
+def _for_budget(recipe: BudgetRecipe) -> list[str]:
+    """A wider limit helps most, then more choices for a layer, and more time for them."""
+    remedies = ["allow a larger file" if recipe.lose is None else "allow a smaller loss"]
+    if len(recipe.kinds) == 1:
+        remedies.append("let each layer share or round its weights")
+    if recipe.tuning_epochs == 0:
+        remedies.append("tune it for some epochs")
+    return [*remedies, "give the search more minutes"]
 
 
 def _for_int8(recipe: Int8Recipe) -> list[str]:

@@ -2,6 +2,7 @@
 
 from core.config import (
     AnswersRecipe,
+    BudgetRecipe,
     ImportRecipe,
     Int8Recipe,
     KMeansRecipe,
@@ -56,12 +57,15 @@ def outcome_sentence(store: RunStore, run: Run) -> str:
         return _in_integers(run, summary)
     if isinstance(run.recipe, PruneRecipe):
         return _pruned(run, run.recipe, summary)
+    if isinstance(run.recipe, BudgetRecipe):
+        return _budgeted(run, run.recipe, summary)
     return _quantized(run, summary)
 
 
 def _right(run: Run, summary: Summary) -> str:
     """Such as "91.20% (90.6 to 91.7) of the test images right", the first number in bold."""
-    return f"{accuracy_text(run, summary.test_accuracy, bold=True)} of the test images right"
+    images = "half of the test images" if summary.test_half else "the test images"
+    return f"{accuracy_text(run, summary.test_accuracy, bold=True)} of {images} right"
 
 
 def _speed(run: Run) -> str:
@@ -153,6 +157,17 @@ def _pruned(run: Run, recipe: PruneRecipe, summary: Summary) -> str:
     if before - summary.test_accuracy < _SMALL_LOSS:
         return f"{text} Next: **Quantize**, which makes the file several times smaller again."
     return f"{text} To lose less, **Duplicate with changes** and {what_to_try(recipe)}."
+
+
+def _budgeted(run: Run, recipe: BudgetRecipe, summary: Summary) -> str:
+    text = (
+        f"The network that the search found gets {_right(run, summary)}, {_change(summary)}, in a"
+        f" file {times_smaller(run):.1f} times smaller."
+    )
+    before = summary.parent_accuracy or 0.0
+    if before - summary.test_accuracy < _SMALL_LOSS:
+        return text
+    return f"{text} To lose less, {what_to_try(recipe)}."
 
 
 def _in_integers(run: Run, summary: Summary) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.accuracy import explain_other_record
 from core.errors import UserError
-from core.runs.run import Run
+from core.runs.run import Run, recorded_accuracy
 from core.runs.store import RunStore, describe_recipe
 from pages.parts.runs.actions import draw_actions
 from pages.parts.runs.details import draw_details
@@ -93,10 +93,9 @@ def _draw_lineage(store: RunStore, run: Run) -> None:
 def _draw_other_record(parent: Run, run: Run) -> None:
     """Warn if the parent is not as accurate as its run recorded."""
     result = run.status.summary
-    if result is None or result.parent_accuracy is None:
+    if result is None or result.parent_accuracy is None or result.test_half:
         return
-    recorded = parent.status.summary.test_accuracy if parent.status.summary else None
-    difference = explain_other_record(result.parent_accuracy, recorded)
+    difference = explain_other_record(result.parent_accuracy, recorded_accuracy(parent))
     if difference:
         st.warning(difference, icon=":material/warning:")
 
@@ -127,7 +126,7 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
         if run.recipe.epochs > 1:  # one point is no curve
             _draw_curves(run, epochs)
             _draw_density_course(run, epochs)
-        if run.recipe.kind in ("kmeans", "affine"):
+        if run.recipe.kind in ("kmeans", "affine", "budget"):
             st.caption(SIMULATED_QUANTIZATION)
         if run.recipe.kind == "int8":
             st.caption(REAL_INTEGERS)
@@ -183,6 +182,8 @@ def _why_stopped(run: Run) -> str:
 def _resume_text(run: Run) -> str:
     if run.recipe.kind == "answers":
         return "**Resume** continues after the last batch of images that was kept."
+    if run.recipe.kind == "budget":
+        return "**Resume** continues the search from the last checkpoint, with the minutes left."
     if not run.recipe.epochs:
         return "**Resume** does it again."
     return (

@@ -49,7 +49,10 @@ def interval_note(run: Run, accuracy: float | None) -> str:
     if accuracy is None or counts is None:
         return ""
     images, _ = counts
-    return f"95% interval: {interval_text(accuracy, images)}% (Wilson, {images:,} test images)."
+    summary = run.status.summary
+    half = ", half of all" if summary is not None and summary.test_half else ""
+    interval = interval_text(accuracy, images)
+    return f"95% interval: {interval}% (Wilson, {images:,} test images{half})."
 
 
 def run_is_guessing(run: Run) -> bool:

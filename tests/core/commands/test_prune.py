@@ -84,7 +84,6 @@ def test_a_run_from_the_command_line(trained, store, capsys):
         ("0123456789", "RUN: "),
         ("PARENT --density 20", "--density must be in (0, 1], got 20.0: did you mean 0.2?"),
         ("PARENT --method taylor", "--method must be"),
-        ("PARENT --images 5000", "--images must be at most 1,437"),
         ("PARENT --gradual 2", "--gradual must be at most 0, the epochs of fine-tuning (--epochs)"),
         ("PARENT --gradual 1 --epochs 2", "--gradual must be 0 with --method compensated"),
         (

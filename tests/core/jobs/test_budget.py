@@ -219,6 +219,30 @@ def test_a_stopped_search_comes_to_the_same_end(parent, digits):
         assert made[len(made) - len(again) :] == again
 
 
+def run_until(job, is_last):
+    """Run the job up to an event, and return its checkpoint there."""
+    next(event for event in job.events() if is_last(event))
+    return through_a_file(job.checkpoint())
+
+
+def test_a_run_that_is_stopped_again_and_again_keeps_its_tuning(parent, digits):
+    recipe = BudgetRecipe(**{**COUNTED, "bytes": 2600, "tuning_epochs": 2, "batch_size": 512})
+    first = run_until(
+        BudgetJob(recipe, parent, digits),
+        lambda event: isinstance(event, Progress) and event.stage == "Tuning, epoch 2 of 2",
+    )
+    second = run_until(BudgetJob(recipe, parent, digits, first), lambda _: True)
+    assert second["tuning"]["key"] == first["tuning"]["key"]
+    assert second["tuning"]["tuning"]["position"] == first["tuning"]["tuning"]["position"]
+    third = run_until(
+        BudgetJob(recipe, parent, digits, second),
+        lambda event: isinstance(event, Candidate) and event.epochs == 2,
+    )
+    summary = summary_of(list(BudgetJob(recipe, parent, digits, third).events()))
+    images = summary.images_per_second * summary.train_seconds
+    assert 1437 < images <= 2 * 1437  # of two epochs, whose images are not all of the data set's
+
+
 def test_a_cancelled_search_keeps_the_best_so_far(parent, digits):
     job = BudgetJob(BudgetRecipe(**COUNTED, bytes=2600), parent, digits)
     assert job.checkpoint() is None

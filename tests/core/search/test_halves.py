@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from core.data.imageset import Dataset, ImageSet
+from core.errors import UserError
 from core.events import result_of
 from core.search.halves import (
     answers_right,
@@ -23,12 +24,18 @@ def image_set(count, seed=0):
     return ImageSet(images, draw.integers(0, 2, count))
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 100])
+@pytest.mark.parametrize("count", [2, 3, 7, 100])
 def test_the_halves_are_disjoint_complete_and_of_equal_size(count):
     first, second = halve_by_content(image_set(count))
     assert sorted([*first, *second]) == list(range(count))
     assert 0 <= len(first) - len(second) <= 1
     assert list(first) == sorted(first)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_images_that_leave_a_half_empty_are_refused(count):
+    with pytest.raises(UserError, match=rf"too few test images to halve \({count}\)"):
+        halve_by_content(image_set(count))
 
 
 def test_the_halves_follow_the_images_wherever_they_are():

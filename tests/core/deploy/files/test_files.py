@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -216,6 +217,12 @@ def facts(**changes):
         classes=10,
     )
     return CardFacts("A | run", CARD, summary, ["python -m core train", "second"], **changes)
+
+
+def test_the_card_says_that_half_of_the_images_were_tested():
+    plain = facts()
+    half = replace(plain, summary=plain.summary.model_copy(update={"test_half": "B"}))
+    assert "| Test images | 1,000 (half of the test images) |" in card_markdown(half)
 
 
 def test_the_card_says_what_a_reader_needs():
