@@ -148,6 +148,7 @@ def own_infos() -> list[ModelInfo]:
 
 def _find_outside(name: str) -> OutsideNetwork | None:
     """Return the network that is not built in, None for other names. Built-in ones come first."""
+    name = str(name)  # a script may pass anything
     is_built_in = name.lower() in {other.lower() for other in ALL_MODELS}
     return None if is_built_in else find_outside(name)
 

@@ -9,6 +9,7 @@ from core import models
 from core.commands.latency import PROGRAM, latency_command, latency_recipe, main
 from core.commands.latency import _parser as latency_parser
 from core.config import LatencyRecipe, TrainRecipe
+from core.deploy.openvino_engine import has_openvino
 from core.errors import UserError
 from core.hashes import write_with_hash
 from core.models import saved
@@ -44,7 +45,9 @@ def test_a_table_and_one_json_object(store, digits, parent, capsys):
     (result,) = json.loads(out)["runs"]
     assert result["parent"] == parent.id
     assert [batch["batch"] for batch in result["batches"]] == [1, 2]
-    assert list(result["batches"][0]["latencies"]["variants"]) == ["eager", "onnx", "int8"]
+    openvino = ["openvino", "openvino-int8"] if has_openvino() else []
+    variants = result["batches"][0]["latencies"]["variants"]
+    assert list(variants) == ["eager", "onnx", "int8", *openvino]
     assert "times as fast" in err
     assert err.count("ONNX Runtime, int8") >= 2
     (run,) = (run for run in store.list(helpers=True) if run.is_helper)
