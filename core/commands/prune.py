@@ -10,9 +10,15 @@ from functools import partial
 from typing import Any
 
 from core.commands.flags import add_field_flag, flag_words, flags_that_differ, typed_values
-from core.commands.terminal import DATA_DIR, Parser, run_command, typed_tags
+from core.commands.terminal import (
+    DATA_DIR,
+    Parser,
+    named_run,
+    require_run,
+    run_command,
+    typed_tags,
+)
 from core.config import PruneRecipe, data_root, validate_recipe
-from core.errors import UserError
 from core.jobs.check import check_recipe
 from core.runs.prune import check_parent
 from core.runs.run import Run
@@ -101,13 +107,9 @@ def _parser() -> Parser:
 
 def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     """Create the run that the flags describe. Raises UserError, naming the flag."""
-    if options.run is None:
-        raise UserError("RUN is missing: the id of the finished run whose network is to be pruned")
+    require_run(options, "pruned")
     recipe = validate_recipe(PruneRecipe, typed_values(options, PRUNE_FLAGS), PRUNE_FLAGS)
-    try:
-        parent = store.get(options.run)
-    except UserError as error:
-        raise UserError(f"RUN: {error}") from None
+    parent = named_run(options, store)
     names = PRUNE_FLAGS | DATA_DIR | {"dataset": "RUN: its data set"}
     check_recipe(recipe, data_root(options.data_dir), names, parent.dataset)
     check_parent(recipe, parent, names)

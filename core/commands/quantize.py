@@ -10,7 +10,14 @@ from functools import partial
 from typing import Any
 
 from core.commands.flags import add_field_flag, flag_words, flags_that_differ, typed_values
-from core.commands.terminal import DATA_DIR, Parser, run_command, typed_tags
+from core.commands.terminal import (
+    DATA_DIR,
+    Parser,
+    named_run,
+    require_run,
+    run_command,
+    typed_tags,
+)
 from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe, data_root, validate_recipe
 from core.errors import UserError
 from core.jobs.check import check_recipe
@@ -149,15 +156,9 @@ def _validated_recipe(
 
 def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     """Create the run that the flags describe. Raises UserError, naming the flag."""
-    if options.run is None:
-        raise UserError(
-            "RUN is missing: the id of the finished run whose network is to be quantized"
-        )
+    require_run(options, "quantized")
     recipe = quantize_recipe(options)
-    try:
-        parent = store.get(options.run)
-    except UserError as error:
-        raise UserError(f"RUN: {error}") from None
+    parent = named_run(options, store)
     names = QUANTIZE_FLAGS | DATA_DIR | {"dataset": "RUN: its data set"}
     check_recipe(recipe, data_root(options.data_dir), names, parent.dataset)
     if recipe.layers and parent.has_model:

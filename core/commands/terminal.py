@@ -243,3 +243,17 @@ def _explain_end(run: Run, program: str) -> str:
     if run.resumable:
         text += f" Continue with: {program} --resume {run.id}"
     return text
+
+
+def require_run(options: argparse.Namespace, verb: str) -> None:
+    """Raise UserError if RUN was not typed. verb: what is done to its network, such as "pruned"."""
+    if options.run is None:
+        raise UserError(f"RUN is missing: the id of the finished run whose network is to be {verb}")
+
+
+def named_run(options: argparse.Namespace, store: RunStore) -> Run:
+    """Return the run that RUN names. Raises UserError, beginning with "RUN", if there is none."""
+    try:
+        return store.get(options.run)
+    except UserError as error:
+        raise UserError(f"RUN: {error}") from None

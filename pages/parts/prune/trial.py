@@ -6,7 +6,6 @@ The trial continues a little at every run of a live fragment.
 from pathlib import Path
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.config import PruneRecipe
 from core.errors import UserError
@@ -15,7 +14,12 @@ from core.training.held_back import count_held_back
 from pages.parts.prune.tried import Tried, densities_tried, trial_key
 from pages.parts.shared.address import keep_in_address
 from pages.parts.shared.get_images import draw_get_images, has_images_here
-from pages.parts.shared.running_scan import PIECE_SECONDS, SECONDS_BETWEEN_PIECES, RunningScan
+from pages.parts.shared.running_scan import (
+    PIECE_SECONDS,
+    SECONDS_BETWEEN_PIECES,
+    RunningScan,
+    draw_progress_row,
+)
 from pages.parts.shared.saved_model import load_saved_model
 from pages.parts.shared.words import part, percent, plain
 
@@ -133,7 +137,7 @@ def _continue_trial(
     running: RunningScan | None = state.get("trial")
     if running is not None and running.key != key:  # the settings have changed
         _end_trial()
-    bar = _draw_progress_row()
+    bar = draw_progress_row("trial", _end_trial)
     if running is None:
         bar.progress(0.0, text="Starting …")
     else:
@@ -151,20 +155,6 @@ def _continue_trial(
         has_more = False
     if not has_more:
         _end_trial()
-
-
-def _draw_progress_row() -> DeltaGenerator:
-    """Draw the Stop button, and return the place of the progress bar before it."""
-    with st.container(horizontal=True, vertical_alignment="center", key="trial_progress"):
-        bar = st.empty()
-        if st.button(
-            "Stop",
-            icon=":material/stop_circle:",
-            key="trial_stop",
-            help="The results so far are kept.",
-        ):
-            _end_trial()
-    return bar
 
 
 def _end_trial() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Generator
 from pathlib import Path
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core import data
 from core.config import QuantizeRecipe
@@ -19,7 +18,7 @@ from core.runs.run import Run, explain_unwritable
 from pages.parts.quantize.model import load_parent
 from pages.parts.shared.address import keep_in_address, parse_flag
 from pages.parts.shared.get_images import draw_get_images, has_images_here
-from pages.parts.shared.running_scan import PIECE_SECONDS, RunningScan
+from pages.parts.shared.running_scan import PIECE_SECONDS, RunningScan, draw_progress_row
 
 
 def is_scan_on() -> bool:
@@ -126,7 +125,7 @@ def _continue_scan(
     key = _scan_key(run, recipe, measure)
     if scan is not None and scan.key != key:  # the settings have changed
         _end_scan()
-    bar = _draw_progress_row()
+    bar = draw_progress_row("scan", _end_scan)
     if scan is None:
         bar.progress(0.0, text="Starting …")
     else:
@@ -142,20 +141,6 @@ def _continue_scan(
         has_more = False
     if not has_more:
         _end_scan()
-
-
-def _draw_progress_row() -> DeltaGenerator:
-    """Draw the Stop button, and return the place of the progress bar before it."""
-    with st.container(horizontal=True, vertical_alignment="center", key="scan_progress"):
-        bar = st.empty()
-        if st.button(
-            "Stop",
-            icon=":material/stop_circle:",
-            key="scan_stop",
-            help="The results so far are kept.",
-        ):
-            _end_scan()
-    return bar
 
 
 def _end_scan() -> None:

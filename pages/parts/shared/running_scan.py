@@ -2,7 +2,10 @@
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.events import Progress
 from pages.parts.shared.words import duration
@@ -13,6 +16,23 @@ PIECE_SECONDS = 0.7
 SECONDS_BETWEEN_PIECES = 0.1
 
 _PACE_SECONDS = 2.0  # before that, the pace says nothing about the time that is left
+
+
+def draw_progress_row(name: str, end: Callable[[], None]) -> DeltaGenerator:
+    """Draw the Stop button, and return the place of the progress bar before it.
+
+    name: begins the keys. end: called on a click on Stop.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", key=f"{name}_progress"):
+        bar = st.empty()
+        if st.button(
+            "Stop",
+            icon=":material/stop_circle:",
+            key=f"{name}_stop",
+            help="The results so far are kept.",
+        ):
+            end()
+    return bar
 
 
 class RunningScan:
