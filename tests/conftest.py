@@ -19,6 +19,13 @@ from tests import eager_worker
 from tests.waiting import until
 
 
+def pytest_collection_modifyitems(items):
+    """Try a test in the browser once more if it fails; the summary names those that needed it."""
+    for item in items:
+        if item.path.parent.name == "browser":
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="session")
 def data_home(tmp_path_factory):
     """The folder of the data sets of the whole session; empty until somebody prepares one."""

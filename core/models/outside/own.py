@@ -73,9 +73,11 @@ def _report_on(file: NetworkFile, side: int | None) -> dict[str, Any]:
     key = (f"{file.path} {file.sha256}", side)
     with _checking:
         report = _reports.get(key) or _check_in_child(file, side)
-        if "problem" in report:  # not kept: a package that is missing may be installed meanwhile
-            raise UserError(report["problem"])
-        _reports[key] = report
+        # Another problem is not kept: a package that is missing may be installed meanwhile.
+        if "problem" not in report or report.get("lasts"):
+            _reports[key] = report
+    if "problem" in report:
+        raise UserError(report["problem"])
     return report
 
 
@@ -93,7 +95,8 @@ def _check_in_child(file: NetworkFile, side: int | None) -> dict[str, Any]:
             "problem": (
                 f"{file.path} ends or crashes the process that checks it, or takes more than"
                 f" {SECONDS:.0f} seconds or {_MEGABYTES:,.0f} MB: look for endless loops."
-            )
+            ),
+            "lasts": True,
         }
     return report
 
