@@ -241,11 +241,17 @@ def test_forged_parts_are_read_or_refused(part, small, tmp_path):
         {"shape": [1, 1, 1 << 20]},
         {"shape": "ab"},
         {"clusters": 300},
+        {"clusters": -1},
         {"bits": 99},
+        {"bits": 32},
+        {"symmetric": -26},
         {"unit": 10**9},
         {"kind": "other"},
         {"stored": "object"},
+        {"stored": "V4"},
         {"dtype": "nothing"},
+        {"dtype": "U9999999"},
+        {"dtype": "object"},
     ],
 )
 def test_forged_manifests_are_refused(change, small, tmp_path):
