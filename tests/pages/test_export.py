@@ -6,7 +6,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.config import Int8Recipe, TrainRecipe
+from core.config import BudgetRecipe, Int8Recipe, KMeansRecipe, PruneRecipe, TrainRecipe
 from core.hashes import write_with_hash
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models import build, saved
@@ -184,6 +184,19 @@ def test_the_error_by_layer_of_a_file_in_integers(store, network):
     table = app.dataframe[0].value
     assert len(table) >= 4
     assert table["snr"].between(5, 80).all()
+
+
+@pytest.mark.parametrize("recipe", [KMeansRecipe(), PruneRecipe(), BudgetRecipe(smaller=4)])
+def test_the_error_by_layer_of_what_was_made_from_a_network(store, network, recipe):
+    run = store.create(recipe, parent=network.id)
+    source = saved.read_model(network.path / MODEL)
+    weights = source.state | {"classifier.4.weight": source.state["classifier.4.weight"] / 2}
+    write_with_hash(run.path / MODEL, saved.model_bytes(weights, source.card))
+    status = {"state": "finished", "summary": summary_of(run)}
+    write_status(run.path, run.status.model_copy(update=status))
+    table = opened("Error by layer", run=run.id).dataframe[0].value
+    assert table["snr"].iloc[:-1].isna().all()  # infinite, which a table leaves out
+    assert table["snr"].iloc[-1] < 20
 
 
 def test_a_link_to_integers_whose_network_was_deleted_says_so(store, network):

@@ -252,6 +252,31 @@ def test_methods_that_cut_channels_have_no_layer_densities(app, trained):
     assert not app.error
 
 
+def test_channels_are_taken_out_once_for_each_choice(app, trained, monkeypatch):
+    from core.forecast.trained_pruning import ScoredParent
+
+    densities = []
+    take_out = ScoredParent.without_channels
+
+    def counted(parent, recipe):
+        densities.append(recipe.density)
+        return take_out(parent, recipe)
+
+    monkeypatch.setattr(ScoredParent, "without_channels", counted)
+    opened(app, prune_method="channel-magnitude", prune_density="0.3")
+    left = figures(app)["Multiply-adds, really left"]
+    app.run()
+    assert densities == [0.3]
+    app.select_slider(key="step_of_prune_density").set_value(0.1).run()
+    assert densities == [0.3, 0.1]
+    assert figures(app)["Multiply-adds, really left"] != left
+    app.select_slider(key="step_of_prune_density").set_value(0.3).run()
+    assert densities == [0.3, 0.1]
+    assert figures(app)["Multiply-adds, really left"] == left
+    app.toggle(key="prune_spare_last").set_value(True).run()
+    assert densities == [0.3, 0.1, 0.3]
+
+
 def test_rewinding_is_offered_where_epochs_were_kept(app, trained):
     opened(app, prune_method="magnitude", prune_epochs="2")
     assert not [box for box in app.selectbox if box.key == "prune_rewind"]

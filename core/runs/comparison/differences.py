@@ -1,6 +1,7 @@
 """Says in what runs differ: in their settings, and in figures against their parent."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.runs.comparison.compared import KINDS, ComparedRun
 from core.runs.comparison.figures import Figures, figures_of
@@ -12,6 +13,7 @@ from core.runs.comparison.settings import (
     differing,
     label_of,
 )
+from core.runs.run import Run
 
 _TELLING = frozenset(
     {METHOD, TRAINED_METHOD, "prune.density", "kmeans.clusters", "affine.bits", "import.file"}
@@ -92,4 +94,22 @@ def change_against_parent(run: ComparedRun) -> str:
     """Say how accuracy and size changed from the parent to the run; "no parent" without one."""
     if run.parent is None:
         return "no parent"
-    return change_text(run.figures, figures_of(run.parent)) or "not known"
+    return change_text(run.figures, _figures_before(run.run, run.parent)) or "not known"
+
+
+def _figures_before(run: Run, parent: Run) -> Figures:
+    """Return the parent's figures, with an accuracy on the test images of the run's accuracy.
+
+    Where one of the two accuracies is of a half of the test images, the parent's is the one that
+    the run itself measured.
+    """
+    before = figures_of(parent)
+    if not _is_of_a_half(run) and not _is_of_a_half(parent):
+        return before
+    summary = run.status.summary
+    return replace(before, accuracy=None if summary is None else summary.parent_accuracy)
+
+
+def _is_of_a_half(run: Run) -> bool:
+    summary = run.status.summary
+    return summary is not None and summary.test_half is not None

@@ -16,7 +16,7 @@ from core.inspect.tensor_error import TensorError, network_errors
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models.saved import SavedModel, read_model
 from core.runs.int8 import newest_int8
-from core.runs.run import INT8, MODEL, Run
+from core.runs.run import INT8, Run
 from core.runs.store import RunStore
 from core.training.held_back import images_at, split_of_card
 from pages.parts.shared import shell
@@ -51,8 +51,8 @@ def draw_error_by_layer(store: RunStore, run: Run, root: Path) -> None:
     parent = _parent(store, run)
     if made is None and parent is None:
         st.info(
-            "There is nothing to compare this network with yet. Make it in integers, or choose a"
-            " quantized one.",
+            "There is nothing to compare this network with yet. Make it in integers, or choose one"
+            " that was pruned or quantized.",
             icon=":material/compare:",
         )
         return
@@ -69,11 +69,12 @@ def draw_error_by_layer(store: RunStore, run: Run, root: Path) -> None:
 
 
 def _parent(store: RunStore, run: Run) -> Run | None:
-    """Return the run whose network was quantized to this one, None if there is none."""
-    if run.recipe.kind not in ("kmeans", "affine"):
-        return None
+    """Return the run whose network was pruned or quantized to this one, None if there is none.
+
+    Every recipe that takes a parent keeps its network's layers.
+    """
     others = [other for other in store.lineage(run.id) if other.id == run.config.parent]
-    return next((other for other in others if (other.path / MODEL).exists()), None)
+    return next((other for other in others if other.has_model), None)
 
 
 def _draw_errors(errors: Mapping[str, Sequence[TensorError]]) -> None:

@@ -10,12 +10,14 @@ from core.config import LayerDensities, PruneRecipe
 from core.forecast.pruning import PrunedLayer, PrunedNetwork
 from core.runs.run import Run
 from pages.parts.prune.fine_tuning import fine_tuning_seconds
+from pages.parts.prune.preview import score_key
 from pages.parts.shared.metrics import draw_metric
 from pages.parts.shared.tuning_cost import tuning_cost
 from pages.parts.shared.words import duration, part, plain, short, size
 
 if TYPE_CHECKING:
-    from core.forecast.trained_pruning import ScoredParent  # imports torch
+    from core.compress.channels.dead import ChannelReport  # imports torch
+    from core.forecast.trained_pruning import ScoredParent
 
 _MOST_NAMES = 6  # of layers in a sentence
 
@@ -41,7 +43,7 @@ def draw_pruning_figures(run: Run, recipe: PruneRecipe, parent: "ScoredParent", 
             "For one image, on a machine that skips every zero. Ordinary hardware does not.",
         )
         if _cuts_channels(recipe):
-            _draw_really_left(recipe, parent)
+            _draw_really_left(run, recipe, parent, root)
         _draw_file_size(run, network)
         if recipe.epochs:
             draw_metric("Fine-tuning, about", *_fine_tuning_time(run, recipe, root))
@@ -70,9 +72,11 @@ def _cuts_channels(recipe: PruneRecipe) -> bool:
     return recipe.method != "compensated" and PRUNING_METHODS[recipe.method].channels
 
 
-def _draw_really_left(recipe: PruneRecipe, parent: "ScoredParent") -> None:
+def _draw_really_left(run: Run, recipe: PruneRecipe, parent: "ScoredParent", root: Path) -> None:
+    spared = (recipe.spare_first, recipe.spare_last)
+    choice = f"{recipe.density} {recipe.layer_densities} {spared}"
     with st.spinner("Taking out the channels ..."):
-        report = parent.without_channels(recipe)
+        report = _without_channels(score_key(run, recipe, root), choice, parent, recipe)
     draw_metric(
         "Multiply-adds, really left",
         short(report.after.macs),
@@ -80,6 +84,14 @@ def _draw_really_left(recipe: PruneRecipe, parent: "ScoredParent") -> None:
         "For one image, in a file for other programs: Export takes the dead channels out, and what"
         f" is left is dense. {report.after.weights:,} weights stay in it.",
     )
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _without_channels(
+    scores: str, choice: str, _parent: "ScoredParent", _recipe: PruneRecipe
+) -> "ChannelReport":
+    """Return what is left without the channels. scores, choice: all that it depends on."""
+    return _parent.without_channels(_recipe)
 
 
 def _draw_file_size(run: Run, network: PrunedNetwork) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from core.config import KMeansRecipe, Prune, TrainRecipe
+from core.config import AffineRecipe, BudgetRecipe, KMeansRecipe, Prune, TrainRecipe
 from core.runs.comparison.compared import compared_runs
 from core.runs.comparison.differences import (
+    change_against_parent,
     change_text,
     difference_texts,
     setting_labels,
@@ -13,7 +14,8 @@ from core.runs.comparison.differences import (
 )
 from core.runs.comparison.figures import Figures
 from core.runs.comparison.settings import settings_of
-from tests.sample_runs import RECIPE, sample_run
+from core.runs.run import write_status
+from tests.sample_runs import RECIPE, sample_run, summary_of
 
 
 def settings(*recipes):
@@ -73,3 +75,42 @@ def test_values_as_text():
 )
 def test_the_change_against_the_parent(now, before, text):
     assert change_text(now, before) == text
+
+
+def finished(store, recipe, parent, **figures):
+    """A finished run on a parent, without files, whose summary has these figures."""
+    run = store.create(recipe, parent=parent.id)
+    summary = summary_of(run, **figures)
+    status = {
+        "state": "finished",
+        "summary": summary,
+        "test_accuracy": summary.test_accuracy,
+    }
+    write_status(run.path, run.status.model_copy(update=status))
+    return store.get(run.id)
+
+
+def change_of(run, *ancestors):
+    [compared] = compared_runs([run], {one.id: one for one in (run, *ancestors)})
+    return change_against_parent(compared)
+
+
+def test_an_accuracy_of_half_the_test_images_is_compared_on_the_same_half(store):
+    trained = sample_run(store)  # 0.9 on all test images
+    halved = {"test_accuracy": 0.88, "test_half": "B"}
+    budget = BudgetRecipe(smaller=4)
+    searched = finished(store, budget, trained, parent_accuracy=0.93, **halved)
+    assert change_of(searched, trained) == "−5.00 points"
+    assert change_of(finished(store, budget, trained, **halved), trained) == "not known"
+
+
+def test_an_accuracy_of_all_test_images_is_not_compared_with_one_of_half_of_them(store):
+    trained = sample_run(store)
+    searched = sample_run(store)  # its model can be quantized
+    summary = summary_of(searched, test_accuracy=0.9, test_half="B")
+    write_status(searched.path, searched.status.model_copy(update={"summary": summary}))
+    searched = store.get(searched.id)
+    rounded = finished(store, AffineRecipe(), searched, test_accuracy=0.86, parent_accuracy=0.87)
+    assert change_of(rounded, searched).startswith("−1.00 points")
+    rounded = finished(store, AffineRecipe(), trained, test_accuracy=0.86, parent_accuracy=0.87)
+    assert change_of(rounded, trained).startswith("−4.00 points")
