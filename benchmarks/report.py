@@ -19,12 +19,16 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "streamlit")
 Row = dict[str, Any]
 
 
-def write_report(name: str, rows: Sequence[Row], notes: Sequence[str] = ()) -> None:
+def write_report(
+    name: str, rows: Sequence[Row], notes: Sequence[str] = (), unprinted: Sequence[str] = ()
+) -> None:
     """Print the rows as a table, and write them to results/NAME.json.
+
+    unprinted: columns that only the file has.
 
     The file also says with which command, on which machine, with which versions, and when.
     """
-    _print_table(rows)
+    _print_table([{key: row[key] for key in row if key not in unprinted} for row in rows])
     for note in notes:
         print(note)
     RESULTS.mkdir(exist_ok=True)

@@ -38,7 +38,8 @@ class Summary(BaseModel):
     float_bytes: size of all tensors uncompressed. packed_bytes: size of the packed file.
     onnx_bytes: size of the ONNX file with 8-bit integer layers.
     test_half: the half of the test images that all accuracies are of, None for all test images. The
-    other half decided about a limit of accuracy.
+    other half decided about a limit of accuracy. lost_interval: 95% interval of the percentage
+    points of accuracy that were lost, from the answers to the same images before and after.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,6 +65,7 @@ class Summary(BaseModel):
     classes: int | None = None
     precision: Precision | None = None
     test_half: Literal["B"] | None = None
+    lost_interval: tuple[float, float] | None = None
 
     @property
     def guessing(self) -> bool:
@@ -190,13 +192,14 @@ class Candidate(Event):
 
     bytes: size of its packed file. divergence: mean Kullback-Leibler divergence, in nats, from the
     float network's answers on held-back training images. layers: each layer's choice by parameter
-    name, {"clusters": 5} or {"bits": 4}. epochs: of tuning. lost: percentage points of accuracy
-    that it loses on half A of the test images, None where no limit asks for it.
+    name, {"clusters": 5}, {"clusters": 5, "density": 0.5} or {"bits": 4}. epochs: of tuning. lost:
+    percentage points of accuracy that it loses on half A of the test images, None where no limit
+    asks for it.
     """
 
     bytes: int
     divergence: float
-    layers: dict[str, dict[str, int]]
+    layers: dict[str, dict[str, float]]
     epochs: int = 0
     lost: float | None = None
 
@@ -207,6 +210,22 @@ class Candidate(Event):
         if self.lost is not None:
             text += f", {self.lost:.2f} points lost on half A of the test images"
         return f"{text}."
+
+
+@dataclass(frozen=True)
+class LayersMeasured(Event):
+    """Each layer was measured with all other layers in float, before a search.
+
+    layers: the options of each layer by parameter name, by ascending bytes. An option is its choice
+    as in Candidate, its `bytes` in the packed file, and its `damage`: the mean Kullback-Leibler
+    divergence, in nats, from the float network's answers.
+    """
+
+    layers: dict[str, list[dict[str, float]]]
+
+    def __str__(self) -> str:
+        options = sum(len(options) for options in self.layers.values())
+        return f"Measured {options:,} options of {len(self.layers)} layers, one layer at a time."
 
 
 @dataclass(frozen=True)

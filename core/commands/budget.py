@@ -2,6 +2,7 @@
 
 python -m core budget RUN --smaller 8
 python -m core budget RUN --lose 0.5 --minutes 20
+python -m core budget RUN --layers conv1.weight=5c fc.weight=4b
 """
 
 import argparse
@@ -23,6 +24,7 @@ from core.config import BudgetRecipe, data_root, validate_recipe
 from core.errors import UserError
 from core.jobs.check import check_recipe
 from core.models.saved import read_model
+from core.runs.layer_choices import choice_code, parse_choice
 from core.runs.run import MODEL, Run
 from core.runs.store import RunStore
 
@@ -33,6 +35,7 @@ BUDGET_FLAGS = {
     "lose": "--lose",
     "minutes": "--minutes",
     "kinds": "--kinds",
+    "layers": "--layers",
     "images": "--images",
     "trials": "--trials",
     "tuning_epochs": "--epochs",
@@ -42,7 +45,8 @@ BUDGET_FLAGS = {
     "seed": "--seed",
     "device": "--device",
 }
-_LIMITS = ("bytes", "smaller", "lose")
+_LIMITS = ("bytes", "smaller", "lose", "layers")
+_LIMIT_FLAGS = [BUDGET_FLAGS[name] for name in _LIMITS]
 _JSON_KEYS = (
     "run_id",
     "parent",
@@ -59,16 +63,6 @@ _JSON_KEYS = (
     "train_seconds",
     "device",
 )
-_SPECIAL_FLAGS: dict[str, dict[str, Any]] = {
-    "kinds": {
-        "nargs": "+",
-        "metavar": "KIND",
-        "help": (
-            "what a layer may get: share (2 to 64 clusters of k-means), round (2 to 8 bits), or"
-            " both, and the search chooses for each layer [share round]"
-        ),
-    },
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,7 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def budget_command(recipe: BudgetRecipe, parent_id: str) -> str:
     """Return the command line that applies this recipe to the result of a run."""
-    words = [*PROGRAM.split(), parent_id, *flags_that_differ(recipe, BUDGET_FLAGS, ["kinds"])]
+    written_below = ["kinds", "layers"]
+    words = [*PROGRAM.split(), parent_id, *flags_that_differ(recipe, BUDGET_FLAGS, written_below)]
+    if recipe.layers:
+        codes = (f"{name}={choice_code(choice)}" for name, choice in recipe.layers.items())
+        words += [BUDGET_FLAGS["layers"], *codes]
     if recipe.kinds != BudgetRecipe.model_fields["kinds"].default:
         words += [BUDGET_FLAGS["kinds"], *recipe.kinds]
     return shlex.join(words)
@@ -91,11 +89,18 @@ def budget_recipe(options: argparse.Namespace) -> BudgetRecipe:
     typed = [BUDGET_FLAGS[name] for name in _LIMITS if name in values]
     if len(typed) != 1:
         given = " and ".join(typed) or "none"
-        raise UserError(f"one of --bytes, --smaller and --lose must be given, got {given}")
-    if len(set(values.get("kinds", ()))) < len(values.get("kinds", ())):
-        raise UserError(f"--kinds takes each kind once, got {' '.join(values['kinds'])}")
-    kinds = {f"kinds.{place}": "--kinds" for place in range(len(values.get("kinds", ())))}
-    return validate_recipe(BudgetRecipe, values, BUDGET_FLAGS | kinds)
+        raise UserError(f"one of {', '.join(_LIMIT_FLAGS)} must be given, got {given}")
+    typed_kinds = values.get("kinds", ())
+    if len(set(typed_kinds)) < len(typed_kinds):
+        raise UserError(f"--kinds takes each kind once, got {' '.join(typed_kinds)}")
+    if "prune" in typed_kinds and "share" not in typed_kinds:
+        raise UserError(f"--kinds takes prune with share only, got {' '.join(typed_kinds)}")
+    kinds = {f"kinds.{place}": "--kinds" for place in range(len(typed_kinds))}
+    layers = dict(values.get("layers", ()))
+    layer_flags = {f"layers.{name}": f"--layers {name}" for name in layers}
+    return validate_recipe(
+        BudgetRecipe, values | {"layers": layers}, BUDGET_FLAGS | kinds | layer_flags
+    )
 
 
 def _parser() -> Parser:
@@ -105,8 +110,9 @@ def _parser() -> Parser:
             "Find the clusters or bits of each layer, so that the network of a finished run fits a"
             " budget. The result is a new run, with a packed file. Exactly one limit is given:"
             " --bytes or --smaller, with the best answers within it, or --lose, with the fewest"
-            " bytes. Its accuracies are those of one half of the test images, which decides"
-            " nothing. With --images, --trials and --epochs, the clock decides nothing either."
+            " bytes. With --layers in place of a limit, nothing is searched. The accuracies of the"
+            " result are those of one half of the test images, which decides nothing. With"
+            " --images, --trials and --epochs, the clock decides nothing either."
         ),
     )
     parser.add_argument(
@@ -118,6 +124,42 @@ def _parser() -> Parser:
     return parser
 
 
+def _layer_and_choice(text: str) -> tuple[str, dict[str, float]]:
+    """Parse one value of --layers, such as conv1.weight=5c."""
+    name, _, code = text.rpartition("=")
+    if not name:
+        raise argparse.ArgumentTypeError(
+            f"takes a layer's name and its choice, such as conv1.weight=5c, got {text!r}"
+        )
+    try:
+        return name, parse_choice(code)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_SPECIAL_FLAGS: dict[str, dict[str, Any]] = {
+    "kinds": {
+        "nargs": "+",
+        "metavar": "KIND",
+        "help": (
+            "what a layer may get, of which the search chooses for each layer: share (2 to 64"
+            " clusters of k-means), round (2 to 8 bits), and prune (weights removed and the others"
+            " shared, which needs share) [share round]"
+        ),
+    },
+    "layers": {
+        "nargs": "+",
+        "type": _layer_and_choice,
+        "metavar": "NAME=CHOICE",
+        "help": (
+            "in place of a limit, a choice for every layer, by parameter name, and nothing is"
+            " searched: 5c for 5 clusters, 4b for 4 bits, 5c@0.5 for 5 clusters after half of the"
+            " weights were removed"
+        ),
+    },
+}
+
+
 def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     """Create the run that the flags describe. Raises UserError, naming the flag."""
     require_run(options, "quantized")
@@ -125,17 +167,29 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     parent = named_run(options, store)
     names = BUDGET_FLAGS | DATA_DIR | {"dataset": "RUN: its data set"}
     check_recipe(recipe, data_root(options.data_dir), names, parent.dataset)
-    if recipe.lose is None and parent.has_model:
+    if recipe.layers and parent.has_model:
+        _check_layers(recipe, parent.path / MODEL)
+    elif recipe.lose is None and parent.has_model:
         _check_bytes(recipe, parent.path / MODEL)
     return store.create(recipe, options.name, parent.id, tags=typed_tags(options))
 
 
 def _check_bytes(recipe: BudgetRecipe, model: Path) -> None:
     """Raise UserError, naming the flag, if not even the smallest file is within the limit."""
-    from core.jobs.budget_limits import check_smallest  # imports torch
+    from core.jobs.budget.limits import check_smallest  # imports torch
 
     flag = BUDGET_FLAGS["bytes" if recipe.bytes is not None else "smaller"]
     try:
         check_smallest(recipe, read_model(model))
     except UserError as error:
         raise UserError(f"{flag}: {error}") from None
+
+
+def _check_layers(recipe: BudgetRecipe, model: Path) -> None:
+    """Raise UserError if --layers names a layer that the network does not have."""
+    from core.jobs.budget.limits import check_choices  # imports torch
+
+    try:
+        check_choices(recipe, read_model(model))
+    except UserError as error:
+        raise UserError(f"{BUDGET_FLAGS['layers']}: {error}") from None

@@ -1,20 +1,42 @@
 """The recipe that finds clusters or bits for each layer, under a budget."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.config.fields import Device, FrozenModel, Seed
 
-BudgetKind = Literal["share", "round"]
-"""The ways to make a layer smaller: share its weights by k-means, or round them to bits."""
+BudgetKind = Literal["share", "round", "prune"]
+"""The ways to make a layer smaller: share its weights by k-means, round them to bits, or remove
+most weights and share the others.
+"""
+
+
+def _check_choice(choice: dict[str, float]) -> dict[str, float]:
+    """Raise a plain error for what is no choice of a layer."""
+    clusters = choice.get("clusters", 2)
+    bits = choice.get("bits", 2)
+    density = choice.get("density", 1.0)
+    is_known = choice.keys() in ({"clusters"}, {"bits"}, {"clusters", "density"})
+    is_whole = clusters == int(clusters) and bits == int(bits)
+    in_range = 2 <= clusters <= 256 and 2 <= bits <= 8 and 0 < density <= 1
+    if not (is_known and is_whole and in_range):
+        raise PydanticCustomError(
+            "choice",
+            "takes 2 to 256 clusters, perhaps with a density above 0 and up to 1, or 2 to 8 bits",
+        )
+    return choice
+
+
+LayerChoice = Annotated[dict[str, float], AfterValidator(_check_choice)]
+"""{"clusters": 5}, {"clusters": 5, "density": 0.5} or {"bits": 4}."""
 
 
 class BudgetRecipe(FrozenModel):
     """Quantize a network within a limit, and make the best of what the limit leaves open.
 
-    Exactly one of `bytes`, `smaller` and `lose` is set.
+    Exactly one of `bytes`, `smaller`, `lose` and `layers` is set.
     """
 
     kind: Literal["budget"] = "budget"
@@ -54,8 +76,16 @@ class BudgetRecipe(FrozenModel):
         default=("share", "round"),
         min_length=1,
         description=(
-            "What a layer may get. share: 2 to 64 clusters of k-means. round: 2 to 8 bits. With"
-            " both, the search chooses for each layer."
+            "What a layer may get. share: 2 to 64 clusters of k-means. round: 2 to 8 bits. prune:"
+            " weights are removed as well, down to a tenth, and the others shared, so it needs"
+            " share. With several, the search chooses for each layer."
+        ),
+    )
+    layers: dict[str, LayerChoice] = Field(
+        default_factory=dict,
+        description=(
+            "In place of a limit: a choice for each layer, by parameter name, such as clusters of"
+            " 5, bits of 4, or clusters of 5 with a density of 0.5. Nothing is searched then."
         ),
     )
     images: int | None = Field(
@@ -109,8 +139,10 @@ class BudgetRecipe(FrozenModel):
     @model_validator(mode="after")
     def _check_limit(self) -> Self:
         limits = [limit for limit in (self.bytes, self.smaller, self.lose) if limit is not None]
-        if len(limits) != 1:
+        if len(limits) + bool(self.layers) != 1:
             raise PydanticCustomError("limit", "takes exactly one of bytes, smaller and lose")
         if len(set(self.kinds)) < len(self.kinds):
             raise PydanticCustomError("kinds", "takes each of its kinds once")
+        if self.kinds == ("prune",) or set(self.kinds) == {"prune", "round"}:
+            raise PydanticCustomError("kinds", "takes prune with share only, which follows it")
         return self

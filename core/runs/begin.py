@@ -19,7 +19,7 @@ from core.config import (
 from core.errors import UserError
 from core.hashes import content_hash
 from core.jobs.answers import AnswersJob
-from core.jobs.budget import BudgetJob
+from core.jobs.budget.job import BudgetJob
 from core.jobs.import_network import ImportJob
 from core.jobs.int8 import Int8Job
 from core.jobs.job import Job

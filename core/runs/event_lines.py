@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, TypeAdapter
 from pydantic_core import from_json
 
-from core.events import Candidate, EpochEnd
+from core.events import Candidate, EpochEnd, LayersMeasured
 
 Events = list[dict[str, Any]]
 
@@ -44,6 +44,7 @@ class _Quantized(_Strict):
 _READ_KINDS: dict[str, TypeAdapter[Any]] = {
     "epochend": TypeAdapter(EpochEnd),
     "candidate": TypeAdapter(Candidate),
+    "layersmeasured": TypeAdapter(LayersMeasured),
     "pruned": TypeAdapter(_Pruned),
     "quantized": TypeAdapter(_Quantized),
 }

@@ -95,7 +95,13 @@ def points_lost(counts: PairedCounts) -> float:
     return 100 * (counts.broken - counts.fixed) / counts.images
 
 
+def lost_interval(counts: PairedCounts) -> tuple[float, float]:
+    """Return the 95% interval of the percentage points that the second network loses."""
+    low, high = counts.difference_interval
+    return -100 * high, -100 * low
+
+
 def describe_loss(counts: PairedCounts) -> str:
     """Return the loss in words, with its 95% interval, such as "0.40 points (0.1 to 0.7)"."""
-    low, high = counts.difference_interval
-    return f"{points_lost(counts):.2f} points (95% interval {-100 * high:.2f} to {-100 * low:.2f})"
+    low, high = lost_interval(counts)
+    return f"{points_lost(counts):.2f} points (95% interval {low:.2f} to {high:.2f})"

@@ -53,9 +53,9 @@ Table = dict[str, list[MeasuredOption]]
 class Memory:
     """The decisions, the table and the candidates of a search.
 
-    decisions: numbers that the clock decided, by name. table: the layers that are measured.
-    candidates: those that were packed and measured, by a key. divergences: of choices whose layers
-    were rounded one by one, by a key.
+    decisions: numbers that the clock decided, or that are slow to find, by name. table: the layers
+    that are measured. candidates: those that were packed and measured, by a key. divergences: of
+    choices whose layers were rounded one by one, by a key.
     """
 
     def __init__(self) -> None:
@@ -91,6 +91,17 @@ class Memory:
             for name, options in saved["table"].items()
         }
         self.candidates = {key: _candidate_of(plain) for key, plain in saved["candidates"].items()}
+
+
+def plain_table(table: Table) -> dict[str, list[dict[str, float]]]:
+    """Return the choice, the bytes and the damage of each option of each layer, as plain data."""
+    return {
+        name: [
+            {**made.option.to_dict(), "bytes": made.bytes, "damage": made.damage}
+            for made in options
+        ]
+        for name, options in table.items()
+    }
 
 
 def _plain_option(measured: MeasuredOption) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from core.compress.compensation.moments import InputMoments
 from core.compress.compensation.replay import Replay
 from core.compress.compensation.walk import layer_of
 from core.compress.packed.writer import coded_bytes
-from core.compress.rounding.layer import round_layer
 from core.events import Progress
 from core.search.memory import MeasuredOption, Table
-from core.search.options import LayerOption
+from core.search.options import LayerOption, LayerQuantizer
 from core.training.evaluate import kl_divergence
 
 _STAGE = "Measuring each layer"
@@ -58,8 +57,9 @@ def measure_table(
         if name not in table:
             inputs = probe.inputs(name)
             measured = [] if images.rounding else probe.extrapolate(name, options)
+            quantizer = LayerQuantizer(layer_of(network, name), name, inputs)
             for option in options if not measured else ():
-                measured.append(probe.measure(name, option, inputs))
+                measured.append(probe.measure(name, option, quantizer.quantize(option)))
                 yield Progress(_STAGE, done, len(names), "layers")
             table[name] = _best_options(measured)
         probe.finish(name)
@@ -81,8 +81,7 @@ def option_seconds(network: nn.Module, names: Sequence[str], option: LayerOption
     rows = weights[middle].double().cpu().reshape(groups, -1, columns)
     inputs = InputMoments(second_moments, rows, float(rows.square().sum()), 1)
     began = time.perf_counter()
-    item = option.quantize(weights[middle], middle)
-    coded_bytes(round_layer(layer, item, inputs).item)
+    coded_bytes(LayerQuantizer(layer, middle, inputs).quantize(option))
     seconds = time.perf_counter() - began
     return seconds * sum(usual.values()) / usual[middle]
 
@@ -136,14 +135,8 @@ class _Probe:
         self._float_replay.forget(batches[0])
         return inputs if inputs.is_finite else None
 
-    def measure(
-        self, name: str, option: LayerOption, inputs: InputMoments | None
-    ) -> MeasuredOption:
-        """Quantize the layer alone, and compare the answers with those of the float network."""
-        weight = self._network.get_parameter(name).detach()
-        item: QuantizedWeight = option.quantize(weight, name)
-        if inputs is not None:
-            item = round_layer(layer_of(self._network, name), item, inputs).item
+    def measure(self, name: str, option: LayerOption, item: QuantizedWeight) -> MeasuredOption:
+        """Compare the answers with this layer quantized with those of the float network."""
         damage = self._damage(name, item.decode())
         return MeasuredOption(option, item, math.ceil(coded_bytes(item)), damage)
 

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from core.compress import codec
 from core.compress.affine import QuantizedWeight
+from core.compress.compensation.moments import InputMoments
+from core.compress.compensation.walk import layer_of, replace_weights_
 from core.compress.packed.ledger import Ledger
 from core.compress.packed.writer import coded_bytes
-from core.compress.rounding.network import round_network
 from core.config import BudgetRecipe
 from core.events import Candidate, Event
 from core.jobs.compression_images import CompressionImages
@@ -22,12 +23,15 @@ from core.models.saved import SavedModel
 from core.search.halves import HalfCheck, points_lost
 from core.search.joint import Steps, choices_at, key_of
 from core.search.memory import Memory, PackedCandidate
-from core.search.options import Choices, LayerOption, plain_choices
+from core.search.options import (
+    Choices,
+    LayerOption,
+    LayerQuantizer,
+    plain_choices,
+    smallest_options,
+)
 from core.search.plan import Pace, joint_seconds
 from core.search.table import mean_divergence_of
-
-_SMALLEST = 2
-"""The fewest clusters, and the fewest bits."""
 
 
 class CandidateMaker:
@@ -72,9 +76,21 @@ class CandidateMaker:
 
     def packed_bytes(self, steps: Steps) -> int:
         """Return the size of the packed file with the layers as the table has them."""
-        items = self._table_items(steps)
+        return self._packed_bytes(self._table_items(steps))
+
+    def nearest_bytes(self, choices: Choices) -> int:
+        """Return the size of the packed file with nearest rounding."""
+        return self._packed_bytes(self._nearest_items(choices))
+
+    def _packed_bytes(self, items: Mapping[str, QuantizedWeight]) -> int:
         data, _ = pack_network(self.recipe, self.parent, self.network.state_dict(), items)
         return len(data)
+
+    def _nearest_items(self, choices: Choices) -> dict[str, QuantizedWeight]:
+        return {
+            name: option.quantize(self.network.get_parameter(name).detach(), name)
+            for name, option in choices.items()
+        }
 
     def assemble(self, steps: Steps) -> Generator[Event, None, PackedCandidate]:
         """Take all layers as the table has them, each rounded alone."""
@@ -87,17 +103,26 @@ class CandidateMaker:
     def _table_items(self, steps: Steps) -> dict[str, QuantizedWeight]:
         return {name: self.memory.table[name][step].item for name, step in steps.items()}
 
-    def join(self, steps: Steps) -> Generator[Event, None, PackedCandidate]:
+    def join(self, choices: Choices) -> Generator[Event, None, PackedCandidate]:
         """Round all layers one after the other, each making up for the errors before it."""
-        choices = choices_at(self.memory, steps)
         key = key_of(choices, "joint ")
         if key in self.memory.candidates:
             return self.memory.candidates[key]
-        weights = {name: self.network.get_parameter(name).detach() for name in choices}
-        items = {name: option.quantize(weights[name], name) for name, option in choices.items()}
+        items: dict[str, QuantizedWeight] = {}
+
+        def quantized(name: str, inputs: InputMoments | None) -> Tensor:
+            layer = layer_of(self.network, name)
+            items[name] = LayerQuantizer(layer, name, inputs).quantize(choices[name])
+            return items[name].decode()
+
         if self._rounding:
-            rounded = yield from round_network(self.network, items, list(choices), self._rounding)
-            items |= rounded.items
+            changed = copy.deepcopy(self.network)
+            stage = "Compensated rounding"
+            yield from replace_weights_(
+                changed, self.network, list(choices), self._rounding, quantized, stage
+            )
+        else:
+            items |= self._nearest_items(choices)
         return (yield from self.add(key, choices, self.network, items))
 
     def smallest(self) -> Generator[Event, None, PackedCandidate]:
@@ -185,7 +210,7 @@ def smallest_items(
     choices: dict[str, LayerOption] = {}
     items: dict[str, QuantizedWeight] = {}
     for name, weight in weights.items():
-        options = [LayerOption(kind, _SMALLEST) for kind in recipe.kinds]
+        options = smallest_options(recipe.kinds)
         tried = {option: option.quantize(weight.detach(), name) for option in options}
         sizes = {option: coded_bytes(item) for option, item in tried.items()}
         choices[name] = min(sizes, key=lambda option: sizes[option])

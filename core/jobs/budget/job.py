@@ -1,5 +1,6 @@
 """Quantizes a network under a budget: measures its layers, searches, tunes, packs and tests."""
 
+import math
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,21 @@ from core.compress import codec
 from core.config import BudgetRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
-from core.events import Event, Finished, Note, Quantized, Summary
+from core.events import Event, Finished, LayersMeasured, Note, Quantized, Summary
 from core.inspect.behaviour.paired import PairedCounts
-from core.jobs.budget_candidates import CandidateMaker, quantized_items
-from core.jobs.budget_limits import (
+from core.jobs.budget.candidates import CandidateMaker, quantized_items
+from core.jobs.budget.limits import (
     best_of,
+    check_choices,
     check_smallest,
+    make_choice,
     most_bytes,
     search_within_bytes,
     search_within_loss,
 )
-from core.jobs.budget_setup import SearchSetup
-from core.jobs.budget_size import SearchTools
-from core.jobs.budget_tuning import CandidateTuner, tuning_totals
+from core.jobs.budget.setup import SearchSetup
+from core.jobs.budget.size import SearchTools
+from core.jobs.budget.tuning import CandidateTuner, tuning_totals
 from core.jobs.job import count_kept, restoring, summarize
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
@@ -41,11 +44,12 @@ from core.search.halves import (
     describe_loss,
     half_images,
     halve_by_content,
+    lost_interval,
     paired_counts,
 )
 from core.search.joint import AssembledNetwork
-from core.search.memory import Memory, PackedCandidate
-from core.search.options import layer_options
+from core.search.memory import Memory, PackedCandidate, plain_table
+from core.search.options import choices_of, layer_options
 from core.search.table import MeasuringImages, measure_table
 from core.training.device import choose_device, prepare_process
 from core.training.history import History
@@ -96,12 +100,15 @@ class BudgetJob:
         images = {half: half_images(dataset, rows, self.device) for half, rows in halves.items()}
         names = list(prunable_weights(network))
         yield Note(f"{card.model} on {card.dataset}: {len(names)} layers, on {self.device}.")
+        check_choices(self.recipe, self.parent)
         check_smallest(self.recipe, self.parent)
         yield from self._test_parent(network, images)
         # Tests of the float network and of the result come on top of the minutes.
         self._clock = plan.Clock(self.recipe.minutes, self._clock.spent_before)
         tools = yield from self._prepare_search(network, names, dataset, images["A"])
-        if self._most_bytes is not None:
+        if self.recipe.layers:
+            self._chosen = yield from make_choice(tools, choices_of(self.recipe.layers))
+        elif self._most_bytes is not None:
             self._chosen = yield from search_within_bytes(tools, self._most_bytes)
         else:
             assert self.recipe.lose is not None
@@ -154,11 +161,13 @@ class BudgetJob:
         maker = CandidateMaker(
             self.recipe, self.parent, network, self._memory, held_back, joint, check
         )
-        yield from self._set_limit(maker)
-        options = layer_options(self.recipe.kinds, setup.table.detail)
-        measuring = MeasuringImages(setup.table_batches(), judging)
-        yield from measure_table(network, names, options, measuring, self._memory.table)
-        yield Note(setup.describe())
+        if not self.recipe.layers:
+            yield from self._set_limit(maker)
+            options = layer_options(self.recipe.kinds, setup.table.detail)
+            measuring = MeasuringImages(setup.table_batches(), judging)
+            yield from measure_table(network, names, options, measuring, self._memory.table)
+            yield Note(setup.describe())
+            yield LayersMeasured(plain_table(self._memory.table))
         saved = self._saved["tuning"] if self._saved is not None else None
         self._tuner = CandidateTuner(maker, setup.images, saved)
         return SearchTools(
@@ -215,10 +224,11 @@ class BudgetJob:
         return {} if best is None else {"packed.secateur": best.data}
 
     def _best_so_far(self) -> PackedCandidate | None:
-        if self._chosen is not None or self._most_bytes is None:
-            return self._chosen
+        limit = math.inf if self.recipe.layers else self._most_bytes
         made = self._memory.candidates.values()
-        return best_of(made, self._most_bytes) if made else None
+        if self._chosen is not None or limit is None or not made:
+            return self._chosen
+        return best_of(made, limit)
 
     def _summary(self, network: nn.Module, counts: PairedCounts) -> Summary:
         assert self._chosen is not None
@@ -234,6 +244,7 @@ class BudgetJob:
             float_bytes=packed.ledger.float_bytes,
             packed_bytes=packed.ledger.total,
             test_half="B",
+            lost_interval=lost_interval(counts),
         )
         seconds, tuned = tuning_totals(self._memory)
         return summary.model_copy(

@@ -3,16 +3,19 @@
 import math
 from collections.abc import Generator, Iterable
 
+from core.compress.quantization.weights import check_names
 from core.config import BudgetRecipe
 from core.errors import UserError
 from core.events import Event, Note
 from core.inspect.behaviour.paired import PairedCounts
-from core.jobs.budget_candidates import smallest_file, smallest_limit
-from core.jobs.budget_size import SearchTools, SizeSearch
+from core.jobs.budget.candidates import smallest_file, smallest_limit
+from core.jobs.budget.size import SearchTools, SizeSearch
+from core.models.parameters import prunable_weights
 from core.models.saved import SavedModel
 from core.search import plan
 from core.search.halves import describe_loss, points_lost
 from core.search.memory import PackedCandidate
+from core.search.options import Choices
 
 _MOST_PROBES = 6
 _MOST_ATTEMPTS = 2
@@ -73,7 +76,21 @@ def search_within_bytes(
     return chosen
 
 
-def best_of(candidates: Iterable[PackedCandidate], most_bytes: int) -> PackedCandidate:
+def make_choice(tools: SearchTools, choices: Choices) -> Generator[Event, None, PackedCandidate]:
+    """Return the best network with these choices: rounded together, re-estimated and tuned."""
+    made = yield from tools.maker.join(choices)
+    if _can_recalibrate(tools):
+        yield from tools.maker.recalibrated(made, tools.images)
+    yield from SizeSearch(tools).tune([made])
+    return best_of(tools.maker.memory.candidates.values(), math.inf)
+
+
+def check_choices(recipe: BudgetRecipe, parent: SavedModel) -> None:
+    """Raise UserError if the recipe's choices name a layer that the network does not have."""
+    check_names(recipe.layers, list(prunable_weights(parent.network())))
+
+
+def best_of(candidates: Iterable[PackedCandidate], most_bytes: float) -> PackedCandidate:
     """Return the candidate of least divergence within the bytes, the smaller one of equals."""
     within = [candidate for candidate in candidates if len(candidate.data) <= most_bytes]
     return min(within, key=lambda candidate: (candidate.divergence, len(candidate.data)))

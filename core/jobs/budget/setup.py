@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from core.config import BudgetRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
-from core.jobs.budget_tuning import tuning_recipe
+from core.jobs.budget.tuning import tuning_recipe
 from core.jobs.compression_images import CompressionImages
 from core.models.card import ModelCard
 from core.search import plan
 from core.search.memory import Memory
-from core.search.options import LayerOption, layer_options
+from core.search.options import LayerOption, layer_options, units_of
 from core.search.table import option_seconds
 from core.training.held_back import split_for_compression
 
@@ -104,7 +104,7 @@ class SearchSetup:
 
     def _measure_pace(self, network: nn.Module, names: Sequence[str]) -> plan.Pace:
         decide = self._memory.decide
-        option = LayerOption(self._recipe.kinds[0], _TIMED_NUMBER)
+        option = LayerOption(units_of(self._recipe.kinds)[0], _TIMED_NUMBER)
         return plan.Pace(
             decide("image seconds", lambda: _image_seconds(network, self._choosing)),
             decide("option seconds", lambda: option_seconds(network, names, option)),

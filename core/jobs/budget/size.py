@@ -1,18 +1,20 @@
 """Makes the best candidates of one size: choose, move bytes, round together, pack, tune."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from core.data.batches import DeviceImages
 from core.events import Event, Note
-from core.jobs.budget_candidates import CandidateMaker
-from core.jobs.budget_tuning import CandidateTuner
+from core.jobs.budget.candidates import CandidateMaker
+from core.jobs.budget.tuning import CandidateTuner
 from core.jobs.compression_images import CompressionImages
 from core.search import plan
-from core.search.joint import AssembledNetwork, Steps
+from core.search.joint import AssembledNetwork, Steps, choices_at
 from core.search.knapsack import Cost, Selection, best_within, frontier
 from core.search.memory import PackedCandidate
 from core.search.moves import bytes_of, exchange, step_down
+from core.search.options import Choices, LayerOption, uniform_options, units_of
 
 _MOST_JOINTS = 4
 """How often layers are rounded together, to come below a number of bytes."""
@@ -22,6 +24,9 @@ _SLACK = 400
 
 _GROWTH = 1.025
 """How much larger layers are after compensated rounding than after nearest rounding."""
+
+_UNIFORM_COST = 10
+"""How many times the time of a candidate must be left, to try one number for all layers."""
 
 _HALVING_EPOCHS = 6
 """Epochs of tuning from which on two candidates compete first."""
@@ -95,11 +100,11 @@ class SizeSearch:
         steps: Steps | None = selection.choices
         if exchanging and self._tools.assembles:
             steps = yield from self._exchange(selection.choices, spare)
-        made: list[PackedCandidate] = []
+        made: list[PackedCandidate] = yield from self._uniform(most_bytes)
         for _ in range(_MOST_JOINTS):
             if steps is None:
                 break
-            joint = yield from maker.join(steps)
+            joint = yield from maker.join(choices_at(maker.memory, steps))
             both = [joint]
             if self._tools.assembles:
                 both.append((yield from maker.assemble(steps)))
@@ -109,6 +114,42 @@ class SizeSearch:
                 break
             steps = step_down(self._table, steps, excess + most_bytes // _SLACK)
         return min(made, key=lambda one: (one.divergence, len(one.data)), default=None)
+
+    def _uniform(self, most_bytes: int) -> Generator[Event, None, list[PackedCandidate]]:
+        """Make the best networks whose layers are all alike, one for clusters and one for bits.
+
+        So a search is never worse than one number for all layers.
+        """
+        made = []
+        for unit in units_of(self._tools.maker.recipe.kinds) if self._can_be_uniform() else ():
+            options = uniform_options(unit)
+            count = bisect_right(options, most_bytes / _GROWTH, key=self._nearest_bytes)
+            # Its size is known well, so that the first one or the next smaller one is within.
+            for option in reversed(options[max(0, count - 2) : count]):
+                one = yield from self._tools.maker.join(self._alike(option))
+                if len(one.data) <= most_bytes:
+                    made.append(one)
+                    break
+        return made
+
+    def _can_be_uniform(self) -> bool:
+        """Whether there is time for two more candidates."""
+        tools = self._tools
+
+        def is_affordable() -> float:
+            seconds = tools.maker.seconds_a_candidate(tools.pace) + 4 * tools.pace.option
+            return float(_UNIFORM_COST * seconds < tools.clock.left)
+
+        wanted = None if tools.maker.recipe.tuning_epochs is None else 1
+        return bool(tools.decide("uniform", is_affordable, wanted))
+
+    def _nearest_bytes(self, option: LayerOption) -> float:
+        maker = self._tools.maker
+        name = f"bytes of {option.number} {option.unit}"
+        return maker.memory.decide(name, lambda: maker.nearest_bytes(self._alike(option)))
+
+    def _alike(self, option: LayerOption) -> Choices:
+        return dict.fromkeys(self._table, option)
 
     def _exchange(self, steps: Steps, spare: int) -> Generator[Event, None, Steps]:
         tools = self._tools

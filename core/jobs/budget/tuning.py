@@ -7,7 +7,7 @@ from typing import Any
 
 from core.config import BudgetRecipe, KMeansRecipe
 from core.events import Event
-from core.jobs.budget_candidates import CandidateMaker, quantized_items
+from core.jobs.budget.candidates import CandidateMaker, quantized_items
 from core.jobs.compression_images import CompressionImages
 from core.search.joint import key_of
 from core.search.memory import Memory, PackedCandidate

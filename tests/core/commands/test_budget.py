@@ -18,6 +18,14 @@ SAMPLES = [
     BudgetRecipe(smaller=8.5, minutes=20, kinds=("round",), seed=7),
     BudgetRecipe(lose=0.0, images=64, trials=0, tuning_epochs=0, device="cpu"),
     BudgetRecipe(lose=0.5, kinds=("round", "share"), lr=0.003, batch_size=64, rest="float32"),
+    BudgetRecipe(
+        layers={
+            "a.weight": {"clusters": 5},
+            "b.weight": {"bits": 4},
+            "c.weight": {"clusters": 3, "density": 0.25},
+        },
+        tuning_epochs=2,
+    ),
 ]
 
 
@@ -74,13 +82,19 @@ def test_a_run_from_the_command_line(trained, store, capsys):
     [
         ("--smaller 8", "RUN is missing"),
         ("0123456789 --smaller 8", "RUN: "),
-        ("PARENT", "one of --bytes, --smaller and --lose must be given, got none"),
+        ("PARENT", "one of --bytes, --smaller, --lose, --layers must be given, got none"),
         ("PARENT --bytes 9 --lose 1", "must be given, got --bytes and --lose"),
+        ("PARENT --bytes 9 --layers 0.weight=5c", "must be given, got --bytes and --layers"),
+        ("PARENT --layers 5c", "--layers: takes a layer's name and its choice"),
+        ("PARENT --layers 0.weight=5", "--layers: takes 5c for 5 clusters"),
+        ("PARENT --layers 0.weight=1c", "--layers 0.weight takes 2 to 256 clusters"),
+        ("PARENT --layers 0.weight=5c none=4b", "--layers: none is not a weight"),
         ("PARENT --smaller 1", "--smaller must be in (1, 10000], got 1"),
         ("PARENT --bytes 0", "--bytes must be at least 1, got 0"),
         ("PARENT --lose -1", "--lose must be in [0, 100], got -1"),
         ("PARENT --bytes 9 --minutes 0", "--minutes must be in (0, 10000], got 0"),
-        ("PARENT --bytes 9 --kinds prune", "--kinds must be 'share' or 'round', got 'prune'"),
+        ("PARENT --bytes 9 --kinds prune", "--kinds takes prune with share only, got prune"),
+        ("PARENT --bytes 9 --kinds shear", "got 'shear'"),
         ("PARENT --bytes 9 --kinds share share", "--kinds takes each kind once"),
         ("PARENT --bytes 9 --images 5000", "--images must be at most 1,437"),
         ("PARENT --bytes 9 --batchsize 5000", "--batchsize must be at most 1,437"),
@@ -94,6 +108,17 @@ def test_what_cannot_work_is_a_sentence_and_no_run(words, sentence, trained, sto
     assert exit_code(budget.main, words.replace("PARENT", trained.id).split()) != 0
     assert sentence in capsys.readouterr().err
     assert {run.id for run in store.list()} == before
+
+
+def test_a_choice_for_every_layer_is_made_without_a_search(trained, store, capsys):
+    words = f"{trained.id} --layers 0.weight=16c 5.weight=4b --epochs 0 --images 64 --json"
+    assert exit_code(budget.main, [*words.split(), "--device", "cpu"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    run = store.get(figures["run_id"])
+    assert run.name == "budget: a choice for 2 layers"
+    candidates = [event for event in store.events(run.id) if event["event"] == "candidate"]
+    choice = {"0.weight": {"clusters": 16}, "5.weight": {"bits": 4}}
+    assert all(event["layers"] == choice for event in candidates)
 
 
 def test_a_recipe_takes_exactly_one_limit():

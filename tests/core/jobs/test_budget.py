@@ -12,11 +12,13 @@ from torch import Tensor
 from core import data
 from core.compress import codec
 from core.compress.affine import Affine
+from core.compress.kmeans import Codebook
 from core.config import BudgetRecipe
 from core.data.batches import DeviceImages
 from core.errors import UserError
 from core.events import Candidate, Note, Progress, Quantized
-from core.jobs.budget import BudgetJob
+from core.jobs.budget.candidates import smallest_limit
+from core.jobs.budget.job import BudgetJob
 from core.models.card import ModelCard
 from core.models.saved import SavedModel
 from core.runs.run import PACKED
@@ -290,3 +292,67 @@ def test_a_limit_that_no_size_keeps_ends_with_the_nearest_and_a_warning(network,
     least = min(event.lost for event in candidates_of(events))
     assert f"{least:.2f} points" in warnings[0].text
     assert summary_of(events).test_accuracy < summary_of(events).parent_accuracy
+
+
+# -- more work, pruning, and a choice that is given --
+
+
+def test_more_work_is_never_worse(parent, digits):
+    """Judged as the search judges, on the same images; one number for all layers is included."""
+    least = []
+    for trials, epochs in ((0, 0), (3, 0), (3, 1)):
+        job, events = budgeted(parent, digits, bytes=2600, trials=trials, tuning_epochs=epochs)
+        within = [event for event in candidates_of(events) if event.bytes <= 2600]
+        assert any(event.layers[CONV] == event.layers[HEAD] for event in within)
+        chosen = min(within, key=lambda event: event.divergence)
+        assert chosen.bytes == len(job.files()[PACKED])
+        least.append(chosen.divergence)
+    assert least == sorted(least, reverse=True)
+
+
+def test_layers_that_are_pruned_hold_their_density(parent, digits):
+    """So small a file is out of reach without pruning."""
+    limit = smallest_limit(BudgetRecipe(**COUNTED, bytes=1), parent) - 100
+    with pytest.raises(UserError, match="the smallest has"):
+        budgeted(parent, digits, bytes=limit)
+    kinds = ("share", "prune")
+    job, events = budgeted(parent, digits, bytes=limit, kinds=kinds, tuning_epochs=1)
+    size = len(job.files()[PACKED])
+    assert size <= limit
+    chosen = next(event for event in candidates_of(events) if event.bytes == size)
+    densities = {name: choice.get("density", 1.0) for name, choice in chosen.layers.items()}
+    assert min(densities.values()) < 1
+    for name, density in densities.items():
+        weight = job.result()["model"][name]
+        assert int((weight != 0).sum()) == round(density * weight.numel())
+
+
+def test_a_choice_is_made_as_it_is_given(parent, digits):
+    layers = {CONV: {"bits": 4}, HEAD: {"clusters": 3, "density": 0.5}}
+    recipe = BudgetRecipe(layers=layers, images=64, tuning_epochs=0, device="cpu")
+    job = BudgetJob(recipe, parent, digits)
+    events = list(job.events())
+    assert not [event for event in events if str(event).startswith("Measur")]
+    packed = codec.unpack(job.files()[PACKED]).tensors
+    conv = packed[CONV]
+    head = packed[HEAD]
+    assert isinstance(conv, Affine)
+    assert conv.bits == 4
+    assert isinstance(head, Codebook)
+    assert len(head.centroids) == 3
+    assert int((head.decode() != 0).sum()) == head.indices.numel() // 2
+    assert all(event.layers == layers for event in candidates_of(events))
+    assert summary_of(events).test_half == "B"
+
+
+def test_layers_that_a_choice_leaves_out_stay_in_float(parent, digits):
+    recipe = BudgetRecipe(layers={HEAD: {"clusters": 9}}, images=64, tuning_epochs=0, device="cpu")
+    job = BudgetJob(recipe, parent, digits)
+    list(job.events())
+    assert isinstance(codec.unpack(job.files()[PACKED]).tensors[CONV], Tensor)
+
+
+def test_a_choice_for_a_layer_that_is_not_there(parent, digits):
+    recipe = BudgetRecipe(layers={"7.weight": {"bits": 4}}, device="cpu")
+    with pytest.raises(UserError, match=r"7\.weight is not a weight"):
+        list(BudgetJob(recipe, parent, digits).events())

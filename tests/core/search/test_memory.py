@@ -15,8 +15,8 @@ def filled():
     weight, _ = batch(2, side=3)
     weight[0, 0, 0, 0] = 0.0
     memory = Memory()
-    share = LayerOption("share", 3)
-    bits = LayerOption("round", 4)
+    share = LayerOption("clusters", 3)
+    bits = LayerOption("bits", 4)
     memory.table["a"] = [
         MeasuredOption(share, share_weights(weight, 3), 12, 0.5),
         MeasuredOption(bits, quantize(weight, 4, axis=0), 20, 0.25),
@@ -58,11 +58,11 @@ def test_a_decision_is_made_once():
 
 
 def test_options_as_plain_data():
-    choices = {"a": LayerOption("share", 5), "b": LayerOption("round", 2)}
+    choices = {"a": LayerOption("clusters", 5), "b": LayerOption("bits", 2)}
     plain = plain_choices(choices)
     assert plain == {"a": {"clusters": 5}, "b": {"bits": 2}}
     assert choices_of(plain) == choices
-    assert option_of({"bits": 8}) == LayerOption("round", 8)
+    assert option_of({"bits": 8}) == LayerOption("bits", 8)
 
 
 def test_more_options_contain_the_fewer_ones_and_are_in_the_promised_ranges():
@@ -71,8 +71,8 @@ def test_more_options_contain_the_fewer_ones_and_are_in_the_promised_ranges():
     )
     assert set(few) < set(usual) < set(many)
     for option in many:
-        assert 2 <= option.number <= (64 if option.kind == "share" else 8)
-    assert {option.kind for option in layer_options(("round",), "all")} == {"round"}
+        assert 2 <= option.number <= (64 if option.unit == "clusters" else 8)
+    assert {option.unit for option in layer_options(("round",), "all")} == {"bits"}
 
 
 def test_an_option_keeps_zeros_and_has_no_more_values_than_it_says():
@@ -81,5 +81,5 @@ def test_an_option_keeps_zeros_and_has_no_more_values_than_it_says():
     for option in layer_options(("share", "round"), "all"):
         decoded = option.quantize(weight, "w").decode()
         assert not decoded[:, 0].any()
-        if option.kind == "share":
+        if option.unit == "clusters":
             assert len(decoded[decoded != 0].unique()) <= option.number

@@ -13,7 +13,7 @@ def layer(*costs):
     """Options of these (bytes, damage)."""
     item = quantize(torch.ones(2, 2))
     return [
-        MeasuredOption(LayerOption("round", 2 + place), item, size, damage)
+        MeasuredOption(LayerOption("bits", 2 + place), item, size, damage)
         for place, (size, damage) in enumerate(costs)
     ]
 

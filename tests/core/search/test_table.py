@@ -14,7 +14,7 @@ from core.search.table import MeasuringImages, mean_divergence_of, measure_table
 from tests.toys import Flat, batch
 
 NAMES = ["conv.weight", "head.weight"]
-OPTIONS = [LayerOption("share", 2), LayerOption("share", 5), LayerOption("round", 3)]
+OPTIONS = [LayerOption("clusters", 2), LayerOption("clusters", 5), LayerOption("bits", 3)]
 
 
 def network():
@@ -110,9 +110,9 @@ def test_layers_together_are_measured_as_the_network_with_all_of_them_changed():
 
 
 def test_equal_choices_have_one_key_in_any_order():
-    choices = {"a": LayerOption("share", 2), "b": LayerOption("round", 4)}
+    choices = {"a": LayerOption("clusters", 2), "b": LayerOption("bits", 4)}
     assert key_of(choices) == key_of(dict(reversed(choices.items())))
-    assert key_of(choices) != key_of({**choices, "a": LayerOption("round", 2)})
+    assert key_of(choices) != key_of({**choices, "a": LayerOption("bits", 2)})
 
 
 def test_an_answer_that_is_no_number_counts_as_infinitely_far():
