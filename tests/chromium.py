@@ -22,6 +22,7 @@ CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 PATIENCE = 120_000  # milliseconds, because workers load torch, and the machine may be busy
+SECONDS_TO_END = 20
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
 )
@@ -52,6 +53,10 @@ def serving(runs, data):
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
+            try:
+                server.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                server.kill()  # it waits for a browser that keeps a connection open
 
 
 def _healthy(port):
@@ -63,7 +68,7 @@ def _healthy(port):
 
 
 MENUS = {
-    "Make": ("Train", "Prune", "Quantize", "Sweep"),
+    "Make": ("Train", "Prune", "Quantize", "Budget", "Sweep"),
     "Look": ("Weights", "Kernels", "Activations", "Answers"),
     "Decide": ("Runs", "Compare", "Export"),
 }

@@ -183,7 +183,7 @@ def draw_preview(page):
     expect(chart).to_be_visible(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, scheme):
     parent, child = two_models
     page = chromium.new_page(color_scheme=scheme)

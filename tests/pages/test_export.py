@@ -1,5 +1,6 @@
 """The Export page: integers, speed, checked files and the error by layer, all of them real."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from core.hashes import write_with_hash
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models import build, saved
 from core.models.card import ModelCard
-from core.runs.int8 import int8_runs
+from core.runs import launch
+from core.runs.int8 import int8_runs, request_int8
 from core.runs.latency import latency_runs
 from core.runs.run import MODEL, write_status
+from core.runs.store import RunStore
 from core.training.evaluate import evaluate
 from core.training.setup import test_images as prepare_test_images
 from pages.parts.shared.words import plain
@@ -27,6 +30,10 @@ ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 @pytest.fixture
 def network(store, digits):
     """A finished run of LeNet5 with random weights, on Digits."""
+    return make_network(store, digits)
+
+
+def make_network(store, digits):
     recipe = TrainRecipe(model="LeNet5", dataset="Digits", epochs=4)
     run = sample_run(store, recipe=recipe, name="network")
     card = ModelCard(
@@ -68,13 +75,22 @@ def downloads(app):
     return [button.key for button in app.get("download_button")]
 
 
-def make_integers(store, network):
-    app = opened("Integers", run=network.id)
-    app.button(key="make_int8").click().run()
-    assert not app.exception
-    until(lambda: not int8_runs(store, network)[0].active)
-    made = int8_runs(store, network)[0]
-    assert made.state == "finished", store.log(made.id)
+@pytest.fixture(scope="module")
+def folder_with_integers(tmp_path_factory, digits):
+    """The folder of a store with the network and its run in integers, which a worker made."""
+    store = RunStore(tmp_path_factory.mktemp("integers"))
+    made = request_int8(store, make_network(store, digits), Int8Recipe())
+    launch.start(made, digits)
+    until(lambda: not store.get(made.id).active)
+    assert store.get(made.id).state == "finished", store.log(made.id)
+    return store.root
+
+
+@pytest.fixture
+def integers(folder_with_integers, store):
+    """The run in integers, in the test's store. Its parent is the network."""
+    shutil.copytree(folder_with_integers, store.root, dirs_exist_ok=True)
+    (made,) = (run for run in store.list() if isinstance(run.recipe, Int8Recipe))
     return made
 
 
@@ -84,7 +100,12 @@ def test_without_a_model_it_says_what_makes_one(store, digits):
 
 
 def test_integers_are_made_once_and_shown(store, network):
-    made = make_integers(store, network)
+    app = opened("Integers", run=network.id)
+    app.button(key="make_int8").click().run()
+    assert not app.exception
+    until(lambda: not int8_runs(store, network)[0].active)
+    (made,) = int8_runs(store, network)
+    assert made.state == "finished", store.log(made.id)
     app = opened("Integers", run=network.id)
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["In integers"] == f"{made.status.test_accuracy:.2%}"
@@ -118,7 +139,17 @@ def test_speed_is_measured_and_drawn(store, network):
     assert any("eager PyTorch" in text for text in texts)
 
 
-@pytest.mark.parametrize("name", ["onnx", "packed", "safetensors", "masks", "card"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "onnx",
+        "card",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("packed", "safetensors", "masks")
+        ),
+    ],
+)
 def test_a_file_is_checked_before_it_can_be_downloaded(network, name):
     app = opened("Files", run=network.id)
     assert downloads(app) == ["export_report"]
@@ -153,18 +184,19 @@ def test_a_file_for_openvino_or_how_to_install_it(network, monkeypatch):
     assert len(missing) == 2
 
 
-def test_a_file_in_integers_whose_network_is_gone(store, network):
-    made = make_integers(store, network)
-    store.delete(network.id)
-    text = opened("Files", of=made.id).warning[0].value.replace("\\", "")  # of Markdown
-    assert f"core export {made.id} --to onnx-int8" in text
+def test_a_file_in_integers_whose_network_is_gone(store, integers):
+    store.delete(integers.config.parent)
+    text = opened("Files", of=integers.id).warning[0].value.replace("\\", "")  # of Markdown
+    assert f"core export {integers.id} --to onnx-int8" in text
 
 
-def test_the_file_in_integers_needs_its_run(store, network):
+def test_without_a_run_in_integers_there_is_no_such_file(network):
     app = opened("Files", run=network.id)
     assert "make-onnx-int8" not in [button.key for button in app.button]
-    make_integers(store, network)
-    app = opened("Files", run=network.id)
+
+
+def test_the_file_in_integers_is_that_of_its_run(integers):
+    app = opened("Files", run=integers.config.parent)
     app.button(key="make-onnx-int8").click().run()
     assert "of 360 test images right" in app.success[0].value
 
@@ -177,10 +209,12 @@ def test_a_damaged_model_is_told_in_a_sentence(network):
     assert app.error
 
 
-def test_the_error_by_layer_of_a_file_in_integers(store, network):
+def test_without_a_second_network_there_is_no_error_by_layer(network):
     assert "nothing to compare" in opened("Error by layer", run=network.id).info[0].value
-    made = make_integers(store, network)
-    app = opened("Error by layer", of=made.id)  # a link from the run in integers
+
+
+def test_the_error_by_layer_of_a_file_in_integers(integers):
+    app = opened("Error by layer", of=integers.id)  # a link from the run in integers
     table = app.dataframe[0].value
     assert len(table) >= 4
     assert table["snr"].between(5, 80).all()
@@ -199,10 +233,9 @@ def test_the_error_by_layer_of_what_was_made_from_a_network(store, network, reci
     assert table["snr"].iloc[-1] < 20
 
 
-def test_a_link_to_integers_whose_network_was_deleted_says_so(store, network):
-    made = make_integers(store, network)
-    store.delete(network.id)
-    app = opened("Integers", of=made.id)
+def test_a_link_to_integers_whose_network_was_deleted_says_so(store, integers):
+    store.delete(integers.config.parent)
+    app = opened("Integers", of=integers.id)
     assert "is gone" in app.warning[0].value
 
 

@@ -30,6 +30,7 @@ NETWORKS = (
     *("VGG16", "LeNet5", "ResNet20", "ResNet34", "ResNet50", "resnet18", "mobilenet_v2"),
     *("densenet121", "squeezenet1_0", "googlenet", "efficientnet_b0", "shufflenet_v2_x0_5"),
 )
+QUICK = ("VGG16", "LeNet5", "ResNet20", "mobilenet_v2", "densenet121")
 SIDE = 32
 
 
@@ -196,7 +197,10 @@ def test_a_layer_that_runs_twice_stays():
     assert find_dead_channels(network, 4) == ChannelPlan()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS],
+)
 def test_real_networks_become_smaller_and_answer_the_same(name):
     network = used_network(name, seed=len(name))
     cut_channels_(network, 0.2)
