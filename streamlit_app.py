@@ -32,6 +32,7 @@ def _pages() -> dict[str, list[StreamlitPage]]:
             st.Page("pages/train.py", title="Train", icon=":material/content_cut:"),
             st.Page("pages/prune.py", title="Prune", icon=":material/park:"),
             st.Page("pages/quantize.py", title="Quantize", icon=":material/grain:"),
+            st.Page("pages/budget.py", title="Budget", icon=":material/savings:"),
             st.Page("pages/sweep.py", title="Sweep", icon=":material/stacked_line_chart:"),
         ],
         "Look": [

@@ -46,6 +46,7 @@ COMMANDS = {
         "core.commands.answers", "test networks on all test images, and compare their answers"
     ),
     "verify": Command("core.commands.verify", "check that the files of runs are undamaged"),
+    "runs": Command("core.commands.runs", "export and import runs as zips, and clean up"),
     "data": Command("core.commands.data", "list, prepare, import and remove data sets"),
 }
 

@@ -51,7 +51,7 @@ from core.runs.run import (
     unwritable,
 )
 from core.runs.tags import change_tags, check_tags
-from core.runs.trash import delete_all, move_to_trash, tidy_runs, total_bytes
+from core.runs.trash import delete_all, delete_one, move_to_trash, tidy_runs, total_bytes
 
 # Inside RunStore the name `list` is its method, so these types have names of their own.
 _Runs = list[Run]
@@ -319,6 +319,23 @@ class RunStore:
         delete_all(self._trash)
         return freed
 
+    def trash_with_helpers(self) -> dict[str, _Runs]:
+        """Read each deleted run and those that only measured it, by the id of the run."""
+        groups: dict[str, _Runs] = {run.id: [run] for run in self.trash()}
+        for run in RunStore(self._trash).list(helpers=True):
+            if run.is_helper and str(run.config.parent) in groups:
+                groups[str(run.config.parent)].append(run)
+        return groups
+
+    def delete_for_good(self, run_id: str) -> bool:
+        """Delete one run that is in the trash, and return whether it was there.
+
+        Those that only measured it go with it.
+        """
+        group = self.trash_with_helpers().get(run_id, [])
+        deleted = [delete_one(self._trash, run.id) for run in group]
+        return any(deleted)
+
     def tidy(self) -> None:
         """Delete what nobody needs: old deleted runs, and drafts that a kill has left behind.
 
@@ -370,6 +387,8 @@ def describe_recipe(recipe: Recipe) -> str:
 
 
 def _describe_limit(recipe: BudgetRecipe) -> str:
+    if recipe.layers:
+        return f"a choice for {len(recipe.layers)} layers"
     if recipe.bytes is not None:
         return f"at most {recipe.bytes:,} bytes"
     if recipe.smaller is not None:

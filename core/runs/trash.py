@@ -45,6 +45,15 @@ def delete_all(trash: Path) -> None:
         _delete(run)
 
 
+def delete_one(trash: Path, run_id: str) -> bool:
+    """Delete one run in the trash for good, and return whether it was there."""
+    folder = trash / run_id
+    if not folder.is_dir():
+        return False
+    _delete(folder)
+    return not folder.exists()
+
+
 def tidy_runs(root: Path, trash: Path) -> bool:
     """Delete what is too old, at most once an hour in one process. Returns whether it was time."""
     now = time.monotonic()

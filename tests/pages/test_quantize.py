@@ -603,6 +603,7 @@ def test_a_quantized_run_shows_before_and_after(app, store, trained, state):
         "Packed",
         "secateur_reader.py",
         "Weights",
+        "Download as one zip",
     ]
 
 

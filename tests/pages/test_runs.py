@@ -346,14 +346,17 @@ def test_there_is_one_main_step_and_deleting_is_last_in_the_menu(store):
     assert main == ["next_step"]
     (menu,) = [block for block in app.get("popover") if block.proto.popover.label == "More"]
     assert [button.key for button in menu.get("button")][-1] == "delete"
-    assert not menu.get("download_button")
+    assert [button.key for button in menu.get("download_button")] == ["zip"]
+
+
+def download_keys(app):
+    return [button.key for button in app.get("download_button")]
 
 
 def test_the_weights_can_be_taken(store):
     run = sample_run(store)
-    (button,) = opened(run.id).get("download_button")
-    assert button.label.startswith("Weights")
-    assert not opened(sample_run(store, "failed", done=0).id).get("download_button")
+    assert download_keys(opened(run.id)) == ["download", "zip"]
+    assert download_keys(opened(sample_run(store, "failed", done=0).id)) == ["zip"]
 
 
 def test_a_trained_run_has_a_packed_file_to_take(store):
@@ -398,9 +401,9 @@ def test_the_best_weights_are_offered_where_the_last_are_not_the_best(store):
     run = sample_run(store, test_accuracy=0.8, best_accuracy=0.9)
     (run.path / BEST).write_bytes(b"better weights")
     labels = [button.label for button in opened(run.id).get("download_button")]
-    assert labels == ["Weights (7 B)", "Best weights (14 B)"]
+    assert labels[:-1] == ["Weights (7 B)", "Best weights (14 B)"]
     write_status(run.path, run.status.model_copy(update={"test_accuracy": 0.9}))
-    assert len(opened(run.id).get("download_button")) == 1
+    assert download_keys(opened(run.id)) == ["download", "zip"]
 
 
 @pytest.mark.parametrize("state", ["created", "cancelled", "interrupted", "failed", "finished"])
@@ -619,11 +622,10 @@ def test_a_budget_run_says_what_it_lost_on_half_of_the_images(store):
     said = app.success[0].value
     assert "of half of the test images right, 2.00 points less than before (90.00%)" in said
     assert "8.0 times smaller" in said
-    assert "To lose less, allow a larger file, let each layer share or round" in said
+    assert "**Duplicate with changes** and allow a larger file, let each layer share" in said
     assert not app.warning  # 90% of half B is no other record than 91% of all images
     shown = {metric.label: metric for metric in app.metric}
-    assert shown.keys() == {"Test accuracy", "Weights kept"}
-    assert "5,000 test images, half of all" in shown["Test accuracy"].help
+    assert "5,000 test images, half of all" in shown["Accuracy, half B"].help
     assert "next_step" not in [button.key for button in app.button]
     assert "Quantize again" in links(app)
 

@@ -10,6 +10,7 @@ from core.runs.run import BEST, INT8, MODEL, PACKED, Run
 from core.runs.store import RunStore
 from pages.parts.runs.compare_link import draw_compare_link
 from pages.parts.runs.reader import draw_reader_button
+from pages.parts.runs.storage.zip_download import draw_zip_download
 from pages.parts.shared import shell
 from pages.parts.shared.accuracies import accuracy_text, best_words
 from pages.parts.shared.words import size
@@ -20,6 +21,7 @@ _FORM_PAGES = {
     "kmeans": "pages/quantize.py",
     "affine": "pages/quantize.py",
     "prune": "pages/prune.py",
+    "budget": "pages/budget.py",
 }
 
 
@@ -34,6 +36,7 @@ def draw_actions(store: RunStore, run: Run) -> None:
                 _draw_resume(run)
             elif run.has_model and not _is_quantized(run):
                 _draw_quantize(run)
+                _draw_budget(run)
                 _draw_prune(run)
             _draw_downloads(run)
         _draw_menu(store, run)
@@ -51,6 +54,8 @@ def _draw_menu(store: RunStore, run: Run) -> None:
             _draw_links(store, run)
         draw_compare_link(store, run)
         _draw_duplicate(run)
+        if not run.active:
+            draw_zip_download(run)
         _draw_rename(store, run)
         if not run.active:
             st.divider()
@@ -102,6 +107,17 @@ def _draw_quantize(run: Run) -> None:
     )
     if clicked:
         st.switch_page("pages/quantize.py", query_params={"run": run.id})
+
+
+def _draw_budget(run: Run) -> None:
+    clicked = st.button(
+        "Fit a budget",
+        icon=":material/savings:",
+        key="fit_budget",
+        help="Say how many bytes or points of accuracy it may cost, and let a search quantize it.",
+    )
+    if clicked:
+        st.switch_page("pages/budget.py", query_params={"run": run.id})
 
 
 def _draw_prune(run: Run) -> None:

@@ -96,11 +96,16 @@ def _for_affine(recipe: AffineRecipe) -> list[str]:
 def _for_budget(recipe: BudgetRecipe) -> list[str]:
     """A wider limit helps most, then more choices for a layer, and more time for them."""
     remedies = ["allow a larger file" if recipe.lose is None else "allow a smaller loss"]
-    if len(recipe.kinds) == 1:
+    if recipe.layers:
+        remedies = ["search for another choice"]
+    elif len(recipe.kinds) == 1:
         remedies.append("let each layer share or round its weights")
     if recipe.tuning_epochs == 0:
         remedies.append("tune it for some epochs")
-    return [*remedies, "give the search more minutes"]
+    return [
+        *remedies,
+        "give tuning more minutes" if recipe.layers else "give the search more minutes",
+    ]
 
 
 def _for_int8(recipe: Int8Recipe) -> list[str]:

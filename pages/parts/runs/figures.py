@@ -7,7 +7,6 @@ import streamlit as st
 from core.config import (
     AffineRecipe,
     AnswersRecipe,
-    BudgetRecipe,
     ImportRecipe,
     Int8Recipe,
     KMeansRecipe,
@@ -25,9 +24,12 @@ from pages.parts.shared.words import percent, size
 
 
 def draw_figures(run: Run, epochs: list[dict[str, Any]]) -> None:
-    """Draw the figures that the run has so far. epochs: its EpochEnd events as plain data."""
+    """Draw the figures that the run has so far. epochs: its EpochEnd events as plain data.
+
+    Those of a budget run are in `pages.parts.budget.search.result`.
+    """
     with st.container(horizontal=True, key="figures"):
-        if isinstance(run.recipe, KMeansRecipe | AffineRecipe | BudgetRecipe):
+        if isinstance(run.recipe, KMeansRecipe | AffineRecipe):
             _draw_quantization_figures(run, epochs)
         elif isinstance(run.recipe, PruneRecipe):
             _draw_pruning_figures(run, epochs)

@@ -14,9 +14,11 @@ from core.config import (
 from core.deploy.latency_report import describe_speed
 from core.errors import UserError
 from core.events import Summary
+from core.runs.budget import EventRows, chosen_candidate, limit_outcome, tried_candidates
 from core.runs.latency import read_latency
 from core.runs.run import Run
 from core.runs.store import RunStore, describe_recipe
+from pages.parts.budget.search.result import limit_sentence
 from pages.parts.runs.advice import what_to_try
 from pages.parts.runs.figures import times_smaller
 from pages.parts.shared.accuracies import (
@@ -58,7 +60,7 @@ def outcome_sentence(store: RunStore, run: Run) -> str:
     if isinstance(run.recipe, PruneRecipe):
         return _pruned(run, run.recipe, summary)
     if isinstance(run.recipe, BudgetRecipe):
-        return _budgeted(run, run.recipe, summary)
+        return _budgeted(run, run.recipe, summary, store.events(run.id))
     return _quantized(run, summary)
 
 
@@ -159,15 +161,21 @@ def _pruned(run: Run, recipe: PruneRecipe, summary: Summary) -> str:
     return f"{text} To lose less, **Duplicate with changes** and {what_to_try(recipe)}."
 
 
-def _budgeted(run: Run, recipe: BudgetRecipe, summary: Summary) -> str:
+def _budgeted(run: Run, recipe: BudgetRecipe, summary: Summary, events: EventRows) -> str:
+    # The limit means these bytes, which the file in float exceeds by its header.
+    ratio = (summary.float_bytes or 0) / (summary.packed_bytes or 1)
+    subject = "The choice of layers" if recipe.layers else "The network that the search found"
     text = (
-        f"The network that the search found gets {_right(run, summary)}, {_change(summary)}, in a"
-        f" file {times_smaller(run):.1f} times smaller."
+        f"{subject} gets {_right(run, summary)}, {_change(summary)}, in a file"
+        f" {ratio:.1f} times smaller."
     )
+    kept = limit_outcome(recipe, chosen_candidate(tried_candidates(events), summary), summary)
+    if kept is not None:
+        text += f" {limit_sentence(recipe, kept)}"
     before = summary.parent_accuracy or 0.0
     if before - summary.test_accuracy < _SMALL_LOSS:
         return text
-    return f"{text} To lose less, {what_to_try(recipe)}."
+    return f"{text} To lose less, **Duplicate with changes** and {what_to_try(recipe)}."
 
 
 def _in_integers(run: Run, summary: Summary) -> str:

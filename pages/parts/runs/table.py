@@ -8,8 +8,11 @@ import streamlit as st
 
 from core.runs.comparison.figures import bytes_on_disk, kept_share
 from core.runs.run import Run
+from core.runs.space.disk_use import disk_use
 from core.runs.store import RunStore
 from pages.parts.runs.cards import TABLE_KEY, draw_cards, made_by
+from pages.parts.runs.storage.clean_up import draw_disk_use
+from pages.parts.runs.storage.import_run import draw_import_run_button, draw_imported
 from pages.parts.runs.tags import draw_tag_menu
 from pages.parts.runs.trash import draw_trash, draw_undo
 from pages.parts.shared.accuracies import INTERVAL_HELP
@@ -54,7 +57,10 @@ _COLUMNS = {
     ),
     "curve": st.column_config.LineChartColumn("By epoch", width=80, y_min=0, y_max=1),
     "size": st.column_config.NumberColumn(
-        "On disk", format="%.1f kB", help="The packed file, or else the weights in float."
+        "Model file", format="%.1f kB", help="The packed file, or else the weights in float."
+    ),
+    "disk": st.column_config.NumberColumn(
+        "On disk", format="%.1f kB", help="All files of the run, also those that can be deleted."
     ),
     "created": st.column_config.DatetimeColumn("Created", format="D MMM YYYY, HH:mm"),
 }
@@ -64,6 +70,7 @@ def draw_runs(store: RunStore) -> None:
     """Draw the page of all runs. A click on a row opens its run."""
     st.title("Runs")
     draw_undo(store)
+    draw_imported()
     all_runs, damaged_ids = store.scan()
     runs = [run for run in all_runs if _is_listed(run)]
     if runs:
@@ -72,8 +79,10 @@ def draw_runs(store: RunStore) -> None:
             _draw_link_to_comparison(runs)
             draw_tag_menu(store, [run for run in runs if not run.is_helper])
             draw_import_network_button(store)
+            draw_import_run_button(store)
         tags = draw_tag_filter("runs_tags", runs)
         _draw_live_table(store, any(run.active for run in runs), tags)
+        draw_disk_use(store, all_runs)
     else:
         _draw_no_runs(store)
     if damaged_ids:
@@ -111,6 +120,7 @@ def _draw_no_runs(store: RunStore) -> None:
         st.page_link("pages/tour.py", label="Quick tour", icon=":material/tour:")
         st.page_link("pages/train.py", label="Train", icon=":material/content_cut:")
         draw_import_network_button(store)
+        draw_import_run_button(store)
 
 
 def _draw_live_table(store: RunStore, was_active: bool, tags: list[str]) -> None:
@@ -135,11 +145,12 @@ def _draw_live_table(store: RunStore, was_active: bool, tags: list[str]) -> None
 
 def _draw_table(runs: list[Run]) -> None:
     st.session_state["shown"] = [run.id for run in runs]
+    disk = disk_use(runs).by_run
     columns = dict(_COLUMNS)
     if not any(run.tags for run in runs):
         del columns["tags"]
     st.dataframe(
-        pd.DataFrame([_row(run) for run in runs], columns=list(columns)),
+        pd.DataFrame([_row(run, disk.get(run.id)) for run in runs], columns=list(columns)),
         hide_index=True,
         key="runs",
         column_config=columns,
@@ -158,7 +169,7 @@ def _open_selected_run() -> None:
         st.query_params["run"] = st.session_state["shown"][rows[0]]
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: Run, disk_bytes: int | None) -> dict[str, Any]:
     status = run.status
     number = bytes_on_disk(run)
     return {
@@ -174,6 +185,7 @@ def _row(run: Run) -> dict[str, Any]:
         "best": _in_percent(status.best_accuracy),
         "curve": status.accuracies or None,
         "size": None if number is None else number / 1000,
+        "disk": None if disk_bytes is None else disk_bytes / 1000,
         "created": datetime.fromtimestamp(run.config.created),
     }
 

@@ -6,9 +6,12 @@ from typing import Any
 import streamlit as st
 
 from core.accuracy import explain_other_record
+from core.config import BudgetRecipe
 from core.errors import UserError
 from core.runs.run import Run, recorded_accuracy
 from core.runs.store import RunStore, describe_recipe
+from pages.parts.budget.search.candidates import draw_search
+from pages.parts.budget.search.result import best_sentence, draw_budget_result
 from pages.parts.runs.actions import draw_actions
 from pages.parts.runs.details import draw_details
 from pages.parts.runs.figures import draw_figures
@@ -120,7 +123,11 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
             draw_silence(run)
         else:
             _draw_outcome(store, run)
-        draw_figures(run, epochs)
+        if isinstance(run.recipe, BudgetRecipe):
+            draw_budget_result(store, run)
+            draw_search(store, run)
+        else:
+            draw_figures(run, epochs)
         if run.active:
             _draw_batch_losses(run)
         if run.recipe.epochs > 1:  # one point is no curve
@@ -166,7 +173,10 @@ def _draw_outcome(store: RunStore, run: Run) -> None:
     elif run.state == "created":
         st.info("This run was never started.", icon=":material/draft:")
     else:
-        st.warning(f"{_why_stopped(run)} {_resume_text(run)}", icon=":material/power_off:")
+        texts = [_why_stopped(run), _resume_text(run)]
+        if isinstance(run.recipe, BudgetRecipe):
+            texts.insert(1, best_sentence(store, run))
+        st.warning(" ".join(filter(None, texts)), icon=":material/power_off:")
 
 
 def _why_stopped(run: Run) -> str:

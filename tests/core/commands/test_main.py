@@ -32,7 +32,10 @@ def test_help_lists_every_command(words, capsys):
 def test_an_unknown_command_is_one_line_and_exit_2():
     code, out, err = run_core("prone", "--model", "LeNet5")
     assert (code, out) == (2, "")
-    names = "train, import, prune, quantize, budget, sweep, latency, export, answers, verify, data"
+    names = (
+        "train, import, prune, quantize, budget, sweep, latency, export, answers, verify, runs,"
+        " data"
+    )
     assert err == f"python -m core: COMMAND must be one of {names}, got 'prone'\n"
 
 

@@ -1,0 +1,131 @@
+"""What a budget run has tried so far, read from its events, and whether its limit is kept.
+
+Nothing here needs torch, because a page reads it every second while the run works.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.config import BudgetRecipe
+from core.events import Summary
+from core.runs.layer_choices import LayerChoices
+
+EventRows = Iterable[Mapping[str, Any]]
+"""Events as plain data, as `RunStore.events` returns them."""
+
+
+@dataclass(frozen=True)
+class TriedCandidate:
+    """A choice for all layers that was tried together. The figures are those of its event.
+
+    number: of the candidate, counted from 1 in the order in which they were tried.
+    """
+
+    number: int
+    bytes: int
+    divergence: float
+    layers: LayerChoices
+    epochs: int = 0
+    lost: float | None = None
+
+
+@dataclass(frozen=True)
+class LimitOutcome:
+    """How a result compares with the limit of its run.
+
+    slack: what is left until the limit, in bytes or in percentage points; below 0 if it is broken.
+    unit: "bytes" or "points".
+    """
+
+    slack: float
+    unit: str
+
+    @property
+    def is_kept(self) -> bool:
+        return self.slack >= 0
+
+
+def tried_candidates(events: EventRows) -> list[TriedCandidate]:
+    """Return the candidates of a run in order, each once.
+
+    A run that continues after a kill reports those again that its last checkpoint did not hold.
+    """
+    tried: list[TriedCandidate] = []
+    known: set[str] = set()
+    for event in events:
+        if event["event"] != "candidate":
+            continue
+        made = TriedCandidate(
+            len(tried) + 1,
+            event["bytes"],
+            event["divergence"],
+            event["layers"],
+            event.get("epochs", 0),
+            event.get("lost"),
+        )
+        key = repr(replace(made, number=0))
+        if key not in known:
+            known.add(key)
+            tried.append(made)
+    return tried
+
+
+def measured_damage(events: EventRows) -> dict[str, list[dict[str, Any]]]:
+    """Return the options of each layer as in the event LayersMeasured; empty before it."""
+    measured: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        if event["event"] == "layersmeasured":
+            measured = event["layers"]
+    return measured
+
+
+def byte_limit(recipe: BudgetRecipe, float_bytes: int | None) -> int | None:
+    """Return the most bytes that the packed file may have; None without such a limit.
+
+    float_bytes: of the network, None if they are not known.
+    """
+    if recipe.smaller is not None:
+        return None if float_bytes is None else int(float_bytes / recipe.smaller)
+    return recipe.bytes
+
+
+def best_so_far(
+    recipe: BudgetRecipe, tried: Sequence[TriedCandidate], most_bytes: int | None
+) -> TriedCandidate | None:
+    """Return the candidate with which the run would end now; None if none keeps the limit.
+
+    most_bytes: the limit in bytes, None if there is none.
+    """
+    if recipe.lose is not None:
+        kept = [made for made in tried if made.lost is not None and made.lost <= recipe.lose]
+        return min(kept, key=lambda made: (made.bytes, made.divergence), default=None)
+    within = [made for made in tried if most_bytes is None or made.bytes <= most_bytes]
+    return min(within, key=lambda made: (made.divergence, made.bytes), default=None)
+
+
+def chosen_candidate(tried: Sequence[TriedCandidate], summary: Summary) -> TriedCandidate | None:
+    """Return the candidate with which a finished run ended; None if its events are gone."""
+    same = [
+        made
+        for made in tried
+        if (made.bytes, made.epochs) == (summary.packed_bytes, summary.epochs)
+    ]
+    return min(same, key=lambda made: made.divergence, default=None)
+
+
+def limit_outcome(
+    recipe: BudgetRecipe, chosen: TriedCandidate | None, summary: Summary
+) -> LimitOutcome | None:
+    """Return how the result of a finished run compares with its limit.
+
+    None if the recipe has no limit, or if it is not known what the result lost on half A.
+    """
+    if recipe.lose is not None:
+        if chosen is None or chosen.lost is None:
+            return None
+        return LimitOutcome(recipe.lose - chosen.lost, "points")
+    most = byte_limit(recipe, summary.float_bytes)
+    if most is None or summary.packed_bytes is None:
+        return None
+    return LimitOutcome(most - summary.packed_bytes, "bytes")

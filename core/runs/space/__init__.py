@@ -1,0 +1,1 @@
+"""The disk that runs take, and what can be removed from it."""

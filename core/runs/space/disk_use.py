@@ -1,0 +1,95 @@
+"""Measures how much of the disk each run takes, and remembers it until the run's folder changes.
+
+A page asks every few seconds for all runs. So a run that is over is measured once, and a call
+measures only a limited number of runs that are not known yet.
+"""
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from core.runs.run import Run
+
+MOST_MEASURED = 2_000
+"""The number of runs that one call measures. It takes about a tenth of a second."""
+
+_MOST_REMEMBERED = 100_000
+
+_memory: dict[str, tuple[int, int]] = {}
+"""The date in nanoseconds and the bytes of run folders, by path."""
+
+_memory_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """The disk that runs take.
+
+    by_run: bytes by the run's id. is_complete: whether no run is missing there. A later call knows
+    more.
+    """
+
+    by_run: dict[str, int]
+    is_complete: bool
+
+    @property
+    def total(self) -> int:
+        """The bytes of all runs that were measured."""
+        return sum(self.by_run.values())
+
+
+def disk_use(runs: Iterable[Run], most: int = MOST_MEASURED) -> DiskUse:
+    """Return how much of the disk the runs take.
+
+    At most `most` runs are measured. Those that were measured before, and have not changed since,
+    do not count. A run that is active is measured with every call.
+    """
+    by_run = {}
+    is_complete = True
+    for run in runs:
+        folder = str(run.path)
+        date = _date(folder)
+        known = _memory.get(folder)
+        if known is not None and known[0] == date and not run.active:
+            by_run[run.id] = known[1]
+        elif most > 0:
+            most -= 1
+            by_run[run.id] = folder_bytes(folder)
+            _remember(folder, date, by_run[run.id])
+        else:
+            is_complete = False
+    return DiskUse(by_run, is_complete)
+
+
+def folder_bytes(folder: str) -> int:
+    """Return the size of all files in a folder and those below it, in bytes."""
+    total = 0
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return 0
+    for entry in entries:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                total += folder_bytes(entry.path)
+            else:
+                total += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue  # it was just deleted
+    return total
+
+
+def _date(folder: str) -> int:
+    """Return the date of a folder, which changes when a file in it appears, or is replaced."""
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116 - Path.stat takes twice the time
+    except OSError:
+        return 0
+
+
+def _remember(folder: str, date: int, number: int) -> None:
+    with _memory_lock:
+        _memory[folder] = (date, number)
+        while len(_memory) > _MOST_REMEMBERED:
+            del _memory[next(iter(_memory))]

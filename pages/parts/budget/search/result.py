@@ -1,0 +1,147 @@
+"""The figures of a budget run as metrics: its best so far, then the result beside its limit."""
+
+import streamlit as st
+
+from core.config import BudgetRecipe
+from core.events import Summary
+from core.runs.budget import (
+    LimitOutcome,
+    TriedCandidate,
+    best_so_far,
+    byte_limit,
+    chosen_candidate,
+    limit_outcome,
+    tried_candidates,
+)
+from core.runs.run import Run
+from core.runs.store import RunStore
+from pages.parts.budget.sizes import float_bytes_of_run
+from pages.parts.shared.accuracies import interval_note
+from pages.parts.shared.metrics import draw_metric
+from pages.parts.shared.words import percent, size
+
+
+def draw_budget_result(store: RunStore, run: Run) -> None:
+    """Draw the figures that a budget run has so far."""
+    recipe = run.recipe
+    assert isinstance(recipe, BudgetRecipe)
+    tried = tried_candidates(store.events(run.id))
+    summary = run.status.summary
+    with st.container(horizontal=True, key="figures"):
+        if summary is not None:
+            _draw_accuracies(run, summary)
+            _draw_sizes(summary)
+            _draw_limit(recipe, limit_outcome(recipe, chosen_candidate(tried, summary), summary))
+        elif tried:
+            most = byte_limit(recipe, float_bytes_of_run(store, run))
+            _draw_best(best_so_far(recipe, tried, most), len(tried), most)
+
+
+def limit_sentence(recipe: BudgetRecipe, outcome: LimitOutcome) -> str:
+    """Say whether the limit is kept, with what slack, or by how much it is broken."""
+    if outcome.unit == "bytes":
+        if outcome.slack >= 0:
+            return f"The limit is kept, with {outcome.slack:,.0f} bytes to spare."
+        return f"The limit is broken by {-outcome.slack:,.0f} bytes."
+    if outcome.is_kept:
+        return (
+            f"On half A, which decides, the limit of {recipe.lose:g} points is kept, with"
+            f" {outcome.slack:.2f} points to spare."
+        )
+    return (
+        f"No candidate kept the limit of {recipe.lose:g} points on half A. This is the nearest,"
+        f" which loses {-outcome.slack:.2f} points more."
+    )
+
+
+def best_sentence(store: RunStore, run: Run) -> str:
+    """Say what a budget run that was stopped leaves. Empty if it tried nothing."""
+    recipe = run.recipe
+    assert isinstance(recipe, BudgetRecipe)
+    tried = tried_candidates(store.events(run.id))
+    if not tried:
+        return ""
+    if not run.packed_file.exists():
+        return f"Candidates that were tried: {len(tried):,}. None of them is kept as a file."
+    number = run.packed_file.stat().st_size
+    made = next((made for made in tried if made.bytes == number), None)
+    figures = "" if made is None else f", KL divergence {made.divergence:.4f} nats"
+    return f"**Packed** is the best so far: {number:,} bytes{figures}. No test image has tested it."
+
+
+def _draw_accuracies(run: Run, summary: Summary) -> None:
+    half = "" if summary.test_half is None else f", half {summary.test_half}"
+    images = "test images" if summary.test_images is None else f"{summary.test_images:,} images"
+    interval = interval_note(run, summary.test_accuracy)
+    draw_metric(
+        f"Accuracy{half}",
+        percent(summary.test_accuracy),
+        f"of {images}",
+        f"Of the result, on images that decided nothing. {interval}",
+    )
+    before = summary.parent_accuracy
+    if before is None:
+        return
+    draw_metric(
+        f"Float network{half}",
+        percent(before),
+        "of the same images",
+        f"Before. {interval_note(run, before)}",
+    )
+    draw_metric("Lost", *_loss_texts(summary, before))
+
+
+def _loss_texts(summary: Summary, before: float) -> tuple[str, str, str]:
+    """Return the loss in points, its interval, and what that means."""
+    points = 100 * (before - summary.test_accuracy)
+    value = f"{points:.2f} points".replace("-", "−")
+    if summary.lost_interval is None:
+        return value, "of accuracy", ""
+    low, high = summary.lost_interval
+    interval = f"95%: {low:.2f} to {high:.2f}".replace("-", "−")
+    help_text = (
+        "95% interval of the loss (Agresti and Min), from the answers of both networks to the same"
+        " images. Below 0 the result would be better."
+    )
+    return value, interval, help_text
+
+
+def _draw_sizes(summary: Summary) -> None:
+    if summary.packed_bytes is None or summary.float_bytes is None:
+        return
+    draw_metric(
+        "Packed file",
+        size(summary.packed_bytes),
+        f"float: {size(summary.float_bytes)}",
+        f"{summary.packed_bytes:,} bytes. The same network in float takes {summary.float_bytes:,}.",
+    )
+    draw_metric("Smaller by", f"{summary.float_bytes / summary.packed_bytes:.1f}×", "on disk")
+
+
+def _draw_limit(recipe: BudgetRecipe, outcome: LimitOutcome | None) -> None:
+    if outcome is None:
+        return
+    amount = abs(outcome.slack)
+    text = f"{amount:,.0f} bytes" if outcome.unit == "bytes" else f"{amount:.2f} points"
+    note = f"{text} to spare" if outcome.is_kept else f"missed by {text}"
+    value = "kept" if outcome.is_kept else "missed"
+    draw_metric("Limit", value, note, limit_sentence(recipe, outcome))
+
+
+def _draw_best(best: TriedCandidate | None, count: int, most: int | None) -> None:
+    """Draw the best candidate while the search works. most: the limit in bytes."""
+    if best is None:
+        draw_metric("Best so far", "—", "none keeps the limit yet")
+    else:
+        note = f"{best.bytes:,} bytes" if most is None else f"{best.bytes:,} of {most:,} bytes"
+        draw_metric("Best so far", size(best.bytes), note)
+        draw_metric(
+            "KL divergence",
+            f"{best.divergence:.4f} nats",
+            "tuned" if best.epochs else "not tuned",
+            "Mean Kullback-Leibler divergence of its answers from those of the float network, on"
+            " training images that are held back. 0 means the same answers.",
+        )
+        if best.lost is not None:
+            draw_metric("Lost on half A", f"{best.lost:.2f} points")
+    draw_metric("Candidates", f"{count:,}", "tried together")

@@ -1,0 +1,106 @@
+"""A budget in a browser: a limit is typed, the frontier grows, the file is within the limit."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core.compress import codec
+from core.config import TrainRecipe
+from core.runs import launch
+from core.runs.budget import tried_candidates
+from core.runs.layer_choices import choice_code
+from tests import chromium as browser
+from tests.chromium import expect, go_to, is_in_state
+
+pytestmark = browser.needs_chromium
+
+MOST_BYTES = 12_000
+
+
+@pytest.fixture(scope="module")
+def trained(runs, digits):
+    """A training of LeNet5 that a worker has begun."""
+    recipe = TrainRecipe(
+        model="LeNet5",
+        dataset="Digits",
+        prune=None,
+        epochs=4,
+        batch_size=32,
+        lr=0.05,
+        schedule="onecycle",
+        validation=143,
+        device="cpu",
+    )
+    run = runs.create(recipe, "Trained")
+    launch.start(run, digits)
+    return run
+
+
+def number(page, label, value):
+    field = page.get_by_role("spinbutton", name=label, exact=True)
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def spend_little(page):
+    """Ask for one kind of choice, few images, no exchanges and one epoch of tuning."""
+    page.get_by_role("button", name="Round (bits)").click()
+    expect(page.get_by_test_id("stCode")).to_contain_text("--kinds share")
+    page.get_by_text("More settings").click()
+    for label, value, flag in (
+        ("Images to round and measure on", 16, "--images 16"),
+        ("Exchanges between layers", 0, "--trials 0"),
+        ("Epochs of tuning", 1, "--epochs 1"),
+    ):
+        number(page, label, value)
+        expect(page.get_by_test_id("stCode")).to_contain_text(flag)
+
+
+def start(page, runs, parent):
+    """Start the run of the form, and return it when its page is open."""
+    page.locator(".st-key-budget").get_by_role("button").click()
+    page.wait_for_url(re.compile("/runs"))
+    run = runs.list()[0]
+    assert run.id in page.url
+    assert run.config.parent == parent.id
+    return run
+
+
+def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address, runs, trained):
+    page = tab(f"{address}/runs?run={trained.id}")
+    is_in_state(page, "finished")
+    go_to(page, "Budget")
+    expect(page.get_by_role("heading", level=1)).to_have_text(["Budget"])
+    page.get_by_role("radio", name="Bytes").click()
+    number(page, "Bytes", MOST_BYTES)
+    expect(page.get_by_test_id("stCode")).to_contain_text(f"--bytes {MOST_BYTES}")
+    spend_little(page)
+    run = start(page, runs, trained)
+    expect(page.get_by_text("What was tried")).to_be_visible()  # while it works
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    is_in_state(page, "finished")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile(r"Packed \(")).click()
+    file = Path(download.value.path())
+    assert codec.load(file).ledger.total == file.stat().st_size <= MOST_BYTES
+    figures = page.locator(".st-key-figures")
+    slack = MOST_BYTES - file.stat().st_size
+    expect(figures).to_contain_text(f"{slack:,} bytes to spare")
+    summary = runs.get(run.id).status.summary
+    assert (summary.test_half, summary.test_images) == ("B", 180)
+    expect(figures).to_contain_text(f"{summary.test_accuracy:.2%}")
+    assert summary.parent_accuracy - summary.test_accuracy < 0.1  # a lot of bytes, a small loss
+
+    first = tried_candidates(runs.events(run.id))[0]
+    point = page.locator(".st-key-frontier_divergence path[aria-label*='Candidate: 1;']").last
+    point.click(force=True)
+    expect(page.get_by_role("combobox", name=re.compile("Candidate"))).to_have_value(
+        re.compile(f"1: {first.bytes:,} bytes")
+    )
+    page.get_by_role("button", name="Take this choice").click()
+    expect(page.get_by_text("The choice for each layer is made")).to_be_visible()
+    words = [f"{name}={choice_code(choice)}" for name, choice in first.layers.items()]
+    expect(page.get_by_test_id("stCode")).to_contain_text(f"--layers {' '.join(words)}")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
