@@ -106,10 +106,12 @@ def test_integers_are_made_once_and_shown(store, network):
     until(lambda: not int8_runs(store, network)[0].active)
     (made,) = int8_runs(store, network)
     assert made.state == "finished", store.log(made.id)
+    summary = made.status.summary
+    assert summary is not None
     app = opened("Integers", run=network.id)
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["In integers"] == f"{made.status.test_accuracy:.2%}"
-    assert metrics["In float"] == f"{made.status.summary.parent_accuracy:.2%}"
+    assert metrics["In float"] == f"{summary.parent_accuracy:.2%}"
     assert [button.label for button in app.get("download_button")] == ["Download"]
     app.button(key="make_int8").click().run()
     assert [run.id for run in int8_runs(store, network)] == [made.id]
