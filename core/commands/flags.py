@@ -82,7 +82,7 @@ def flag_words(flag: str, value: object) -> list[str]:
             # One word, because the first number may begin with a minus.
             return [f"{flag}={join_numbers(value)}"]
         case _:
-            return [flag, str(value)]
+            return [flag, str(value).removesuffix(".0")]
 
 
 def join_numbers(numbers: tuple[float, ...]) -> str:

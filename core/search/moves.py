@@ -8,6 +8,9 @@ from core.search.joint import Steps
 from core.search.memory import Table
 
 
+_MEASURED_MOVES = 8
+
+
 @dataclass(frozen=True)
 class _Move:
     """Other steps for one or two layers.
@@ -56,18 +59,23 @@ def exchange(
     return best
 
 
-def step_down(table: Table, steps: Steps, bytes_to_save: int) -> Steps | None:
+def step_down(
+    table: Table, steps: Steps, bytes_to_save: int, measure: Callable[[Steps], float] | None = None
+) -> Steps | None:
     """Save at least so many bytes of the table; None if that is not possible.
 
     If one step down saves enough, perhaps with another layer one step up, the one of least damage
     is taken. Otherwise layers go down, those first that cost the least damage for their bytes.
+    measure: returns the divergence of the whole network, which then decides between the few moves
+    of least damage.
     """
     lower = dict(steps)
     target = bytes_of(table, steps) - bytes_to_save
     while bytes_of(table, lower) > target:
         moves = [*_downs(table, lower, target), *_moves(table, lower, target)]
         if moves:
-            return min(moves, key=lambda move: move.damage).steps
+            best = sorted(moves, key=lambda move: move.damage)[:_MEASURED_MOVES]
+            return min((move.steps for move in best), key=measure) if measure else best[0].steps
         names = [name for name, step in lower.items() if step]
         if not names:
             return None

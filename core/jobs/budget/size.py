@@ -112,7 +112,9 @@ class SizeSearch:
             excess = len(joint.data) - most_bytes
             if excess <= 0:
                 break
-            steps = step_down(self._table, steps, excess + most_bytes // _SLACK)
+            saved = excess + most_bytes // _SLACK
+            measure = self._tools.assembled.divergence if self._tools.assembles else None
+            steps = step_down(self._table, steps, saved, measure)
         return min(made, key=lambda one: (one.divergence, len(one.data)), default=None)
 
     def _uniform(self, most_bytes: int) -> Generator[Event, None, list[PackedCandidate]]:

@@ -79,3 +79,12 @@ def test_many_steps_down_reach_the_smallest_and_no_further():
         lower = step_down(TABLE, top, saved)
         assert lower is not None
         assert bytes_of(TABLE, lower) <= 75 - saved
+
+
+def test_a_measurement_decides_between_steps_down():
+    """The network needs layer c, whose step costs the least by the table."""
+    steps = {"a": 2, "b": 2, "c": 1}
+    by_table = step_down(TABLE, steps, 5)
+    assert by_table == {"a": 2, "b": 2, "c": 0}
+    measured = step_down(TABLE, steps, 5, lambda steps: summed(steps) - 10 * steps["c"])
+    assert measured == {"a": 2, "b": 1, "c": 1}
