@@ -225,7 +225,7 @@ class LayersMeasured(Event):
 
     def __str__(self) -> str:
         options = sum(len(options) for options in self.layers.values())
-        return f"Measured {options:,} options of {len(self.layers)} layers, one layer at a time."
+        return f"Options to choose from: {options:,}, of {len(self.layers)} layers."
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ root = shell.data_folder()
 st.title("Budget")
 st.markdown(
     "Say what you can spend: bytes, or points of accuracy. The search finds out what each layer"
-    " gets, shows all that it tries, and stays within the limit."
+    " gets, shows all that it tries, and says whether the limit is kept."
 )
 with shell.showing_errors():
     source = take_from_address("from")  # set by "Duplicate with changes" of a run

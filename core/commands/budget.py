@@ -96,7 +96,10 @@ def budget_recipe(options: argparse.Namespace) -> BudgetRecipe:
     if "prune" in typed_kinds and "share" not in typed_kinds:
         raise UserError(f"--kinds takes prune with share only, got {' '.join(typed_kinds)}")
     kinds = {f"kinds.{place}": "--kinds" for place in range(len(typed_kinds))}
-    layers = dict(values.get("layers", ()))
+    named = values.get("layers", ())
+    layers = dict(named)
+    if len(layers) < len(named):
+        raise UserError("--layers takes each layer once")
     layer_flags = {f"layers.{name}": f"--layers {name}" for name in layers}
     return validate_recipe(
         BudgetRecipe, values | {"layers": layers}, BUDGET_FLAGS | kinds | layer_flags
@@ -152,9 +155,9 @@ _SPECIAL_FLAGS: dict[str, dict[str, Any]] = {
         "type": _layer_and_choice,
         "metavar": "NAME=CHOICE",
         "help": (
-            "in place of a limit, a choice for every layer, by parameter name, and nothing is"
-            " searched: 5c for 5 clusters, 4b for 4 bits, 5c@0.5 for 5 clusters after half of the"
-            " weights were removed"
+            "in place of a limit, a choice for layers, by parameter name, and nothing is searched;"
+            " other layers stay in float, as --rest says: 5c for 5 clusters, 4b for 4 bits, 5c@0.5"
+            " for 5 clusters after half of the weights were removed"
         ),
     },
 }

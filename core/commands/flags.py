@@ -81,8 +81,10 @@ def flag_words(flag: str, value: object) -> list[str]:
         case tuple():
             # One word, because the first number may begin with a minus.
             return [f"{flag}={join_numbers(value)}"]
-        case _:
+        case float():
             return [flag, str(value).removesuffix(".0")]
+        case _:
+            return [flag, str(value)]
 
 
 def join_numbers(numbers: tuple[float, ...]) -> str:

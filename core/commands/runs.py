@@ -48,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _export(store: RunStore, options: argparse.Namespace, out: TextIO) -> _Result:
     run = store.get(options.run)
     target = options.out or Path(archive_name(run))
+    if target.exists() and not options.force:
+        raise UserError(f"{target} is there already: name another file, or add --force.")
     print_events(export_run(run, target), out)
     size = target.stat().st_size
     print(f"“{run.name}” is in {target}, {size:,} bytes.", file=out)
@@ -79,6 +81,8 @@ def _collect(
 
 def _clean(store: RunStore, options: argparse.Namespace, out: TextIO) -> _Result:
     kinds = options.only or list(PROPOSAL_KINDS)
+    if "old" in (options.only or ()) and options.older_than is None:
+        raise UserError("--only old needs --older-than DAYS")
     proposals = [item for item in propose(store, options.older_than) if item.kind in kinds]
     _print_proposals(proposals, out)
     removed: list[Proposal] = []
@@ -144,6 +148,7 @@ def _add_export(commands: Any, shared: Parser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE.zip", help="the zip [named after the run, in this folder]"
     )
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
 def _add_import(commands: Any, shared: Parser) -> None:
@@ -171,7 +176,10 @@ def _add_clean(commands: Any, shared: Parser) -> None:
 
 
 def _days(text: str) -> float:
-    days = float(text)
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
     if not 0 < days < 1e5:
         raise argparse.ArgumentTypeError(f"takes a number of days above 0, got {text}")
     return days

@@ -69,7 +69,7 @@ class BudgetRecipe(FrozenModel):
         le=10_000,
         description=(
             "Time to spend on the search and on tuning, in minutes. The tests of the result come on"
-            " top. More time gives a better result."
+            " top. More time tries more."
         ),
     )
     kinds: tuple[BudgetKind, ...] = Field(
@@ -86,6 +86,7 @@ class BudgetRecipe(FrozenModel):
         description=(
             "In place of a limit: a choice for each layer, by parameter name, such as clusters of"
             " 5, bits of 4, or clusters of 5 with a density of 0.5. Nothing is searched then."
+            " Layers that are not named stay as they are, in the format of the rest."
         ),
     )
     images: int | None = Field(
@@ -136,11 +137,22 @@ class BudgetRecipe(FrozenModel):
     epochs: ClassVar[int] = 0
     """How many epochs there will be is only known once the search has begun."""
 
+    def byte_limit(self, float_bytes: int | None) -> int | None:
+        """Return the most bytes that the packed file may have; None without such a limit.
+
+        float_bytes: of the network, None if they are not known.
+        """
+        if self.smaller is not None:
+            return None if float_bytes is None else int(float_bytes / self.smaller)
+        return self.bytes
+
     @model_validator(mode="after")
     def _check_limit(self) -> Self:
         limits = [limit for limit in (self.bytes, self.smaller, self.lose) if limit is not None]
         if len(limits) + bool(self.layers) != 1:
-            raise PydanticCustomError("limit", "takes exactly one of bytes, smaller and lose")
+            raise PydanticCustomError(
+                "limit", "takes exactly one of bytes, smaller, lose and layers"
+            )
         if len(set(self.kinds)) < len(self.kinds):
             raise PydanticCustomError("kinds", "takes each of its kinds once")
         if self.kinds == ("prune",) or set(self.kinds) == {"prune", "round"}:

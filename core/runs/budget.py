@@ -80,16 +80,6 @@ def measured_damage(events: EventRows) -> dict[str, list[dict[str, Any]]]:
     return measured
 
 
-def byte_limit(recipe: BudgetRecipe, float_bytes: int | None) -> int | None:
-    """Return the most bytes that the packed file may have; None without such a limit.
-
-    float_bytes: of the network, None if they are not known.
-    """
-    if recipe.smaller is not None:
-        return None if float_bytes is None else int(float_bytes / recipe.smaller)
-    return recipe.bytes
-
-
 def best_so_far(
     recipe: BudgetRecipe, tried: Sequence[TriedCandidate], most_bytes: int | None
 ) -> TriedCandidate | None:
@@ -125,7 +115,7 @@ def limit_outcome(
         if chosen is None or chosen.lost is None:
             return None
         return LimitOutcome(recipe.lose - chosen.lost, "points")
-    most = byte_limit(recipe, summary.float_bytes)
+    most = recipe.byte_limit(summary.float_bytes)
     if most is None or summary.packed_bytes is None:
         return None
     return LimitOutcome(most - summary.packed_bytes, "bytes")

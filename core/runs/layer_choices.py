@@ -31,8 +31,8 @@ def choice_code(choice: Mapping[Any, float]) -> str:
     """Return a layer's choice in the short form, such as "5c", "5c@0.5" or "4b"."""
     if "bits" in choice:
         return f"{choice['bits']:g}b"
-    density = f"@{choice['density']:.12g}" if "density" in choice else ""
-    return f"{choice['clusters']:g}c{density}"
+    density = f"@{choice['density']:.12f}".rstrip("0") if "density" in choice else ""
+    return f"{choice['clusters']:g}c{density.removesuffix('.')}"
 
 
 def parse_choice(code: str) -> dict[str, float]:

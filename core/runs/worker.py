@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from core.config import data_root
 from core.errors import UserError
-from core.events import EpochEnd, Event, Finished, Progress
+from core.events import Candidate, EpochEnd, Event, Finished, LayersMeasured, Progress
 from core.runs.failures import explain_failure
 from core.runs.lock import RunLock
 from core.runs.record import Record
@@ -175,8 +175,8 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, 
                 if isinstance(event, EpochEnd) and kept_epochs.due(0):
                     with kept_epochs:
                         artefacts.save_epoch(run, job, event.epoch)
-                is_epoch_end = isinstance(event, EpochEnd)
-                if checkpoints.due(EPOCH_SAVE_SECONDS if is_epoch_end else BATCH_SAVE_SECONDS):
+                is_milestone = isinstance(event, EpochEnd | Candidate | LayersMeasured)
+                if checkpoints.due(EPOCH_SAVE_SECONDS if is_milestone else BATCH_SAVE_SECONDS):
                     with checkpoints:
                         artefacts.save_checkpoint(run, job)
                 # A run that is finished cannot be cancelled any more.

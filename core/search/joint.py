@@ -15,7 +15,7 @@ Steps = Mapping[str, int]
 """The place of each layer's choice in its measured options, by the name of its weight."""
 
 
-def key_of(choices: Choices, made: str = "") -> str:
+def choices_key(choices: Choices, made: str = "") -> str:
     """Return a text that is the same for the same choices. made: how the network is made."""
     return made + json.dumps(plain_choices(choices), sort_keys=True)
 
@@ -45,7 +45,7 @@ class AssembledNetwork:
 
         It is measured once for the same choices.
         """
-        key = key_of(choices_at(self._memory, steps))
+        key = choices_key(choices_at(self._memory, steps))
         if key not in self._memory.divergences:
             self._memory.divergences[key] = self._measure(steps)
         return self._memory.divergences[key]

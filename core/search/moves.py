@@ -7,19 +7,22 @@ from core.events import Progress
 from core.search.joint import Steps
 from core.search.memory import Table
 
-
 _MEASURED_MOVES = 8
 
 
 @dataclass(frozen=True)
 class _Move:
-    """Other steps for one or two layers.
+    """One or two layers that take a step.
 
-    steps: after the move. damage: the change of the summed damages of the table.
+    changes: the layers, each with +1 or -1. damage: the change of the summed damages of the table.
     """
 
-    steps: Steps
+    changes: tuple[tuple[str, int], ...]
     damage: float
+
+    def applied(self, steps: Steps) -> dict[str, int]:
+        """Return the steps after the move."""
+        return dict(steps) | {name: steps[name] + by for name, by in self.changes}
 
 
 def bytes_of(table: Table, steps: Steps) -> int:
@@ -47,14 +50,15 @@ def exchange(
     tried = {_key(best)}
     for done in range(trials):
         yield Progress("Moving bytes between layers", done, trials, "trials")
-        moves = [move for move in _moves(table, best, most_bytes) if _key(move.steps) not in tried]
-        if not moves:
+        moves = sorted(_moves(table, best, most_bytes), key=lambda move: move.damage)
+        untried = (move.applied(best) for move in moves)
+        steps = next((steps for steps in untried if _key(steps) not in tried), None)
+        if steps is None:
             break
-        move = min(moves, key=lambda move: move.damage)
-        tried.add(_key(move.steps))
-        divergence = measure(move.steps)
+        tried.add(_key(steps))
+        divergence = measure(steps)
         if divergence < least:
-            best = dict(move.steps)
+            best = steps
             least = divergence
     return best
 
@@ -75,7 +79,8 @@ def step_down(
         moves = [*_downs(table, lower, target), *_moves(table, lower, target)]
         if moves:
             best = sorted(moves, key=lambda move: move.damage)[:_MEASURED_MOVES]
-            return min((move.steps for move in best), key=measure) if measure else best[0].steps
+            tried = [move.applied(lower) for move in best]
+            return min(tried, key=measure) if measure else tried[0]
         names = [name for name, step in lower.items() if step]
         if not names:
             return None
@@ -92,7 +97,7 @@ def _downs(table: Table, steps: Steps, most_bytes: int) -> list[_Move]:
         if step:
             less, loss = _change(table, name, step, -1)
             if -less >= excess:
-                moves.append(_Move({**steps, name: step - 1}, loss))
+                moves.append(_Move(((name, -1),), loss))
     return moves
 
 
@@ -112,13 +117,12 @@ def _moves(table: Table, steps: Steps, most_bytes: int) -> list[_Move]:
     for up in ups:
         more, gain = _change(table, up, steps[up], 1)
         if more <= spare:
-            moves.append(_Move({**steps, up: steps[up] + 1}, gain))
+            moves.append(_Move(((up, 1),), gain))
             continue
         for down in downs:
             less, loss = _change(table, down, steps[down], -1)
             if down != up and more + less <= spare:
-                moved = {**steps, up: steps[up] + 1, down: steps[down] - 1}
-                moves.append(_Move(moved, gain + loss))
+                moves.append(_Move(((up, 1), (down, -1)), gain + loss))
     return moves
 
 

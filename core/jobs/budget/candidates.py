@@ -21,7 +21,7 @@ from core.jobs.recalibration import recalibrate_
 from core.models.parameters import prunable_weights
 from core.models.saved import SavedModel
 from core.search.halves import HalfCheck, points_lost
-from core.search.joint import Steps, choices_at, key_of
+from core.search.joint import Steps, choices_at, choices_key
 from core.search.memory import Memory, PackedCandidate
 from core.search.options import (
     Choices,
@@ -95,7 +95,7 @@ class CandidateMaker:
     def assemble(self, steps: Steps) -> Generator[Event, None, PackedCandidate]:
         """Take all layers as the table has them, each rounded alone."""
         choices = choices_at(self.memory, steps)
-        key = key_of(choices, "assembled ")
+        key = choices_key(choices, "assembled ")
         if key in self.memory.candidates:
             return self.memory.candidates[key]
         return (yield from self.add(key, choices, self.network, self._table_items(steps)))
@@ -105,7 +105,7 @@ class CandidateMaker:
 
     def join(self, choices: Choices) -> Generator[Event, None, PackedCandidate]:
         """Round all layers one after the other, each making up for the errors before it."""
-        key = key_of(choices, "joint ")
+        key = choices_key(choices, "joint ")
         if key in self.memory.candidates:
             return self.memory.candidates[key]
         items: dict[str, QuantizedWeight] = {}
@@ -137,7 +137,7 @@ class CandidateMaker:
         self, made: PackedCandidate, images: CompressionImages
     ) -> Generator[Event, None, PackedCandidate]:
         """Re-estimate BatchNorm of a candidate as far as that lowers the divergence."""
-        key = key_of(made.choices, "BatchNorm ")
+        key = choices_key(made.choices, "BatchNorm ")
         if key in self.memory.candidates:
             return self.memory.candidates[key]
         network = self.network_of(made)
@@ -231,10 +231,14 @@ def smallest_limit(recipe: BudgetRecipe, parent: SavedModel) -> int:
     The file holds its recipe, whose digits can take a byte more or less.
     """
     _, items = smallest_items(recipe, prunable_weights(parent.network()))
-    limit = 1
-    while True:
+
+    def size_with(limit: int) -> int:
         limited = recipe.model_copy(update={"bytes": limit, "smaller": None})
-        data, _ = pack_network(limited, parent, parent.state, items)
-        if len(data) <= limit:
-            return limit
-        limit = len(data)
+        return len(pack_network(limited, parent, parent.state, items)[0])
+
+    limit = 1
+    while size_with(limit) > limit:
+        limit = size_with(limit)
+    while size_with(limit - 1) <= limit - 1:
+        limit -= 1
+    return limit

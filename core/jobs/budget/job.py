@@ -14,6 +14,7 @@ from core.compress import codec
 from core.config import BudgetRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
+from core.errors import UserError
 from core.events import Event, Finished, LayersMeasured, Note, Quantized, Summary
 from core.inspect.behaviour.paired import PairedCounts
 from core.jobs.budget.candidates import CandidateMaker, quantized_items
@@ -22,9 +23,9 @@ from core.jobs.budget.limits import (
     check_choices,
     check_smallest,
     make_choice,
-    most_bytes,
     search_within_bytes,
     search_within_loss,
+    smallest_kept,
 )
 from core.jobs.budget.setup import SearchSetup
 from core.jobs.budget.size import SearchTools
@@ -80,7 +81,8 @@ class BudgetJob:
         self._saved = checkpoint
         self._memory = Memory()
         self._right: dict[str, Right] = {}  # of the float network, by the half
-        self._clock = plan.Clock(recipe.minutes, checkpoint["spent"] if checkpoint else 0.0)
+        self._spent_before = checkpoint["spent"] if checkpoint else 0.0
+        self._clock = plan.Clock(recipe.minutes, self._spent_before)
         self._tuner: CandidateTuner | None = None
         self._most_bytes: int | None = None
         self._chosen: PackedCandidate | None = None
@@ -104,7 +106,7 @@ class BudgetJob:
         check_smallest(self.recipe, self.parent)
         yield from self._test_parent(network, images)
         # Tests of the float network and of the result come on top of the minutes.
-        self._clock = plan.Clock(self.recipe.minutes, self._clock.spent_before)
+        self._clock = plan.Clock(self.recipe.minutes, self._spent_before)
         tools = yield from self._prepare_search(network, names, dataset, images["A"])
         if self.recipe.layers:
             self._chosen = yield from make_choice(tools, choices_of(self.recipe.layers))
@@ -186,7 +188,12 @@ class BudgetJob:
         """Set the most bytes of a limit of bytes."""
         smallest = yield from maker.smallest()
         float_bytes = codec.unpack(smallest.data).ledger.float_bytes
-        self._most_bytes = most_bytes(self.recipe, float_bytes)
+        self._most_bytes = self.recipe.byte_limit(float_bytes)
+        if self._most_bytes is not None and len(smallest.data) > self._most_bytes:
+            raise UserError(  # k-means may come to other clusters on a GPU than on the CPU
+                f"No file has at most {self._most_bytes:,} bytes: the smallest has"
+                f" {len(smallest.data):,}. Allow at least so many."
+            )
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Return all that is needed to continue from here, or None before anything is measured."""
@@ -209,7 +216,7 @@ class BudgetJob:
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return the dequantized network, whose bits are those that the packed file holds.
 
-        Before the end it is the best so far within a limit of bytes; empty if there is none.
+        Before the end it is the best so far within the limit; empty if there is none.
         """
         best = self._best_so_far()
         return {} if best is None else {"model": codec.unpack(best.data).state()}
@@ -224,11 +231,13 @@ class BudgetJob:
         return {} if best is None else {"packed.secateur": best.data}
 
     def _best_so_far(self) -> PackedCandidate | None:
-        limit = math.inf if self.recipe.layers else self._most_bytes
         made = self._memory.candidates.values()
-        if self._chosen is not None or limit is None or not made:
+        if self._chosen is not None or not made:
             return self._chosen
-        return best_of(made, limit)
+        if self.recipe.lose is not None:
+            return smallest_kept(made, self.recipe.lose)
+        limit = math.inf if self.recipe.layers else self._most_bytes
+        return None if limit is None else best_of(made, limit)
 
     def _summary(self, network: nn.Module, counts: PairedCounts) -> Summary:
         assert self._chosen is not None

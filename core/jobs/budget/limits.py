@@ -3,6 +3,8 @@
 import math
 from collections.abc import Generator, Iterable
 
+from torch import nn
+
 from core.compress.quantization.weights import check_names
 from core.config import BudgetRecipe
 from core.errors import UserError
@@ -18,6 +20,10 @@ from core.search.memory import PackedCandidate
 from core.search.options import Choices
 
 _MOST_PROBES = 6
+_JOINTS_A_PROBE = 2  # how often layers are rounded together for one size, on average
+_MOST_SAVED = 0.65
+"""The share of an untuned size below which no tuned one is tried."""
+
 _MOST_ATTEMPTS = 2
 _RECALIBRATION_IMAGES = 14_000
 """Images whose forward passes take as long as re-estimating BatchNorm does."""
@@ -26,17 +32,12 @@ _CLOSE = 0.02
 """Sizes that differ by less than this share are not divided any more."""
 
 
-def most_bytes(recipe: BudgetRecipe, float_bytes: int) -> int | None:
-    """Return the limit in bytes, None for a limit of accuracy. float_bytes: of the network."""
-    if recipe.smaller is not None:
-        return int(float_bytes / recipe.smaller)
-    return recipe.bytes
-
-
 def check_smallest(recipe: BudgetRecipe, parent: SavedModel) -> None:
     """Raise UserError if the recipe's limit of bytes is below the smallest file of a network."""
+    if recipe.bytes is None and recipe.smaller is None:
+        return
     ledger = smallest_file(recipe, parent)
-    limit = most_bytes(recipe, ledger.float_bytes)
+    limit = recipe.byte_limit(ledger.float_bytes)
     if limit is not None and ledger.total > limit:
         smallest = smallest_limit(recipe, parent)
         raise UserError(
@@ -97,6 +98,11 @@ def best_of(candidates: Iterable[PackedCandidate], most_bytes: float) -> PackedC
 
 
 def _can_recalibrate(tools: SearchTools) -> bool:
+    """Whether there is BatchNorm, and time to estimate its statistics again."""
+    layers = tools.maker.network.modules()
+    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
+        return False
+
     def is_affordable() -> float:
         return float(_RECALIBRATION_IMAGES * tools.pace.image < tools.clock.left / 10)
 
@@ -128,7 +134,7 @@ def _describe_tuning(tuned: list[PackedCandidate], chosen: PackedCandidate, most
     if not chosen.epochs:
         return "Tuning came no closer to the float network, so its result is not used."
     return (
-        f"Tuned for {chosen.epochs} epochs: {len(chosen.data):,} bytes, KL divergence"
+        f"Epochs of tuning: {chosen.epochs}. {len(chosen.data):,} bytes, KL divergence"
         f" {chosen.divergence:.4f} nats."
     )
 
@@ -149,19 +155,36 @@ def search_within_loss(
     high = max(low, search.largest_bytes())
     largest = yield from search.without_tuning(high, exchanging=False)
     if lost(smallest) <= points:
-        return (yield from _smallest_kept(tools, points))
-    if largest is not None and lost(largest) <= points:
-        probes = _count_probes(tools)
-        low, high = yield from _bisect(search, low, high, points, probes)
+        return (yield from _choose(tools, points))
+    is_kept = largest is not None and lost(largest) <= points
+    if is_kept:
+        high = yield from _bisect(search, low, high, points)
+    yield from _tune_sizes(search, low, high, points, is_kept)
+    return (yield from _choose(tools, points))
+
+
+def _tune_sizes(
+    search: SizeSearch, low: int, high: int, points: float, is_kept: bool
+) -> Generator[Event, None, None]:
+    """Tune networks of a few sizes, and look for the smallest that keeps the limit.
+
+    is_kept: whether a size of `high` bytes keeps the limit without tuning. Tuning saves less than a
+    third of it, or it would be another search. If none keeps it, `high` itself is tuned first.
+    """
+    tools = search.tools
+    low = max(low, int(_MOST_SAVED * high))
     attempts = _count_attempts(tools)
     for attempt in range(attempts):
-        size = int(math.sqrt(low * high))
+        size = int(math.sqrt(low * high)) if is_kept else high
+        start = yield from search.without_tuning(size, alike=False)
         seconds = tools.clock.left / (attempts - attempt)
-        start = yield from search.without_tuning(size)
         tuned = [] if start is None else (yield from search.tune([start], seconds))
-        is_kept = any(lost(candidate) <= points for candidate in tuned)
-        low, high = (low, size) if is_kept else (size, high)
-    return (yield from _smallest_kept(tools, points))
+        kept = [one for one in tuned if lost(one) <= points]
+        if kept:
+            is_kept = True
+            high = min(len(one.data) for one in kept)
+        elif is_kept:
+            low = size
 
 
 def lost(candidate: PackedCandidate) -> float:
@@ -174,25 +197,26 @@ def _counts(candidate: PackedCandidate) -> PairedCounts:
     return PairedCounts(*candidate.lost)
 
 
-def _bisect(
-    search: SizeSearch, low: int, high: int, points: float, probes: int
-) -> Generator[Event, None, tuple[int, int]]:
-    """Find the smallest size that keeps the limit; return sizes that break and that keep it."""
-    for _ in range(probes):
+def _bisect(search: SizeSearch, low: int, high: int, points: float) -> Generator[Event, None, int]:
+    """Find the smallest size that keeps the limit without tuning, between one that breaks it and
+    one that keeps it.
+    """
+    for _ in range(_count_probes(search.tools)):
         if high - low < _CLOSE * high:
             break
         size = int(math.sqrt(low * high))
-        made = yield from search.without_tuning(size)
+        made = yield from search.without_tuning(size, alike=False)
         if made is not None and lost(made) <= points:
             high = len(made.data)
         else:
             low = size
-    return low, high
+    yield from search.alike(high - 1)
+    return high
 
 
 def _count_probes(tools: SearchTools) -> int:
     def affordable() -> float:
-        seconds = tools.maker.seconds_a_candidate(tools.pace)
+        seconds = _JOINTS_A_PROBE * tools.maker.seconds_a_candidate(tools.pace)
         return min(_MOST_PROBES, max(2, tools.clock.left / 2 // seconds))
 
     return tools.decide("probes", affordable, _MOST_PROBES if _is_counted(tools) else None)
@@ -205,7 +229,8 @@ def _count_attempts(tools: SearchTools) -> int:
         training = len(tools.tuning_images)
         extra = tools.maker.images_a_candidate
         for attempts in range(_MOST_ATTEMPTS, 0, -1):
-            seconds = tools.clock.left / attempts - tools.maker.seconds_a_candidate(tools.pace)
+            start = _JOINTS_A_PROBE * tools.maker.seconds_a_candidate(tools.pace)
+            seconds = tools.clock.left / attempts - start
             if plan.count_tuning_images(tools.pace, max(0.0, seconds), training, extra):
                 return attempts
         return 0
@@ -215,20 +240,25 @@ def _count_attempts(tools: SearchTools) -> int:
     return tools.decide("attempts", affordable, wanted)
 
 
-def _smallest_kept(tools: SearchTools, points: float) -> Generator[Event, None, PackedCandidate]:
+def smallest_kept(made: Iterable[PackedCandidate], points: float) -> PackedCandidate | None:
+    """Return the smallest candidate that loses at most so many points on half A, if any does."""
+    kept = [one for one in made if one.lost is not None and lost(one) <= points]
+    return min(kept, key=lambda one: (len(one.data), one.divergence), default=None)
+
+
+def _choose(tools: SearchTools, points: float) -> Generator[Event, None, PackedCandidate]:
     made = list(tools.maker.memory.candidates.values())
-    kept = [candidate for candidate in made if lost(candidate) <= points]
-    if kept:
-        chosen = min(kept, key=lambda candidate: (len(candidate.data), candidate.divergence))
+    chosen = smallest_kept(made, points)
+    if chosen is not None:
         yield Note(
-            f"The smallest file that keeps the limit of {points:g} points has"
+            f"The smallest file that was tried and keeps the limit of {points:g} points has"
             f" {len(chosen.data):,} bytes. On half A of the test images it loses"
             f" {describe_loss(_counts(chosen))}."
         )
         return chosen
-    nearest = min(made, key=lambda candidate: (lost(candidate), len(candidate.data)))
+    nearest = min(made, key=lambda one: (lost(one), len(one.data)))
     yield Note(
-        f"No size keeps the limit of {points:g} points. The nearest loses"
+        f"No size that was tried keeps the limit of {points:g} points. The nearest loses"
         f" {describe_loss(_counts(nearest))} on half A of the test images, which is"
         f" {lost(nearest) - points:.2f} points too many.",
         "warning",

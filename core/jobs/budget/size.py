@@ -62,11 +62,12 @@ class SearchTools:
 class SizeSearch:
     """Searches the best network whose file has at most a number of bytes.
 
-    frontier: the selections that no other one beats by the table, by ascending bytes.
+    tools: what it works with. frontier: the selections that no other one beats by the table, by
+    ascending bytes.
     """
 
     def __init__(self, tools: SearchTools):
-        self._tools = tools
+        self.tools = tools
         self._table = tools.maker.memory.table
         costs = {
             name: [Cost(option.bytes, option.damage) for option in options]
@@ -76,59 +77,77 @@ class SizeSearch:
 
     def largest_bytes(self) -> int:
         """Return the size of the file with the least damage by the table."""
-        return self._tools.maker.packed_bytes(self.frontier[-1].choices)
+        return self.tools.maker.packed_bytes(self.frontier[-1].choices)
 
     def without_tuning(
-        self, most_bytes: int, exchanging: bool = True
+        self, most_bytes: int, exchanging: bool = True, alike: bool = True
     ) -> Generator[Event, None, PackedCandidate | None]:
-        """Return a candidate within the bytes; None if none was found.
+        """Return the candidate of least divergence within the bytes; None if none was found.
 
         exchanging: move bytes between layers as often as the time allows. With nearest rounding in
-        the table, their measurements say little about compensated rounding.
+        the table, their measurements say little about compensated rounding. alike: also try one
+        number for all layers.
         """
+        steps = yield from self._choose_steps(most_bytes, exchanging)
+        made = yield from self._join_within(steps, most_bytes)
+        if alike:
+            made += yield from self.alike(most_bytes)
+        return min(made, key=lambda one: (one.divergence, len(one.data)), default=None)
+
+    def _choose_steps(
+        self, most_bytes: int, exchanging: bool
+    ) -> Generator[Event, None, Steps | None]:
+        """Choose an option for each layer; None if not even the smallest ones fit."""
         first = best_within(self.frontier, most_bytes)
         if first is None:
             return None
-        maker = self._tools.maker
-        overhead = maker.packed_bytes(first.choices) - first.bytes
+        overhead = self.tools.maker.packed_bytes(first.choices) - first.bytes
         spare = most_bytes - overhead
-        if not self._tools.assembles:
+        if not self.tools.assembles:
             spare = int(spare / _GROWTH)
         selection = best_within(self.frontier, spare)
         if selection is None:
             return None
-        steps: Steps | None = selection.choices
-        if exchanging and self._tools.assembles:
-            steps = yield from self._exchange(selection.choices, spare)
-        made: list[PackedCandidate] = yield from self._uniform(most_bytes)
+        if exchanging and self.tools.assembles:
+            return (yield from self._exchange(selection.choices, spare))
+        return selection.choices
+
+    def _join_within(
+        self, steps: Steps | None, most_bytes: int
+    ) -> Generator[Event, None, list[PackedCandidate]]:
+        """Round the choices together, and take steps down until the file is within the bytes."""
+        maker = self.tools.maker
+        measure = self.tools.assembled.divergence if self.tools.assembles else None
+        made = []
         for _ in range(_MOST_JOINTS):
             if steps is None:
                 break
             joint = yield from maker.join(choices_at(maker.memory, steps))
-            both = [joint]
-            if self._tools.assembles:
-                both.append((yield from maker.assemble(steps)))
-            made += [one for one in both if len(one.data) <= most_bytes]
+            made.append(joint)
+            if self.tools.assembles:
+                made.append((yield from maker.assemble(steps)))
             excess = len(joint.data) - most_bytes
             if excess <= 0:
                 break
             saved = excess + most_bytes // _SLACK
-            measure = self._tools.assembled.divergence if self._tools.assembles else None
             steps = step_down(self._table, steps, saved, measure)
-        return min(made, key=lambda one: (one.divergence, len(one.data)), default=None)
+        return [one for one in made if len(one.data) <= most_bytes]
 
-    def _uniform(self, most_bytes: int) -> Generator[Event, None, list[PackedCandidate]]:
+    def alike(self, most_bytes: int) -> Generator[Event, None, list[PackedCandidate]]:
         """Make the best networks whose layers are all alike, one for clusters and one for bits.
 
-        So a search is never worse than one number for all layers.
+        So a search with enough time is never worse than one number for all layers, of those that a
+        layer may have.
         """
-        made = []
-        for unit in units_of(self._tools.maker.recipe.kinds) if self._can_be_uniform() else ():
+        made: list[PackedCandidate] = []
+        if not self._can_be_uniform():
+            return made
+        for unit in units_of(self.tools.maker.recipe.kinds):
             options = uniform_options(unit)
-            count = bisect_right(options, most_bytes / _GROWTH, key=self._nearest_bytes)
-            # Its size is known well, so that the first one or the next smaller one is within.
+            count = bisect_right(options, most_bytes, key=self._nearest_bytes)
+            # Rounded together it grows a little, so that the first or the next one is within.
             for option in reversed(options[max(0, count - 2) : count]):
-                one = yield from self._tools.maker.join(self._alike(option))
+                one = yield from self.tools.maker.join(self._alike(option))
                 if len(one.data) <= most_bytes:
                     made.append(one)
                     break
@@ -136,7 +155,7 @@ class SizeSearch:
 
     def _can_be_uniform(self) -> bool:
         """Whether there is time for two more candidates."""
-        tools = self._tools
+        tools = self.tools
 
         def is_affordable() -> float:
             seconds = tools.maker.seconds_a_candidate(tools.pace) + 4 * tools.pace.option
@@ -145,16 +164,16 @@ class SizeSearch:
         wanted = None if tools.maker.recipe.tuning_epochs is None else 1
         return bool(tools.decide("uniform", is_affordable, wanted))
 
-    def _nearest_bytes(self, option: LayerOption) -> float:
-        maker = self._tools.maker
+    def _nearest_bytes(self, option: LayerOption) -> int:
+        maker = self.tools.maker
         name = f"bytes of {option.number} {option.unit}"
-        return maker.memory.decide(name, lambda: maker.nearest_bytes(self._alike(option)))
+        return int(maker.memory.decide(name, lambda: maker.nearest_bytes(self._alike(option))))
 
     def _alike(self, option: LayerOption) -> Choices:
         return dict.fromkeys(self._table, option)
 
     def _exchange(self, steps: Steps, spare: int) -> Generator[Event, None, Steps]:
-        tools = self._tools
+        tools = self.tools
         trials = tools.decide(
             f"trials {spare}",
             lambda: plan.count_trials(tools.pace, tools.clock.left, tools.judging),
@@ -181,7 +200,7 @@ class SizeSearch:
         epochs, images = self._tuning_amount(candidates[0], seconds)
         if not epochs:
             return []
-        tuner = self._tools.tuner
+        tuner = self.tools.tuner
         first_epochs = epochs // 4
         tuned: list[PackedCandidate] = []
         winner = candidates[0]
@@ -200,7 +219,7 @@ class SizeSearch:
         self, start: PackedCandidate, seconds: float | None
     ) -> tuple[int, int | None]:
         """Return the number of epochs and of images in each of them, None for all."""
-        tools = self._tools
+        tools = self.tools
         training = len(tools.tuning_images)
         recipe = tools.maker.recipe
         if recipe.tuning_epochs is not None:

@@ -9,7 +9,7 @@ from core.config import BudgetRecipe, KMeansRecipe
 from core.events import Event
 from core.jobs.budget.candidates import CandidateMaker, quantized_items
 from core.jobs.compression_images import CompressionImages
-from core.search.joint import key_of
+from core.search.joint import choices_key
 from core.search.memory import Memory, PackedCandidate
 from core.training.distill import Tuning
 from core.training.evaluate import Validation
@@ -42,7 +42,9 @@ class CandidateTuner:
         train_images: images of an epoch, None for all.
         """
         recipe = tuning_recipe(self._maker.recipe, epochs, train_images)
-        keys = [key_of(start.choices, f"tuned {epoch}/{epochs} ") for epoch in _counted(epochs)]
+        keys = [
+            choices_key(start.choices, f"tuned {epoch}/{epochs} ") for epoch in _counted(epochs)
+        ]
         known = self._maker.memory.candidates
         if keys[-1] in known:
             return [known[key] for key in keys]

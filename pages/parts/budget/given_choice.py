@@ -49,6 +49,8 @@ def parse_layers(text: str) -> dict[str, dict[str, float]] | None:
     for item in text.split(","):
         name, _, code = item.rpartition(":")
         try:
+            if not name or name in layers:
+                raise UserError(f"takes each layer once, such as fc.weight:5c, got {item!r}")
             layers[name] = parse_choice(code)
         except UserError as error:
             st.warning(f"layers in the address {plain(str(error))}.", icon=":material/search_off:")

@@ -6,7 +6,6 @@ import streamlit as st
 
 from core import data
 from core.config import BudgetRecipe
-from core.runs.budget import byte_limit
 from core.runs.run import Run
 from pages.parts.budget.fields import minutes_text
 from pages.parts.shared.metrics import draw_metric
@@ -64,7 +63,7 @@ def describe_halves(recipe: BudgetRecipe, images: int) -> str:
 
 
 def _draw_limit(recipe: BudgetRecipe, float_bytes: int, images: int | None) -> None:
-    most = byte_limit(recipe, float_bytes)
+    most = recipe.byte_limit(float_bytes)
     if most is None:
         note = "on half A" if images is None else f"on {(images + 1) // 2:,} images"
         draw_metric(

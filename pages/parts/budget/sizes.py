@@ -7,7 +7,6 @@ import streamlit as st
 from core.config import BudgetRecipe
 from core.errors import UserError
 from core.models.tensor_file import read_header
-from core.runs.budget import byte_limit
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.budget.fields import LABELS
@@ -46,7 +45,7 @@ def check_limit(run: Run, recipe: BudgetRecipe) -> None:
     if recipe.layers:
         _check_choices(key, recipe.model_dump_json())
         return
-    most = byte_limit(recipe, float_bytes_of(run))
+    most = recipe.byte_limit(float_bytes_of(run))
     if most is None or most > smallest_bytes(run, recipe) + _NEAR:
         return
     name = "bytes" if recipe.bytes is not None else "smaller"

@@ -89,6 +89,7 @@ def test_a_run_from_the_command_line(trained, store, capsys):
         ("PARENT --layers 0.weight=5", "--layers: takes 5c for 5 clusters"),
         ("PARENT --layers 0.weight=1c", "--layers 0.weight takes 2 to 256 clusters"),
         ("PARENT --layers 0.weight=5c none=4b", "--layers: none is not a weight"),
+        ("PARENT --layers 0.weight=5c 0.weight=4b", "--layers takes each layer once"),
         ("PARENT --smaller 1", "--smaller must be in (1, 10000], got 1"),
         ("PARENT --bytes 0", "--bytes must be at least 1, got 0"),
         ("PARENT --lose -1", "--lose must be in [0, 100], got -1"),

@@ -32,12 +32,15 @@ def test_the_zip_is_named_after_the_run(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["export", run.id]) == 0
     assert (tmp_path / f"LeNet5-Digits-{run.id}.zip").is_file()
+    assert main(["export", run.id]) == 1  # it is there already
+    assert main(["export", run.id, "--force"]) == 0
 
 
 def test_what_cannot_be_done_is_one_line(store, tmp_path, capsys):
     for words in (
         ["export", "0123456789", "--out", str(tmp_path / "a.zip")],
         ["import", str(tmp_path / "none.zip")],
+        ["clean", "--only", "old"],
     ):
         assert main(words) == 1
         out, err = capsys.readouterr()

@@ -274,9 +274,29 @@ def test_a_limit_of_accuracy_is_kept_on_half_a(parent, digits):
     kept = [event.bytes for event in candidates_of(events) if event.lost <= 2.0]
     assert summary.packed_bytes == min(kept)
     assert summary.packed_bytes < summary.float_bytes / 5
-    note = next(event.text for event in events if "smallest file that keeps" in str(event))
+    note = next(event.text for event in events if "smallest file that was tried" in str(event))
     assert "95% interval" in note
     assert not [event for event in events if isinstance(event, Note) and event.level == "warning"]
+
+
+def test_sizes_are_tuned_below_those_that_keep_a_limit_of_accuracy(parent, digits):
+    _, events = budgeted(parent, digits, lose=2.0, tuning_epochs=1, batch_size=512)
+    tried = candidates_of(events)
+    untuned = min(event.bytes for event in tried if event.lost <= 2.0 and not event.epochs)
+    assert min(event.bytes for event in tried if event.epochs) < untuned
+    kept = min(event.bytes for event in tried if event.lost <= 2.0)
+    assert summary_of(events).packed_bytes == kept <= untuned
+
+
+def test_a_cancelled_search_for_a_loss_keeps_the_smallest_that_keeps_the_limit(parent, digits):
+    job = BudgetJob(BudgetRecipe(**COUNTED, lose=2.0), parent, digits)
+    kept = []
+    for event in job.events():
+        if isinstance(event, Candidate) and event.lost <= 2.0:
+            kept.append(event.bytes)
+        if len(kept) == 2:
+            break
+    assert len(job.files()[PACKED]) == min(kept)
 
 
 def test_a_limit_that_no_size_keeps_ends_with_the_nearest_and_a_warning(network, digits):
@@ -287,7 +307,7 @@ def test_a_limit_that_no_size_keeps_ends_with_the_nearest_and_a_warning(network,
     _, events = budgeted(saved, digits, lose=0.5)
     warnings = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert len(warnings) == 1
-    assert "No size keeps the limit of 0.5 points" in warnings[0].text
+    assert "No size that was tried keeps the limit of 0.5 points" in warnings[0].text
     assert "points too many" in warnings[0].text
     least = min(event.lost for event in candidates_of(events))
     assert f"{least:.2f} points" in warnings[0].text

@@ -7,12 +7,10 @@ import pytest
 
 from core.config import BudgetRecipe
 from core.events import Candidate, LayersMeasured
-from core.jobs.budget.limits import most_bytes
 from core.runs.budget import (
     LimitOutcome,
     TriedCandidate,
     best_so_far,
-    byte_limit,
     chosen_candidate,
     limit_outcome,
     measured_damage,
@@ -62,17 +60,19 @@ def test_the_layers_are_those_of_the_last_measurement_and_damaged_lines_are_skip
     file.write_bytes(to_lines([first.to_dict(), last.to_dict()]) + damaged)
     assert measured_damage(read_events(file)) == last.layers
     assert measured_damage([]) == {}
-    assert "1 options of 1 layers" in str(first)
+    assert str(first) == "Options to choose from: 1, of 1 layers."
 
 
-@pytest.mark.parametrize("recipe", [BYTES, BudgetRecipe(smaller=7.3), LOSE], ids=str)
-def test_the_limit_in_bytes_is_that_of_the_job(recipe):
-    assert byte_limit(recipe, 248_024) == most_bytes(recipe, 248_024)
+@pytest.mark.parametrize(
+    ("recipe", "most"), [(BYTES, 100), (BudgetRecipe(smaller=7.3), 33_975), (LOSE, None)], ids=str
+)
+def test_the_limit_in_bytes(recipe, most):
+    assert recipe.byte_limit(248_024) == most
 
 
 def test_a_ratio_of_unknown_bytes_is_no_limit():
-    assert byte_limit(BudgetRecipe(smaller=8), None) is None
-    assert byte_limit(BYTES, None) == 100
+    assert BudgetRecipe(smaller=8).byte_limit(None) is None
+    assert BYTES.byte_limit(None) == 100
 
 
 def test_the_best_within_bytes_has_the_least_divergence_and_of_equals_the_fewest_bytes():

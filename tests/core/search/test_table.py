@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from core.events import result_of
-from core.search.joint import AssembledNetwork, key_of
+from core.search.joint import AssembledNetwork, choices_key
 from core.search.memory import Memory, Table
 from core.search.options import LayerOption
 from core.search.table import MeasuringImages, mean_divergence_of, measure_table
@@ -111,8 +111,8 @@ def test_layers_together_are_measured_as_the_network_with_all_of_them_changed():
 
 def test_equal_choices_have_one_key_in_any_order():
     choices = {"a": LayerOption("clusters", 2), "b": LayerOption("bits", 4)}
-    assert key_of(choices) == key_of(dict(reversed(choices.items())))
-    assert key_of(choices) != key_of({**choices, "a": LayerOption("bits", 2)})
+    assert choices_key(choices) == choices_key(dict(reversed(choices.items())))
+    assert choices_key(choices) != choices_key({**choices, "a": LayerOption("bits", 2)})
 
 
 def test_an_answer_that_is_no_number_counts_as_infinitely_far():

@@ -11,7 +11,6 @@ from core.runs.budget import (
     EventRows,
     TriedCandidate,
     best_so_far,
-    byte_limit,
     chosen_candidate,
     measured_damage,
     tried_candidates,
@@ -59,7 +58,8 @@ def _draw_place() -> None:
 
     st.skeleton(HEIGHT)
     st.caption(
-        "The candidates come here as they are tried, the first once all layers are measured."
+        "The candidates come here as they are tried: the smallest file first, and the others once"
+        " all layers are measured."
     )
 
 
@@ -70,7 +70,7 @@ def _search_of(store: RunStore, run: Run, events: EventRows) -> _Search | None:
     tried = tried_candidates(events)
     if not tried:
         return None
-    most = byte_limit(recipe, float_bytes_of_run(store, run))
+    most = recipe.byte_limit(float_bytes_of_run(store, run))
     summary = run.status.summary
     chosen = None if summary is None else chosen_candidate(tried, summary)
     best = chosen or best_so_far(recipe, tried, most) or tried[-1]
@@ -136,7 +136,7 @@ def _marks(search: _Search) -> "BudgetMarks":
 def _describe_chart(count: int, drawn: int) -> str:
     """Say what a point is. count: of all candidates. drawn: how many of them have a place."""
     text = (
-        f"{count:,} tried: each point is a choice for all layers, rounded together and packed. The"
+        f"{count:,} tried: each point is a network with a choice for each layer, packed. The"
         " steps are the Pareto frontier, and the dashed line is the limit. Click a point to see its"
         " layers."
     )

@@ -8,7 +8,6 @@ from core.runs.budget import (
     LimitOutcome,
     TriedCandidate,
     best_so_far,
-    byte_limit,
     chosen_candidate,
     limit_outcome,
     tried_candidates,
@@ -33,7 +32,7 @@ def draw_budget_result(store: RunStore, run: Run) -> None:
             _draw_sizes(summary)
             _draw_limit(recipe, limit_outcome(recipe, chosen_candidate(tried, summary), summary))
         elif tried:
-            most = byte_limit(recipe, float_bytes_of_run(store, run))
+            most = recipe.byte_limit(float_bytes_of_run(store, run))
             _draw_best(best_so_far(recipe, tried, most), len(tried), most)
 
 
@@ -64,7 +63,8 @@ def best_sentence(store: RunStore, run: Run) -> str:
     if not run.packed_file.exists():
         return f"Candidates that were tried: {len(tried):,}. None of them is kept as a file."
     number = run.packed_file.stat().st_size
-    made = next((made for made in tried if made.bytes == number), None)
+    same = [made for made in tried if made.bytes == number]
+    made = min(same, key=lambda made: made.divergence, default=None)
     figures = "" if made is None else f", KL divergence {made.divergence:.4f} nats"
     return f"**Packed** is the best so far: {number:,} bytes{figures}. No test image has tested it."
 
