@@ -182,7 +182,7 @@ def _tune_sizes(
         kept = [one for one in tuned if lost(one) <= points]
         if kept:
             is_kept = True
-            high = min(len(one.data) for one in kept)
+            high = min(high, *(len(one.data) for one in kept))
         elif is_kept:
             low = size
 
