@@ -212,6 +212,19 @@ class Candidate(Event):
         return f"{text}."
 
 
+_TUNED_MARGIN = 1.25
+"""How much closer to the float network a tuned candidate must be to beat one that is not tuned.
+
+Tuning fits the network to training images, and training images judge. On a ResNet-20, one epoch of
+tuning lowered their divergence by 7%, and the accuracy on test images with it.
+"""
+
+
+def judged_divergence(divergence: float, epochs: int) -> float:
+    """Return the divergence by which candidates of a budget compete. epochs: of tuning."""
+    return divergence * _TUNED_MARGIN if epochs else divergence
+
+
 @dataclass(frozen=True)
 class LayersMeasured(Event):
     """Each layer was measured with all other layers in float, before a search.

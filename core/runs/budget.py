@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config import BudgetRecipe
-from core.events import Summary
+from core.events import Summary, judged_divergence
 from core.runs.layer_choices import LayerChoices
 
 EventRows = Iterable[Mapping[str, Any]]
@@ -91,7 +91,11 @@ def best_so_far(
         kept = [made for made in tried if made.lost is not None and made.lost <= recipe.lose]
         return min(kept, key=lambda made: (made.bytes, made.divergence), default=None)
     within = [made for made in tried if most_bytes is None or made.bytes <= most_bytes]
-    return min(within, key=lambda made: (made.divergence, made.bytes), default=None)
+    return min(
+        within,
+        key=lambda made: (judged_divergence(made.divergence, made.epochs), made.bytes),
+        default=None,
+    )
 
 
 def chosen_candidate(tried: Sequence[TriedCandidate], summary: Summary) -> TriedCandidate | None:

@@ -8,7 +8,7 @@ from torch import nn
 from core.compress.quantization.weights import check_names
 from core.config import BudgetRecipe
 from core.errors import UserError
-from core.events import Event, Note
+from core.events import Event, Note, judged_divergence
 from core.inspect.behaviour.paired import PairedCounts
 from core.jobs.budget.candidates import smallest_file, smallest_limit
 from core.jobs.budget.size import SearchTools, SizeSearch
@@ -92,9 +92,11 @@ def check_choices(recipe: BudgetRecipe, parent: SavedModel) -> None:
 
 
 def best_of(candidates: Iterable[PackedCandidate], most_bytes: float) -> PackedCandidate:
-    """Return the candidate of least divergence within the bytes, the smaller one of equals."""
+    """Return the candidate of least judged divergence within the bytes, the smaller of equals."""
     within = [candidate for candidate in candidates if len(candidate.data) <= most_bytes]
-    return min(within, key=lambda candidate: (candidate.divergence, len(candidate.data)))
+    return min(
+        within, key=lambda one: (judged_divergence(one.divergence, one.epochs), len(one.data))
+    )
 
 
 def _can_recalibrate(tools: SearchTools) -> bool:
@@ -132,7 +134,11 @@ def _describe_tuning(tuned: list[PackedCandidate], chosen: PackedCandidate, most
             " network before tuning is the result."
         )
     if not chosen.epochs:
-        return "Tuning came no closer to the float network, so its result is not used."
+        least = min(one.divergence for one in within)
+        return (
+            f"Tuning did not come clearly closer to the float network (KL divergence {least:.4f}"
+            " nats), so its result is not used."
+        )
     return (
         f"Epochs of tuning: {chosen.epochs}. {len(chosen.data):,} bytes, KL divergence"
         f" {chosen.divergence:.4f} nats."
