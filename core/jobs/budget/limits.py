@@ -134,9 +134,9 @@ def _describe_tuning(tuned: list[PackedCandidate], chosen: PackedCandidate, most
             " network before tuning is the result."
         )
     if not chosen.epochs:
-        least = min(one.divergence for one in within)
+        closest = min(one.divergence for one in within)
         return (
-            f"Tuning did not come clearly closer to the float network (KL divergence {least:.4f}"
+            f"Tuning did not come clearly closer to the float network (KL divergence {closest:.4f}"
             " nats), so its result is not used."
         )
     return (

@@ -297,7 +297,7 @@ def test_a_cancelled_search_for_a_loss_keeps_the_smallest_that_keeps_the_limit(p
     job = BudgetJob(BudgetRecipe(**COUNTED, lose=2.0), parent, digits)
     kept = []
     for event in job.events():
-        if isinstance(event, Candidate) and event.lost <= 2.0:
+        if isinstance(event, Candidate) and event.lost is not None and event.lost <= 2.0:
             kept.append(event.bytes)
         if len(kept) == 2:
             break
