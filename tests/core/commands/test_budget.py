@@ -124,7 +124,7 @@ def test_a_choice_for_every_layer_is_made_without_a_search(trained, store, capsy
 
 def test_a_recipe_takes_exactly_one_limit():
     for limits in ({}, {"bytes": 9, "lose": 1.0}):
-        with pytest.raises(ValueError, match="exactly one of bytes, smaller and lose"):
+        with pytest.raises(ValueError, match="exactly one of bytes, smaller, lose and layers"):
             BudgetRecipe(**limits)
     with pytest.raises(UserError, match="must be given"):
         recipe_from("RUN")
