@@ -67,6 +67,12 @@ def reports_much():
 # -- what the parent gets --
 
 
+def children():
+    """Return the processes of this sandbox. A slow one may not have come to its own code yet."""
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if "core.sandbox" in child.cmdline()]
+
+
 def sentence_of(work, arguments, limits=ROOMY):
     with pytest.raises(UserError) as caught:
         result_of(run_limited(work, arguments, limits, "a.pt"))
@@ -107,13 +113,13 @@ def test_a_crash_becomes_a_sentence():
 
 
 def test_a_child_without_news_is_killed(tmp_path):
-    file = tmp_path / "pid"
-    assert "2 seconds" in sentence_of(hangs, {"file": str(file)}, Limits(2, 500))
-    assert not psutil.pid_exists(int(file.read_text()))
+    arguments = {"file": str(tmp_path / "pid")}
+    assert "2 seconds" in sentence_of(hangs, arguments, Limits(2, 500))
+    assert not children()
 
 
 def test_the_time_begins_anew_with_every_event():
-    assert result_of(run_limited(works_slowly, {}, Limits(6, 500), "a.pt")) == "done"
+    assert result_of(run_limited(works_slowly, {}, Limits(8, 500), "a.pt")) == "done"
 
 
 def test_a_child_that_takes_too_much_memory_is_killed():
