@@ -41,6 +41,7 @@ _RECIPE_FLAGS = {
     "keep_mb": "--keepmb",
     "precision": "--precision",
     "device": "--device",
+    "devices": "--devices",
 }
 _PRUNE_FLAGS = {
     "layerwise": "--prunetype",

@@ -227,6 +227,16 @@ class TrainRecipe(FrozenModel):
         ),
     )
     device: Device = "auto"
+    devices: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description=(
+            "Number of GPUs, from cuda:0 on, that train the network together: each takes its share"
+            " of every batch, in a process of its own. Batch size and result stay those of one GPU,"
+            " except for rounding and dropout. On the CPU: number of processes. Not on Windows."
+        ),
+    )
 
     @property
     def density(self) -> float:

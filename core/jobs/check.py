@@ -65,6 +65,8 @@ def check_recipe(
             f" images of {info.name}, got {recipe.images}"
         )
     check_device(recipe.device, names.get("device"))
+    if isinstance(recipe, TrainRecipe) and recipe.devices > 1:
+        _check_devices(recipe, names)
 
 
 def check_dataset(name: str, root: Path, names: Names | None = None) -> DatasetInfo:
@@ -92,6 +94,18 @@ def check_device(device: str, name: str | None = None) -> None:
 
     with _named(name):
         choose_device(device)
+
+
+def _check_devices(recipe: TrainRecipe, names: Names) -> None:
+    from core.training.device import choose_devices  # imports torch
+
+    word = names.get("devices", "devices")
+    with _named(word):
+        choose_devices(recipe.device, recipe.devices)
+    if recipe.devices > recipe.batch_size:
+        raise UserError(
+            f"{word} must be at most {recipe.batch_size}, the batch size, got {recipe.devices}"
+        )
 
 
 def _check_folder(root: Path, name: str) -> Path:

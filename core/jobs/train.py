@@ -27,13 +27,15 @@ from core.jobs.job import restoring, summarize
 from core.models.card import ModelCard
 from core.models.parameters import prunable_weights
 from core.training import setup
-from core.training.device import choose_device, prepare_process, usual_precision
+from core.training.device import prepare_process, usual_precision
 from core.training.epoch import EpochLoop
 from core.training.evaluate import Validation, evaluate
 from core.training.held_back import images_at, split_of_recipe
 from core.training.history import copied
 from core.training.precision import choose_precision
 from core.training.random_state import random_state, restore_random_state
+from core.training.ranks.alone import Alone
+from core.training.ranks.process_group import ProcessGroup
 from core.training.step import Stepper, make_optimizer
 
 
@@ -44,6 +46,7 @@ class TrainJob:
     dataset, model: set by `events`, with the data set and the network of the recipe.
     masks: which weights are kept, by parameter name; empty for a dense network.
     precision: that of the steps, chosen before the first of them and kept by a resumed run.
+    ranks: the processes that train together. Rank 0 does what `events` says; the others `follow`.
 
     Raises UserError for what cannot work: an unknown name, a missing device, a NaN loss.
     """
@@ -52,11 +55,16 @@ class TrainJob:
     model: nn.Module
 
     def __init__(
-        self, recipe: TrainRecipe, data_root: Path, checkpoint: Mapping[str, Any] | None = None
+        self,
+        recipe: TrainRecipe,
+        data_root: Path,
+        checkpoint: Mapping[str, Any] | None = None,
+        ranks: Alone | None = None,
     ):
         self.recipe = recipe
         self.data_root = data_root
-        self.device = choose_device(recipe.device)
+        self.ranks = ranks or Alone()
+        self.device = self.ranks.device(recipe.device)
         self.masks: dict[str, Tensor] = {}
         self.precision = usual_precision(self.device)
         self._saved = checkpoint
@@ -95,6 +103,7 @@ class TrainJob:
             with restoring():
                 self._restore(loop, self._saved)
             yield Note(f"Continued in epoch {loop.epoch}, after {loop.batches_done:,} batches.")
+        yield from self._join_ranks(loop)
         self.model.train()
         while not loop.finished:
             yield from loop.train_epoch()
@@ -108,6 +117,40 @@ class TrainJob:
         content, ledger = codec.pack(self.model.state_dict(), self.card())
         self._packed = content, ledger
         yield Finished(self._summary(loop, ledger))
+
+    def _join_ranks(self, loop: EpochLoop) -> Iterator[Event]:
+        """Let the other processes begin with this one's state. Nothing happens without them."""
+        self.ranks.share_state(self._state(loop))
+        local = self.ranks.join_(self.model)
+        if self.ranks.count > 1:
+            yield Note(
+                f"{self.ranks.count} processes train together, each on its share of every batch."
+                " The first one alone tests the network."
+            )
+        if local:
+            yield Note(
+                f"{', '.join(local)} cannot use the statistics of the whole batch, but those of a"
+                " share of it. So the result differs from that of one process.",
+                "warning",
+            )
+
+    def follow(self, ranks: ProcessGroup) -> None:
+        """Take part in every step of another process, which runs `events`, until it ends."""
+        prepare_process()
+        state = ranks.receive_state()
+        if state is None:
+            return
+        # The other process has prepared the data set by now.
+        self.dataset = data.load(self.recipe.dataset, self.data_root)
+        self.model = setup.initial_network(self.recipe, self.dataset, self.device)
+        images = setup.training_images(self.recipe, self.dataset, self.device)
+        self.precision = state["precision"]
+        loop = self._make_loop(images)
+        self._loop = loop
+        self._restore(loop, state)
+        ranks.join_(self.model)
+        self.model.train()
+        loop.follow(ranks)
 
     def _prune(self, images: DeviceImages) -> Iterator[Event]:
         """Choose the masks, unless the network is to be dense."""
@@ -160,7 +203,13 @@ class TrainJob:
     def _make_loop(self, images: DeviceImages) -> EpochLoop:
         recipe = self.recipe
         optimizer = make_optimizer(self.model, recipe.lr, recipe.momentum, recipe.weight_decay)
-        stepper = Stepper(self.model, optimizer, recipe.label_smoothing, precision=self.precision)
+        stepper = Stepper(
+            self.model,
+            optimizer,
+            recipe.label_smoothing,
+            precision=self.precision,
+            ranks=self.ranks,
+        )
         return EpochLoop(recipe, stepper, images, setup.augments(recipe, self.dataset), "Epoch")
 
     def _end_epoch(
@@ -180,8 +229,11 @@ class TrainJob:
         """
         if self._loop is None or not self._loop.started:
             return None
+        return self._state(self._loop)
+
+    def _state(self, loop: EpochLoop) -> dict[str, Any]:
         return {
-            **self._loop.checkpoint(),
+            **loop.checkpoint(),
             "model": self.model.state_dict(),
             "masks": self.masks,
             "precision": self.precision,

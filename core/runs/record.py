@@ -161,6 +161,10 @@ class Record:
             file.write(self.status.model_dump_json().encode())
             file.truncate()
 
+    def reload(self) -> None:
+        """Read the status again, after another process wrote it."""
+        self.status = read_status(self.path)
+
     def log(self, text: str) -> None:
         """Append a line with the local time to log.txt."""
         line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n"

@@ -16,17 +16,21 @@ import traceback
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from core.config import data_root
-from core.errors import UserError
+from core.config import TrainRecipe, data_root
+from core.errors import RankLost, UserError
 from core.events import Candidate, EpochEnd, Event, Finished, LayersMeasured, Progress
 from core.runs.failures import explain_failure
 from core.runs.lock import RunLock
 from core.runs.record import Record
 from core.runs.run import Run, State, WorkerProcess, read_status, unwritable
 from core.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from core.jobs.job import Job
 
 EPOCH_SAVE_SECONDS: float = 5
 """The least time between two checkpoints at the ends of epochs."""
@@ -65,7 +69,7 @@ class Stop(threading.Event):
         self.set()
 
 
-class _Ended(Exception):
+class Ended(Exception):
     """The run ends without a result, in `state`. The text says why."""
 
     def __init__(self, state: State, text: str) -> None:
@@ -94,17 +98,30 @@ def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, Non
         if read_status(run.path).state in ("finished", "cancelled"):
             return
         record = Record(run)
-        try:
-            with _signs_of_life(lock.path):
-                yield from _work(run, data, stop or Stop(), record)
-        except _Ended as end:
-            record.end(end.state, str(end))
-        except (KeyboardInterrupt, GeneratorExit):
+        with recording_end(run, record), _signs_of_life(lock.path):
+            yield from _work(run, data, stop or Stop(), record)
+
+
+@contextlib.contextmanager
+def recording_end(run: Run, record: Record) -> Iterator[None]:
+    """Turn what ends the work inside into the last state of the run, and a sentence.
+
+    RankLost passes: the work goes on in other processes.
+    """
+    try:
+        yield
+    except RankLost:
+        raise
+    except Ended as end:
+        record.end(end.state, str(end))
+    except (KeyboardInterrupt, GeneratorExit):
+        # Ranks that were asked to end may have been at their end.
+        if record.status.state != "finished":
             record.end("interrupted", "Stopped at once.")
-            raise
-        except BaseException as error:
-            record.log("".join(traceback.format_exception(error)))
-            record.end("failed", explain_failure(error, run))
+        raise
+    except BaseException as error:
+        record.log("".join(traceback.format_exception(error)))
+        record.end("failed", explain_failure(error, run))
 
 
 @contextlib.contextmanager
@@ -160,43 +177,76 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, 
     checkpoint = artefacts.load_checkpoint(run)
     record.follow(checkpoint["history"] if checkpoint else None)
     job = begin_job(run, data, checkpoint)
-    with contextlib.closing(_Slot(run, str(job.device), record)) as slot:
-        for event in slot.wait(stop):
-            yield event
-            _raise_if_ended(run, stop)
-        record.update(state="running", started_at=time.time(), stage="Loading")
-        checkpoints = _Sparing()
-        kept_epochs = _Sparing()
-        try:
-            for event in job.events():
-                record.take(event)
-                artefacts.save_initial(run, job)
+    with contextlib.ExitStack() as slots:
+        for device in _devices(run, job):
+            slot = slots.enter_context(contextlib.closing(_Slot(run, device, record)))
+            for event in slot.wait(stop):
                 yield event
-                if isinstance(event, EpochEnd) and kept_epochs.due(0):
-                    with kept_epochs:
-                        artefacts.save_epoch(run, job, event.epoch)
-                is_milestone = isinstance(event, EpochEnd | Candidate | LayersMeasured)
-                if checkpoints.due(EPOCH_SAVE_SECONDS if is_milestone else BATCH_SAVE_SECONDS):
-                    with checkpoints:
-                        artefacts.save_checkpoint(run, job)
-                # A run that is finished cannot be cancelled any more.
-                if not isinstance(event, Finished):
-                    _raise_if_ended(run, stop)
-        except _Ended:
-            artefacts.save_checkpoint(run, job)
-            artefacts.save_result(run, job)
-            raise
+                _raise_if_ended(run, stop)
+        record.update(state="running", started_at=time.time(), stage="Loading")
+        if _count_ranks(run) > 1:
+            from core.runs.ranks.supervisor import work_by_ranks
+
+            yield from work_by_ranks(run, data, stop, record)
+        else:
+            yield from carry_out(run, job, stop, record)
+
+
+def carry_out(run: Run, job: "Job", stop: Stop, record: Record) -> Generator[Event, None, None]:
+    """Do the job, write down each event before it is yielded, and save checkpoints and result.
+
+    Raises Ended if a person or a signal stops it; the checkpoint is saved then.
+    """
+    from core.runs import artefacts
+
+    checkpoints = _Sparing()
+    kept_epochs = _Sparing()
+    try:
+        for event in job.events():
+            record.take(event)
+            artefacts.save_initial(run, job)
+            yield event
+            if isinstance(event, EpochEnd) and kept_epochs.due(0):
+                with kept_epochs:
+                    artefacts.save_epoch(run, job, event.epoch)
+            is_milestone = isinstance(event, EpochEnd | Candidate | LayersMeasured)
+            if checkpoints.due(EPOCH_SAVE_SECONDS if is_milestone else BATCH_SAVE_SECONDS):
+                with checkpoints:
+                    artefacts.save_checkpoint(run, job)
+            # A run that is finished cannot be cancelled any more.
+            if not isinstance(event, Finished):
+                _raise_if_ended(run, stop)
+    except Ended:
+        artefacts.save_checkpoint(run, job)
         artefacts.save_result(run, job)
-        record.end("finished", "")
-        artefacts.delete_checkpoint(run)
+        raise
+    artefacts.save_result(run, job)
+    record.end("finished", "")
+    artefacts.delete_checkpoint(run)
+
+
+def _count_ranks(run: Run) -> int:
+    """Return how many processes work on the run together."""
+    return run.recipe.devices if isinstance(run.recipe, TrainRecipe) else 1
+
+
+def _devices(run: Run, job: "Job") -> list[str]:
+    """Return the names of the devices that the run needs, in the order of their locks."""
+    count = _count_ranks(run)
+    if count == 1:
+        return [str(job.device)]
+    from core.training.device import choose_devices
+
+    devices = choose_devices(run.recipe.device, count)
+    return sorted({str(device) for device in devices})
 
 
 def _raise_if_ended(run: Run, stop: Stop) -> None:
-    """Raise _Ended if a person cancelled the run, or a signal stopped this process."""
+    """Raise Ended if a person cancelled the run, or a signal stopped this process."""
     if (run.path / "cancel").exists():
-        raise _Ended("cancelled", "Cancelled.")
+        raise Ended("cancelled", "Cancelled.")
     if stop.is_set():
-        raise _Ended("interrupted", "Stopped by a signal.")
+        raise Ended("interrupted", "Stopped by a signal.")
 
 
 class _Sparing:

@@ -26,6 +26,26 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def choose_devices(name: str, count: int) -> list[torch.device]:
+    """Return the devices of `count` processes that train together: GPUs from cuda:0, or the CPU.
+
+    Raises UserError if this machine does not have them.
+    """
+    if count == 1:
+        return [choose_device(name)]
+    device = choose_device(name)
+    if sys.platform == "win32":
+        raise UserError(f"{count} devices need Linux or macOS: use 1.")
+    if ":" in name or device.type == "mps":
+        raise UserError(f"{count} devices need the device auto, cpu or cuda, got {device}.")
+    if device.type == "cpu":
+        return [device] * count
+    available = torch.cuda.device_count()
+    if available < count:
+        raise UserError(f"{count} devices were requested, but torch finds {available} GPU here.")
+    return [torch.device("cuda", index) for index in range(count)]
+
+
 def _fastest_device() -> str:
     if torch.cuda.is_available():
         return "cuda"

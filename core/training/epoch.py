@@ -18,6 +18,7 @@ from core.errors import UserError
 from core.events import EpochEnd, Progress
 from core.training.evaluate import Validation
 from core.training.history import History
+from core.training.ranks.process_group import ProcessGroup
 from core.training.schedule import lr_at
 from core.training.step import Stepper, momentum_buffers, restore_momentum_
 
@@ -88,9 +89,8 @@ class EpochLoop:
         read_at = time.monotonic()
         for indices in batches[self.batches_done : until]:
             began = time.perf_counter()
-            images, labels = self.images.batch(indices, augmentation)
-            self.stepper(images, labels, self._lr(self.batches_done))
-            self.batches_done += 1
+            self.stepper.ranks.announce((self.epoch, self.batches_done))
+            self._step(indices, augmentation)
             loss = None
             is_last = self.batches_done == len(batches)
             if is_last or time.monotonic() - read_at > _READ_SECONDS:
@@ -98,6 +98,22 @@ class EpochLoop:
                 read_at = time.monotonic()
             self.seconds += time.perf_counter() - began
             yield Progress(self.stage, self.batches_done, len(batches), loss=loss)
+
+    def follow(self, ranks: ProcessGroup) -> None:
+        """Take this process's part of every step that rank 0 takes, until it ends."""
+        planned_epoch = 0
+        while position := ranks.next_position(self.recipe.seed):
+            self.epoch, self.batches_done = position
+            if self.epoch != planned_epoch:
+                batches, augmentation = self._plan()
+                planned_epoch = self.epoch
+            self._step(batches[self.batches_done], augmentation)
+
+    def _step(self, indices: Tensor, augmentation: Augmentation | None) -> None:
+        """Take the step of the next batch, which has these image indices."""
+        images, labels = self.images.batch(self.stepper.ranks.part_of(indices), augmentation)
+        self.stepper(images, labels, self._lr(self.batches_done))
+        self.batches_done += 1
 
     def _plan(self) -> tuple[list[Tensor], Augmentation | None]:
         """Return the image indices of each batch of the current epoch, and the augmentation."""

@@ -26,6 +26,7 @@ _AFTER_SCORING = {
     "keep_every",
     "keep_mb",
     "precision",
+    "devices",
 }
 
 _CHECKED_IMAGES = 64

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from core.config import Precision
 from core.training.device import usual_precision
+from core.training.ranks.alone import Alone
 
 # Steps before a capture. The optimizer, cuDNN and the allocator settle in the first ones.
 EAGER_STEPS = 11
@@ -22,7 +23,8 @@ class Stepper:
     step is eager.
 
     precision: bfloat16 runs the forward pass in autocast; the weights stay float32. None takes the
-    usual precision of the device.
+    usual precision of the device. ranks: the processes that take the steps together; with several
+    of them every step is eager.
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class Stepper:
         label_smoothing: float = 0.0,
         capture: bool = True,
         precision: Precision | None = None,
+        ranks: Alone | None = None,
     ):
         self.model = model
+        self.ranks = ranks or Alone()
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
         device = next(model.parameters()).device
@@ -45,11 +49,11 @@ class Stepper:
         self._steps = 0
         self._graph: tuple[torch.cuda.CUDAGraph, Tensor, Tensor] | None = None
         self._stream: torch.cuda.Stream | None = None
-        if device.type == "cuda" and capture:
+        if device.type == "cuda" and capture and self.ranks.count == 1:
             self._stream = torch.cuda.Stream(device)
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> None:
-        """Take one step on a batch of normalised images."""
+        """Take one step on a batch of normalised images, or on this process's part of it."""
         set_lr(self.optimizer, lr)
         if self._stream is None:
             self._step(images, labels)
@@ -74,10 +78,12 @@ class Stepper:
         with self._autocast():
             logits = self.model(images)
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        loss.backward()
+        self.ranks.weighted(loss).backward()
+        correct = (logits.argmax(1) == labels).sum()
+        loss_sum, correct = self.ranks.add_up_(self.model, loss.detach() * len(labels), correct)
         self.optimizer.step()
-        self.loss_sum += loss.detach() * len(labels)
-        self.correct += (logits.argmax(1) == labels).sum()
+        self.loss_sum += loss_sum
+        self.correct += correct
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

@@ -63,7 +63,7 @@ _LABELS = {
 }
 
 # They do not change the result, or follow from what the recipe was applied to.
-_WITHOUT_EFFECT = frozenset({"kind", "device", "keep_every", "keep_mb"})
+_WITHOUT_EFFECT = frozenset({"kind", "device", "devices", "keep_every", "keep_mb"})
 
 
 def settings_of(recipes: Iterable[Recipe]) -> dict[str, Value]:

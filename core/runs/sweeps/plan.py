@@ -15,7 +15,7 @@ from core.runs.sweeps.grid import Chain
 from core.runs.sweeps.sweep import PlannedChain, PlannedRun
 
 # They do not change the result.
-_WITHOUT_EFFECT = {"device", "keep_every", "keep_mb"}
+_WITHOUT_EFFECT = {"device", "devices", "keep_every", "keep_mb"}
 
 
 def plan_chains(

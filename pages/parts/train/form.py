@@ -73,6 +73,7 @@ def form_recipe() -> TrainRecipe:
     state = st.session_state
     names = [name for name in TrainRecipe.model_fields if name not in _OTHER_FIELDS]
     values = {name: state.get(name) for name in names}
+    values["devices"] = state.get("devices", 1)  # has no widget on a machine with one GPU
     values["model"] = model_info(state["model"]).name  # has the version of an own network
     values["augment"] = AUGMENT_CHOICES[state["augment"]]
     values["prune"] = None if state["method"] == DENSE else _prune_values()

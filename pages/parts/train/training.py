@@ -4,6 +4,7 @@ from typing import get_args
 
 import streamlit as st
 
+from core import machine
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import PrecisionChoice, Prune, Schedule, ScoreMode, TrainRecipe
 from core.data import DatasetInfo
@@ -95,6 +96,13 @@ def _draw_device_and_kept_epochs() -> None:
     )
     number_field(left, TrainRecipe, "keep_every", label="Epochs between kept weights")
     number_field(right, TrainRecipe, "keep_mb", 50, label="Megabytes for kept weights")
+    if _several_gpus() or st.session_state.get("devices", 1) > 1 or "devices" in st.query_params:
+        number_field(left, TrainRecipe, "devices", label="Devices that train together")
+
+
+@st.cache_resource(show_spinner=False)
+def _several_gpus() -> bool:
+    return len(machine.find_gpus()) > 1
 
 
 def _draw_augmentation() -> None:

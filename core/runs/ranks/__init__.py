@@ -1,0 +1,1 @@
+"""A run that several processes work on: the worker supervises, and each rank trains."""

@@ -1,0 +1,1 @@
+"""Training by several processes, of which each takes its part of every batch."""
