@@ -194,7 +194,8 @@ class Candidate(Event):
     float network's answers on held-back training images. layers: each layer's choice by parameter
     name, {"clusters": 5}, {"clusters": 5, "density": 0.5} or {"bits": 4}. epochs: of tuning. lost:
     percentage points of accuracy that it loses on half A of the test images, None where no limit
-    asks for it.
+    asks for it. most_lost: the upper end of the 95% interval of `lost`, which a limit is held
+    against.
     """
 
     bytes: int
@@ -202,6 +203,7 @@ class Candidate(Event):
     layers: dict[str, dict[str, float]]
     epochs: int = 0
     lost: float | None = None
+    most_lost: float | None = None
 
     def __str__(self) -> str:
         text = f"Candidate: {self.bytes:,} bytes, KL divergence {self.divergence:.4f} nats"
@@ -209,6 +211,8 @@ class Candidate(Event):
             text += f", tuned for {self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
         if self.lost is not None:
             text += f", {self.lost:.2f} points lost on half A of the test images"
+        if self.most_lost is not None:
+            text += f", at most {self.most_lost:.2f}"
         return f"{text}."
 
 

@@ -16,8 +16,10 @@ from core.charts.compare.picks import RING
 from core.runs.budget import TriedCandidate
 from core.runs.comparison.frontier import frontier
 
-Cost = Literal["divergence", "lost"]
-"""What the answers of a candidate cost: the divergence from the float network, or accuracy."""
+Cost = Literal["divergence", "most_lost"]
+"""What the answers of a candidate cost: the divergence from the float network, or accuracy, for
+which the end of its 95% interval stands, as a limit is held against that.
+"""
 
 SELECTION = "candidate"
 """The name of the chart's parameter that holds the clicked candidate, under the field `number`."""
@@ -26,7 +28,7 @@ HEIGHT = 340  # pixels
 _LEAST = 1e-6  # nats; the log scale shows no less
 _POWERS = [10.0**power for power in range(-6, 3)]  # where the log scale has its lines
 _DASHES = [5, 4]
-_COLUMNS = ["number", "bytes", "cost", "divergence", "lost", "state", "epochs", "best"]
+_COLUMNS = ["number", "bytes", "cost", "divergence", "lost", "most_lost", "state", "epochs", "best"]
 _STATES = {"tuned": "diamond", "not tuned": "circle"}
 
 
@@ -46,15 +48,15 @@ class BudgetMarks:
 
 _TITLES: dict[Cost, str] = {
     "divergence": "KL divergence from the float network (nats)",
-    "lost": "Accuracy lost on half A (percentage points)",
+    "most_lost": "Points of accuracy lost on half A, at most (95%)",
 }
 
 
 def frontier_table(tried: Sequence[TriedCandidate], cost: Cost) -> pd.DataFrame:
     """Return a row for each candidate that has the cost, in the order in which they were tried.
 
-    Columns: number and bytes; cost, as it is drawn; divergence in nats and lost in percentage
-    points, None if not measured; state, "tuned" or "not tuned"; epochs of tuning; best, whether it
+    Columns: number and bytes; cost, as it is drawn; divergence in nats; lost and most_lost in
+    percentage points, None if not measured; state, "tuned" or "not tuned"; epochs of tuning; best, whether it
     is on the Pareto frontier. A divergence that is no number is left out.
     """
     rows = []
@@ -64,7 +66,7 @@ def frontier_table(tried: Sequence[TriedCandidate], cost: Cost) -> pd.DataFrame:
             continue
         drawn = max(value, _LEAST) if cost == "divergence" else value
         state = "tuned" if made.epochs else "not tuned"
-        figures = (made.divergence, made.lost, state, made.epochs)
+        figures = (made.divergence, made.lost, made.most_lost, state, made.epochs)
         rows.append([made.number, made.bytes, drawn, *figures, False])
     for index in frontier([(row[1], row[2]) for row in rows], more_y=False):
         rows[index][-1] = True
@@ -130,7 +132,7 @@ def _cost_axis(cost: Cost) -> alt.Y:
     kind: Literal["log", "linear"] = "log" if cost == "divergence" else "linear"
     powers = {"values": _POWERS} if cost == "divergence" else {"tickCount": 5}
     axis = alt.Axis(format="~g", labelFlush=False, **powers)
-    scale = alt.Scale(type=kind, zero=cost == "lost", padding=15)
+    scale = alt.Scale(type=kind, zero=cost == "most_lost", padding=15)
     return alt.Y("cost:Q", title=_TITLES[cost], scale=scale, axis=axis)
 
 
@@ -163,7 +165,9 @@ def _marked_rows(table: pd.DataFrame, marks: BudgetMarks) -> list[dict[Any, Any]
         row["mark"] = "the result" if is_chosen else "on the frontier" if row["best"] else "—"
         row["chosen"] = is_chosen
         row["picked"] = row["number"] == marks.picked
-        row["lost_text"] = "—" if row["lost"] is None else f"{row['lost']:.2f} points"
+        row["lost_text"] = "—"
+        if row["lost"] is not None:
+            row["lost_text"] = f"{row['lost']:.2f} points, at most {row['most_lost']:.2f}"
     return rows
 
 
@@ -185,7 +189,7 @@ def _limit_rows(marks: BudgetMarks, cost: Cost) -> list[dict[str, Any]]:
     """Return one row with the limit, if there is one in this chart."""
     if marks.bytes is not None:
         return [{"bytes": marks.bytes}]
-    if marks.lost is not None and cost == "lost":
+    if marks.lost is not None and cost == "most_lost":
         return [{"cost": marks.lost}]
     return []
 

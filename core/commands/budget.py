@@ -179,7 +179,7 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
 
 def _check_bytes(recipe: BudgetRecipe, model: Path) -> None:
     """Raise UserError, naming the flag, if not even the smallest file is within the limit."""
-    from core.jobs.budget.limits import check_smallest  # imports torch
+    from core.jobs.budget.checks import check_smallest  # imports torch
 
     flag = BUDGET_FLAGS["bytes" if recipe.bytes is not None else "smaller"]
     try:
@@ -190,7 +190,7 @@ def _check_bytes(recipe: BudgetRecipe, model: Path) -> None:
 
 def _check_layers(recipe: BudgetRecipe, model: Path) -> None:
     """Raise UserError if --layers names a layer that the network does not have."""
-    from core.jobs.budget.limits import check_choices  # imports torch
+    from core.jobs.budget.checks import check_choices  # imports torch
 
     try:
         check_choices(recipe, read_model(model))

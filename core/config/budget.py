@@ -60,7 +60,8 @@ class BudgetRecipe(FrozenModel):
         le=100,
         description=(
             "Limit: the accuracy falls by at most so many percentage points, on one half of the"
-            " test images. The wish: the fewest bytes. The other half reports."
+            " test images and even at the end of the 95% interval. The wish: the fewest bytes. The"
+            " other half reports."
         ),
     )
     minutes: float = Field(

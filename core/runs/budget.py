@@ -28,6 +28,7 @@ class TriedCandidate:
     layers: LayerChoices
     epochs: int = 0
     lost: float | None = None
+    most_lost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,17 @@ class LimitOutcome:
     """How a result compares with the limit of its run.
 
     slack: what is left until the limit, in bytes or in percentage points; below 0 if it is broken.
-    unit: "bytes" or "points".
+    unit: "bytes" or "points". uncertain: how far the end of the 95% interval of the points is beyond
+    the limit; 0 or less if it is within.
     """
 
     slack: float
     unit: str
+    uncertain: float = 0.0
 
     @property
     def is_kept(self) -> bool:
-        return self.slack >= 0
+        return self.slack >= 0 and self.uncertain <= 0
 
 
 def tried_candidates(events: EventRows) -> list[TriedCandidate]:
@@ -63,6 +66,7 @@ def tried_candidates(events: EventRows) -> list[TriedCandidate]:
             event["layers"],
             event.get("epochs", 0),
             event.get("lost"),
+            event.get("most_lost", event.get("lost")),
         )
         key = repr(replace(made, number=0))
         if key not in known:
@@ -88,7 +92,9 @@ def best_so_far(
     most_bytes: the limit in bytes, None if there is none.
     """
     if recipe.lose is not None:
-        kept = [made for made in tried if made.lost is not None and made.lost <= recipe.lose]
+        kept = [
+            made for made in tried if made.most_lost is not None and made.most_lost <= recipe.lose
+        ]
         return min(kept, key=lambda made: (made.bytes, made.divergence), default=None)
     within = [made for made in tried if most_bytes is None or made.bytes <= most_bytes]
     return min(
@@ -116,9 +122,10 @@ def limit_outcome(
     None if the recipe has no limit, or if it is not known what the result lost on half A.
     """
     if recipe.lose is not None:
-        if chosen is None or chosen.lost is None:
+        if chosen is None or chosen.lost is None or chosen.most_lost is None:
             return None
-        return LimitOutcome(recipe.lose - chosen.lost, "points")
+        uncertain = chosen.most_lost - recipe.lose
+        return LimitOutcome(recipe.lose - chosen.lost, "points", uncertain)
     most = recipe.byte_limit(summary.float_bytes)
     if most is None or summary.packed_bytes is None:
         return None

@@ -88,20 +88,3 @@ class HalfCheck:
         """Return how many images each of the two networks answers right."""
         after = yield from answers_right(network, self._half, "Checking the limit on half A")
         return paired_counts(self._before, after)
-
-
-def points_lost(counts: PairedCounts) -> float:
-    """Return the percentage points of accuracy that the second network loses; may be negative."""
-    return 100 * (counts.broken - counts.fixed) / counts.images
-
-
-def lost_interval(counts: PairedCounts) -> tuple[float, float]:
-    """Return the 95% interval of the percentage points that the second network loses."""
-    low, high = counts.difference_interval
-    return -100 * high, -100 * low
-
-
-def describe_loss(counts: PairedCounts) -> str:
-    """Return the loss in words, with its 95% interval, such as "0.40 points (0.1 to 0.7)"."""
-    low, high = lost_interval(counts)
-    return f"{points_lost(counts):.2f} points (95% interval {low:.2f} to {high:.2f})"

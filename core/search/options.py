@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core.compress.affine import QuantizedWeight, quantize
 from core.compress.compensation.moments import InputMoments
 from core.compress.kmeans import share_weights
+from core.compress.packed.writer import coded_bytes
 from core.compress.rounding.layer import round_layer
 from core.compress.sparse.layer import prune_layer, without_smallest
 from core.config import BudgetKind
@@ -132,12 +133,27 @@ def layer_options(kinds: Sequence[BudgetKind], detail: Detail) -> list[LayerOpti
     ]
 
 
-def smallest_options(kinds: Sequence[BudgetKind]) -> list[LayerOption]:
+def _smallest_options(kinds: Sequence[BudgetKind]) -> list[LayerOption]:
     """Return the options of which one has the fewest bytes, for any weight."""
     smallest = [LayerOption(unit, 2) for unit in units_of(kinds)]
     if "prune" in kinds:
         smallest.append(LayerOption("clusters", 2, min(_DENSITIES["all"])))
     return smallest
+
+
+def smallest_items(
+    kinds: Sequence[BudgetKind], weights: Mapping[str, Tensor]
+) -> tuple[Choices, dict[str, QuantizedWeight]]:
+    """Return the choice of fewest bytes for each weight, and the weights with nearest rounding."""
+    choices: dict[str, LayerOption] = {}
+    items: dict[str, QuantizedWeight] = {}
+    for name, weight in weights.items():
+        options = _smallest_options(kinds)
+        tried = {option: option.quantize(weight.detach(), name) for option in options}
+        sizes = {option: coded_bytes(item) for option, item in tried.items()}
+        choices[name] = min(sizes, key=lambda option: sizes[option])
+        items[name] = tried[choices[name]]
+    return choices, items
 
 
 def uniform_options(unit: Unit) -> list[LayerOption]:

@@ -313,19 +313,26 @@ def test_a_finished_run_says_what_it_lost_on_which_half_and_that_the_limit_is_ke
     assert candidates(app).value == 3
 
 
-@pytest.mark.parametrize(("lost", "value"), [(0.4, "kept"), (0.8, "missed")])
-def test_a_limit_of_accuracy_is_kept_or_missed_on_half_a(lost, value, app, searched, store):
+@pytest.mark.parametrize(
+    ("lost", "most_lost", "value", "note", "words"),
+    [
+        (0.25, 0.375, "kept", "0.12 points to spare", "keeps the limit of 0.5 points"),
+        (0.25, 0.75, "not certain", "by 0.25 points", "ends 0.25 points above it"),
+        (0.75, 1.0, "missed", "missed by 0.25 points", "No candidate kept the limit of 0.5"),
+    ],
+)
+def test_a_limit_of_accuracy_is_kept_or_missed_on_half_a(
+    lost, most_lost, value, note, words, app, searched, store
+):
     recipe = BudgetRecipe(lose=0.5)
     run = store.create(recipe, parent=searched.config.parent)
-    add(run, [Candidate(9100, 0.02, CLUSTERS, epochs=2, lost=lost)])
+    made = Candidate(9100, 0.02, CLUSTERS, epochs=2, lost=lost, most_lost=most_lost)
+    add(run, [made])
     status = store.get(searched.id).status
     write_status(run.path, status)
     opened(app, "runs", run=run.id)
-    amount = abs(0.5 - lost)
-    note = f"{amount:.2f} points to spare" if lost < 0.5 else f"missed by {amount:.2f} points"
     assert figures(app)["Limit"] == (value, note)
-    expected = "is kept" if lost < 0.5 else "No candidate kept the limit of 0.5 points"
-    assert expected in app.success[0].value
+    assert words in app.success[0].value
     assert frontier(app)[1]["limit"] == [{"cost": 0.5}]
     app.button_group(key=f"frontier_cost_{run.id}").set_value("divergence").run()
     assert frontier(app)[1]["limit"] == []

@@ -1,4 +1,4 @@
-"""Tests whether two models that answered the same images differ in accuracy.
+"""Tests whether two models that answered the same images differ in accuracy, and how far.
 
 The test is McNemar's (Psychometrika 12, 1947) in its exact form: if both are equally accurate, each
 image that only one of them gets right is the toss of a fair coin. The interval of the difference is
@@ -99,3 +99,37 @@ class PairedCounts:
         Near this limit the test and the interval can disagree.
         """
         return self.p_value <= _CLEAR
+
+
+def points_lost(counts: PairedCounts) -> float:
+    """Return the percentage points of accuracy that the second network loses; may be negative."""
+    return 100 * (counts.broken - counts.fixed) / counts.images
+
+
+def lost_interval(counts: PairedCounts) -> tuple[float, float]:
+    """Return the 95% interval of the percentage points that the second network loses."""
+    low, high = counts.difference_interval
+    return -100 * high, -100 * low
+
+
+def most_lost(counts: PairedCounts) -> float:
+    """Return the upper end of that interval: a limit holds if it is not below it.
+
+    A search looks at many networks, and takes the one that loses least on these images. So the
+    measured loss alone would promise too much.
+    """
+    return lost_interval(counts)[1]
+
+
+def least_shown(images: int) -> float:
+    """Return the lowest limit that so many images can show to hold, in percentage points.
+
+    It is what a network may lose whose answers are all those of the float network.
+    """
+    return most_lost(PairedCounts(images, 0, 0, 0))
+
+
+def describe_loss(counts: PairedCounts) -> str:
+    """Return the loss in words, with its 95% interval, such as "0.40 points (0.1 to 0.7)"."""
+    low, high = lost_interval(counts)
+    return f"{points_lost(counts):.2f} points (95% interval {low:.2f} to {high:.2f})"

@@ -12,23 +12,22 @@ from core.compress.affine import QuantizedWeight
 from core.compress.compensation.moments import InputMoments
 from core.compress.compensation.walk import layer_of, replace_weights_
 from core.compress.packed.ledger import Ledger
-from core.compress.packed.writer import coded_bytes
 from core.config import BudgetRecipe
 from core.events import Candidate, Event
+from core.inspect.behaviour.paired import most_lost, points_lost
 from core.jobs.compression_images import CompressionImages
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.recalibration import recalibrate_
 from core.models.parameters import prunable_weights
 from core.models.saved import SavedModel
-from core.search.halves import HalfCheck, points_lost
+from core.search.halves import HalfCheck
 from core.search.joint import Steps, choices_at, choices_key
 from core.search.memory import Memory, PackedCandidate
 from core.search.options import (
     Choices,
-    LayerOption,
     LayerQuantizer,
     plain_choices,
-    smallest_options,
+    smallest_items,
 )
 from core.search.plan import Pace, joint_seconds
 from core.search.table import mean_divergence_of
@@ -130,7 +129,7 @@ class CandidateMaker:
         key = "smallest"
         if key in self.memory.candidates:
             return self.memory.candidates[key]
-        choices, items = smallest_items(self.recipe, prunable_weights(self.network))
+        choices, items = smallest_items(self.recipe.kinds, prunable_weights(self.network))
         return (yield from self.add(key, choices, self.network, items))
 
     def recalibrated(
@@ -162,14 +161,14 @@ class CandidateMaker:
         packed_network = self.network_of(made)
         divergence = mean_divergence_of(self._answers(packed_network), self._reference)
         made = replace(made, divergence=divergence)
-        lost = None
+        lost: tuple[float, float] | tuple[()] = ()
         if self._check_loss is not None:
             counts = yield from self._check_loss.compare(packed_network)
-            lost = points_lost(counts)
+            lost = (points_lost(counts), most_lost(counts))
             four = (counts.both_right, counts.broken, counts.fixed, counts.both_wrong)
             made = replace(made, lost=four)
         self.memory.candidates[key] = made
-        yield Candidate(len(data), divergence, plain_choices(choices), epochs, lost)
+        yield Candidate(len(data), divergence, plain_choices(choices), epochs, *lost)
         return made
 
     def network_of(self, made: PackedCandidate) -> nn.Module:
@@ -201,44 +200,3 @@ def pack_network(
         name: items[name] if name in items else state[name] for name in parent.state
     }
     return codec.pack(content, add_recipe(parent.card, recipe), recipe.rest)
-
-
-def smallest_items(
-    recipe: BudgetRecipe, weights: Mapping[str, Tensor]
-) -> tuple[Choices, dict[str, QuantizedWeight]]:
-    """Return the choice of fewest bytes for each weight, and the weights with nearest rounding."""
-    choices: dict[str, LayerOption] = {}
-    items: dict[str, QuantizedWeight] = {}
-    for name, weight in weights.items():
-        options = smallest_options(recipe.kinds)
-        tried = {option: option.quantize(weight.detach(), name) for option in options}
-        sizes = {option: coded_bytes(item) for option, item in tried.items()}
-        choices[name] = min(sizes, key=lambda option: sizes[option])
-        items[name] = tried[choices[name]]
-    return choices, items
-
-
-def smallest_file(recipe: BudgetRecipe, parent: SavedModel) -> Ledger:
-    """Return the ledger of the smallest packed file that a budget can reach without tuning."""
-    _, items = smallest_items(recipe, prunable_weights(parent.network()))
-    _, ledger = pack_network(recipe, parent, parent.state, items)
-    return ledger
-
-
-def smallest_limit(recipe: BudgetRecipe, parent: SavedModel) -> int:
-    """Return the smallest number of bytes that works as a limit.
-
-    The file holds its recipe, whose digits can take a byte more or less.
-    """
-    _, items = smallest_items(recipe, prunable_weights(parent.network()))
-
-    def size_with(limit: int) -> int:
-        limited = recipe.model_copy(update={"bytes": limit, "smaller": None})
-        return len(pack_network(limited, parent, parent.state, items)[0])
-
-    limit = 1
-    while size_with(limit) > limit:
-        limit = size_with(limit)
-    while size_with(limit - 1) <= limit - 1:
-        limit -= 1
-    return limit

@@ -16,20 +16,14 @@ from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.errors import UserError
 from core.events import Event, Finished, LayersMeasured, Note, Quantized, Summary
-from core.inspect.behaviour.paired import PairedCounts
+from core.inspect.behaviour.paired import PairedCounts, describe_loss, lost_interval
 from core.jobs.budget.candidates import CandidateMaker, quantized_items
-from core.jobs.budget.limits import (
-    best_of,
-    check_choices,
-    check_smallest,
-    make_choice,
-    search_within_bytes,
-    search_within_loss,
-    smallest_kept,
-)
+from core.jobs.budget.checks import check_choices, check_smallest
 from core.jobs.budget.setup import SearchSetup
 from core.jobs.budget.size import SearchTools
 from core.jobs.budget.tuning import CandidateTuner, tuning_totals
+from core.jobs.budget.within_bytes import best_of, make_choice, search_within_bytes
+from core.jobs.budget.within_loss import search_within_loss, smallest_kept
 from core.jobs.job import count_kept, restoring, summarize
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
@@ -42,10 +36,8 @@ from core.search.halves import (
     HalfCheck,
     Right,
     answers_right,
-    describe_loss,
     half_images,
     halve_by_content,
-    lost_interval,
     paired_counts,
 )
 from core.search.joint import AssembledNetwork

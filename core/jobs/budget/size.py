@@ -52,6 +52,11 @@ class SearchTools:
     judging: int
     assembles: bool
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether the recipe says how much to do, so that the clock decides nothing."""
+        return self.maker.recipe.tuning_epochs is not None
+
     def decide(self, name: str, affordable: Callable[[], float], wanted: float | None) -> int:
         """Return `wanted` if it is given, and otherwise what the time allows, decided once."""
         if wanted is not None:
@@ -161,7 +166,7 @@ class SizeSearch:
             seconds = tools.maker.seconds_a_candidate(tools.pace) + 4 * tools.pace.option
             return float(_UNIFORM_COST * seconds < tools.clock.left)
 
-        wanted = None if tools.maker.recipe.tuning_epochs is None else 1
+        wanted = 1 if tools.is_counted else None
         return bool(tools.decide("uniform", is_affordable, wanted))
 
     def _nearest_bytes(self, option: LayerOption) -> int:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core import data
 from core.config import BudgetRecipe
+from core.inspect.behaviour.paired import least_shown
 from core.runs.run import Run
 from pages.parts.budget.fields import minutes_text
 from pages.parts.shared.metrics import draw_metric
@@ -57,8 +58,9 @@ def describe_halves(recipe: BudgetRecipe, images: int) -> str:
     if recipe.lose is None:
         return f"{report} Training images that are held back judge the candidates."
     return (
-        f"Half A of the test images ({half_a:,}) decides whether the limit is kept: one image is"
-        f" {100 / half_a:.2g} points. {report}"
+        f"Half A of the test images ({half_a:,}) decides whether the limit is kept: even the end"
+        f" of the loss's 95% interval must be within it, which {half_a:,} images cannot show of a"
+        f" limit below {least_shown(half_a):.2g} points. {report}"
     )
 
 
@@ -71,7 +73,8 @@ def _draw_limit(recipe: BudgetRecipe, float_bytes: int, images: int | None) -> N
             f"{recipe.lose:g} points",
             note,
             "The result loses at most so many percentage points of accuracy on half A of the test"
-            " images, compared with the float network on the same images.",
+            " images, compared with the float network on the same images, even at the end of the"
+            " 95% interval.",
         )
         return
     draw_metric(

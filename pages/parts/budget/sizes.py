@@ -67,7 +67,7 @@ def _float_bytes(model: FileKey) -> int:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _smallest_bytes(model: FileKey, kinds: tuple[str, ...], rest: str) -> int:
-    from core.jobs.budget.candidates import smallest_limit  # imports torch
+    from core.jobs.budget.checks import smallest_limit  # imports torch
     from core.models.saved import read_model
 
     recipe = BudgetRecipe.model_validate({"bytes": 1, "kinds": kinds, "rest": rest})
@@ -76,7 +76,7 @@ def _smallest_bytes(model: FileKey, kinds: tuple[str, ...], rest: str) -> int:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _check_smallest(model: FileKey, recipe: str) -> None:
-    from core.jobs.budget.limits import check_smallest  # imports torch
+    from core.jobs.budget.checks import check_smallest  # imports torch
     from core.models.saved import read_model
 
     check_smallest(BudgetRecipe.model_validate_json(recipe), read_model(Path(model[0])))
@@ -84,7 +84,7 @@ def _check_smallest(model: FileKey, recipe: str) -> None:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _check_choices(model: FileKey, recipe: str) -> None:
-    from core.jobs.budget.limits import check_choices  # imports torch
+    from core.jobs.budget.checks import check_choices  # imports torch
     from core.models.saved import read_model
 
     check_choices(BudgetRecipe.model_validate_json(recipe), read_model(Path(model[0])))

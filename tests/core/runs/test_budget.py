@@ -24,8 +24,8 @@ BYTES = BudgetRecipe(bytes=100)
 LOSE = BudgetRecipe(lose=0.5)
 
 
-def made(number, bytes, divergence=0.1, epochs=0, lost=None):
-    return TriedCandidate(number, bytes, divergence, LAYERS, epochs, lost)
+def made(number, bytes, divergence=0.1, epochs=0, lost=None, most_lost=None):
+    return TriedCandidate(number, bytes, divergence, LAYERS, epochs, lost, most_lost)
 
 
 def number_of(candidate):
@@ -39,7 +39,7 @@ def test_candidates_are_counted_in_order_and_each_once(tmp_path):
         Candidate(900, 0.5, LAYERS),  # again, after a kill
         Candidate(900, 0.5, LAYERS, epochs=3),
         Candidate(900, 0.5, {"a.weight": {"clusters": 5, "density": 0.5}}),
-        Candidate(900, 0.5, LAYERS, lost=0.2),
+        Candidate(900, 0.5, LAYERS, lost=0.2, most_lost=0.4),
     ]
     file = Path(tmp_path / "events.jsonl")
     file.write_bytes(to_lines([event.to_dict() for event in events]))
@@ -48,7 +48,7 @@ def test_candidates_are_counted_in_order_and_each_once(tmp_path):
     assert [one.epochs for one in tried] == [0, 0, 3, 0, 0]
     assert tried[1].divergence == math.inf
     assert tried[3].layers["a.weight"] == {"clusters": 5, "density": 0.5}
-    assert tried[4].lost == 0.2
+    assert (tried[4].lost, tried[4].most_lost) == (0.2, 0.4)
     assert tried[0] == TriedCandidate(1, 900, 0.5, LAYERS)
 
 
@@ -84,7 +84,12 @@ def test_the_best_within_bytes_has_the_least_divergence_and_of_equals_the_fewest
 
 
 def test_the_best_within_a_loss_has_the_fewest_bytes():
-    tried = [made(1, 50, lost=0.6), made(2, 90, lost=0.5), made(3, 80, lost=-0.1), made(4, 10)]
+    tried = [
+        made(1, 50, lost=0.2, most_lost=0.6),
+        made(2, 90, lost=0.3, most_lost=0.5),
+        made(3, 80, lost=-0.4, most_lost=-0.1),
+        made(4, 10),
+    ]
     assert number_of(best_so_far(LOSE, tried, None)) == 3
     assert best_so_far(LOSE, tried[:1], None) is None
 
@@ -107,13 +112,14 @@ def test_the_chosen_candidate_has_the_bytes_and_the_epochs_of_the_result(summary
         (BYTES, LimitOutcome(20, "bytes"), True),
         (BudgetRecipe(smaller=10), LimitOutcome(0, "bytes"), True),
         (BudgetRecipe(bytes=79), LimitOutcome(-1, "bytes"), False),
-        (BudgetRecipe(lose=0.5), LimitOutcome(-0.25, "points"), False),
-        (BudgetRecipe(lose=1), LimitOutcome(0.25, "points"), True),
+        (BudgetRecipe(lose=0.5), LimitOutcome(-0.25, "points", 0.75), False),
+        (BudgetRecipe(lose=1), LimitOutcome(0.25, "points", 0.25), False),
+        (BudgetRecipe(lose=1.5), LimitOutcome(0.75, "points", -0.25), True),
     ],
     ids=str,
 )
 def test_the_limit_is_kept_with_a_slack_or_broken(recipe, outcome, is_kept, summary):
-    chosen = made(1, 80, epochs=2, lost=0.75)
+    chosen = made(1, 80, epochs=2, lost=0.75, most_lost=1.25)
     assert limit_outcome(recipe, chosen, summary) == outcome
     assert outcome.is_kept == is_kept
 

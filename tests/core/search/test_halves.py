@@ -8,14 +8,8 @@ from torch import nn
 from core.data.imageset import Dataset, ImageSet
 from core.errors import UserError
 from core.events import result_of
-from core.search.halves import (
-    answers_right,
-    describe_loss,
-    half_images,
-    halve_by_content,
-    paired_counts,
-    points_lost,
-)
+from core.inspect.behaviour.paired import describe_loss, points_lost
+from core.search.halves import answers_right, half_images, halve_by_content, paired_counts
 
 
 def image_set(count, seed=0):
@@ -78,10 +72,8 @@ def test_right_answers_of_a_half_by_hand():
     assert right.tolist() == [True, True, False]
 
 
-def test_a_loss_in_points():
+def test_answers_are_counted_in_pairs():
     before = np.array([True] * 6 + [False] * 4)
     after = np.array([True] * 4 + [False] * 5 + [True])
     counts = paired_counts(before, after)
     assert (counts.both_right, counts.broken, counts.fixed, counts.both_wrong) == (4, 2, 1, 3)
-    assert points_lost(counts) == pytest.approx(10)
-    assert describe_loss(counts).startswith("10.00 points (95% interval -")

@@ -23,7 +23,7 @@ from pages.parts.budget.sizes import float_bytes_of_run
 if TYPE_CHECKING:
     from core.charts.frontier import BudgetMarks, Cost
 
-_COSTS: "dict[Cost, str]" = {"divergence": "KL divergence", "lost": "Accuracy lost on half A"}
+_COSTS: "dict[Cost, str]" = {"divergence": "KL divergence", "most_lost": "Accuracy lost on half A"}
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ def _choose_cost(search: _Search) -> "Cost":
     cost = st.segmented_control(
         "Upwards",
         list(_COSTS),
-        default="divergence" if search.recipe.lose is None else "lost",
+        default="divergence" if search.recipe.lose is None else "most_lost",
         format_func=_COSTS.__getitem__,
         key=f"frontier_cost_{search.run.id}",
         required=True,
         label_visibility="collapsed",
     )
-    return "lost" if cost == "lost" else "divergence"
+    return "most_lost" if cost == "most_lost" else "divergence"
 
 
 def _marks(search: _Search) -> "BudgetMarks":

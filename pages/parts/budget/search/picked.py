@@ -80,8 +80,8 @@ def draw_picked(
 def candidate_text(made: TriedCandidate) -> str:
     """Return a candidate in one line, with its units."""
     text = f"{made.number}: {made.bytes:,} bytes · {made.divergence:.4f} nats"
-    if made.lost is not None:
-        text += f" · {made.lost:.2f} points lost"
+    if made.lost is not None and made.most_lost is not None:
+        text += f" · {made.lost:.2f} points lost, at most {made.most_lost:.2f}"
     return f"{text} · epochs of tuning: {made.epochs}" if made.epochs else text
 
 

@@ -44,8 +44,14 @@ def limit_sentence(recipe: BudgetRecipe, outcome: LimitOutcome) -> str:
         return f"The limit is broken by {-outcome.slack:,.0f} bytes."
     if outcome.is_kept:
         return (
-            f"On half A, which decides, the limit of {recipe.lose:g} points is kept, with"
-            f" {outcome.slack:.2f} points to spare."
+            f"On half A, which decides, even the end of the 95% interval keeps the limit of"
+            f" {recipe.lose:g} points, with {-outcome.uncertain:.2f} points to spare."
+        )
+    if outcome.slack >= 0:
+        return (
+            f"On half A the result loses less than the limit of {recipe.lose:g} points, but its 95%"
+            f" interval ends {outcome.uncertain:.2f} points above it. So this is the nearest, and"
+            " not certain."
         )
     return (
         f"No candidate kept the limit of {recipe.lose:g} points on half A. This is the nearest,"
@@ -121,11 +127,21 @@ def _draw_sizes(summary: Summary) -> None:
 def _draw_limit(recipe: BudgetRecipe, outcome: LimitOutcome | None) -> None:
     if outcome is None:
         return
-    amount = abs(outcome.slack)
-    text = f"{amount:,.0f} bytes" if outcome.unit == "bytes" else f"{amount:.2f} points"
-    note = f"{text} to spare" if outcome.is_kept else f"missed by {text}"
-    value = "kept" if outcome.is_kept else "missed"
+    value, note = _limit_texts(outcome)
     draw_metric("Limit", value, note, limit_sentence(recipe, outcome))
+
+
+def _limit_texts(outcome: LimitOutcome) -> tuple[str, str]:
+    """Return in a word whether the limit is kept, and by how much."""
+    if outcome.unit == "bytes":
+        text = f"{abs(outcome.slack):,.0f} bytes"
+    elif outcome.slack < 0:
+        text = f"{-outcome.slack:.2f} points"
+    else:
+        text = f"{abs(outcome.uncertain):.2f} points"
+    if outcome.slack < 0:
+        return "missed", f"missed by {text}"
+    return ("kept", f"{text} to spare") if outcome.is_kept else ("not certain", f"by {text}")
 
 
 def _draw_best(best: TriedCandidate | None, count: int, most: int | None) -> None:
@@ -143,5 +159,7 @@ def _draw_best(best: TriedCandidate | None, count: int, most: int | None) -> Non
             " training images that are held back. 0 means the same answers.",
         )
         if best.lost is not None:
-            draw_metric("Lost on half A", f"{best.lost:.2f} points")
+            draw_metric(
+                "Lost on half A", f"{best.lost:.2f} points", f"at most {best.most_lost:.2f}"
+            )
     draw_metric("Candidates", f"{count:,}", "tried together")

@@ -1,8 +1,17 @@
 """McNemar's test and the interval of a paired difference, by hand and against published figures."""
 
+import math
+
 import pytest
 
-from core.inspect.behaviour.paired import PairedCounts
+from core.inspect.behaviour.paired import (
+    PairedCounts,
+    describe_loss,
+    least_shown,
+    lost_interval,
+    most_lost,
+    points_lost,
+)
 
 
 def test_accuracies_by_hand():
@@ -70,3 +79,18 @@ def test_swapping_the_models_turns_the_difference_around():
 def test_impossible_counts_are_refused(counts):
     with pytest.raises(ValueError, match="counts must be"):
         PairedCounts(*counts)
+
+
+def test_a_loss_in_points_and_its_interval():
+    counts = PairedCounts(both_right=4, broken=2, fixed=1, both_wrong=3)
+    assert points_lost(counts) == pytest.approx(10)
+    assert describe_loss(counts).startswith("10.00 points (95% interval -")
+    middle = 100 / 12  # of 1 in 12, as half an image is added to each count
+    width = 100 * 1.96 * math.sqrt(4 - 1 / 12) / 12
+    assert lost_interval(counts) == pytest.approx((middle - width, middle + width))
+    assert most_lost(counts) == lost_interval(counts)[1]
+
+
+def test_few_images_cannot_show_a_small_loss():
+    assert least_shown(180) == pytest.approx(100 * 1.96 / 182)
+    assert least_shown(5000) < 0.05
