@@ -56,8 +56,8 @@ def frontier_table(tried: Sequence[TriedCandidate], cost: Cost) -> pd.DataFrame:
     """Return a row for each candidate that has the cost, in the order in which they were tried.
 
     Columns: number and bytes; cost, as it is drawn; divergence in nats; lost and most_lost in
-    percentage points, None if not measured; state, "tuned" or "not tuned"; epochs of tuning; best, whether it
-    is on the Pareto frontier. A divergence that is no number is left out.
+    percentage points, None if not measured; state, "tuned" or "not tuned"; epochs of tuning; best,
+    whether it is on the Pareto frontier. A divergence that is no number is left out.
     """
     rows = []
     for made in tried:

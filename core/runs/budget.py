@@ -36,8 +36,8 @@ class LimitOutcome:
     """How a result compares with the limit of its run.
 
     slack: what is left until the limit, in bytes or in percentage points; below 0 if it is broken.
-    unit: "bytes" or "points". uncertain: how far the end of the 95% interval of the points is beyond
-    the limit; 0 or less if it is within.
+    unit: "bytes" or "points". uncertain: how far the end of the 95% interval of the points is
+    beyond the limit; 0 or less if it is within.
     """
 
     slack: float

@@ -34,9 +34,9 @@ class MeasuredOption:
 class PackedCandidate:
     """A network that the run may end with.
 
-    choices: of its layers. data: the packed file. divergence: from the float network on held-back
-    images, in nats. epochs: of tuning. lost: the four counts of its answers on half A beside those
-    of the float network, in the order of `PairedCounts`; None if they are not known.
+    choices: of its layers. data: the packed file. divergence: from the float network on blends of
+    held-back images, in nats. epochs: of tuning. lost: the four counts of its answers on half A
+    beside those of the float network, in the order of `PairedCounts`; None if they are not known.
     """
 
     choices: Choices

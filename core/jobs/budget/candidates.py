@@ -36,10 +36,10 @@ from core.search.table import mean_divergence_of
 class CandidateMaker:
     """Makes candidates for a budget, each only once.
 
-    network: the float network, on the device, in evaluation mode. judging: held-back images that
-    compare candidates, in normalised batches. rounding: batches on which layers are rounded; empty
-    for nearest rounding. check_loss: measures each candidate on half A, if the limit is one of
-    accuracy. device: of the network.
+    network: the float network, on the device, in evaluation mode. judging: blends of held-back
+    images that compare candidates, in normalised batches. rounding: batches on which layers are
+    rounded; empty for nearest rounding. check_loss: measures each candidate on half A, if the limit
+    is one of accuracy. device: of the network.
     """
 
     def __init__(

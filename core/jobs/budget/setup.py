@@ -54,16 +54,19 @@ class SearchSetup:
         self.table = self._plan_table()
 
     def judging_batches(self) -> list[Tensor]:
-        """Return the held-back images on which single layers and exchanges are compared."""
-        return spread_batches(self._choosing, self.table.judging)
+        """Return the blends on which single layers and exchanges are compared."""
+        return self._blends(self.table.judging)
 
     def held_back_batches(self) -> list[Tensor]:
-        """Return the held-back images on which whole candidates are compared."""
+        """Return the blends on which whole candidates are compared."""
         count = len(self._choosing)
         if self._recipe.images is None:
             affordable = plan.count_held_back(self.pace, self._seconds)
             count = int(self._memory.decide("held back", lambda: min(count, affordable)))
-        return spread_batches(self._choosing, count)
+        return self._blends(count)
+
+    def _blends(self, count: int) -> list[Tensor]:
+        return blend(spread_batches(self._choosing, count), self._recipe.seed)
 
     def table_batches(self) -> list[Tensor]:
         """Return training images to round single layers on; none for nearest rounding."""
@@ -91,7 +94,7 @@ class SearchSetup:
         options = sum(len(measured) for measured in self._memory.table.values())
         layers = len(self._memory.table)
         judging = min(self.table.judging, len(self._choosing))
-        images = f"by the KL divergence on {judging:,} held-back training images."
+        images = f"by the KL divergence on blends of {judging:,} held-back training images."
         if not self.table.images:
             return (
                 f"Estimated {options:,} useful options of {layers} layers from one measurement of"
@@ -127,6 +130,25 @@ def spread_batches(images: DeviceImages, count: int) -> list[Tensor]:
     rows = torch.arange(count) * len(images) // count
     starts = range(0, count, _BATCH)
     return [images.batch(rows[start : start + _BATCH])[0] for start in starts]
+
+
+def blend(batches: Sequence[Tensor], seed: int) -> list[Tensor]:
+    """Blend each image with another one of its batch, by a random weight in [0, 1].
+
+    The images are held back from the search, but mostly not from the training before it. The
+    network is sure of them, so that they hardly show a loss of precision. Of blends it is about as
+    unsure as of new images. On a ResNet-20 in 84,000 bytes, an epoch of tuning lowered the
+    divergence on the images (from 0.0056 to 0.0053 nats), and raised it on blends (from 0.0432 to
+    0.0446) and on test images (from 0.0298 to 0.0308).
+
+    Source of the blends: mixup, Zhang et al., arXiv:1710.09412, section 2 with an alpha of 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    blends = []
+    for batch in batches:
+        weights = torch.rand(len(batch), 1, 1, 1, generator=generator).to(batch.device)
+        blends.append(torch.lerp(batch.flip(0), batch, weights))
+    return blends
 
 
 @torch.no_grad()

@@ -36,7 +36,8 @@ def search_within_bytes(
     untuned = best_of(tools.maker.memory.candidates.values(), most_bytes)
     yield Note(
         f"Before tuning: {len(untuned.data):,} of {most_bytes:,} bytes, KL divergence"
-        f" {untuned.divergence:.4f} nats on held-back training images."
+        f" {untuned.divergence:.4f} nats on blends of held-back training"
+        " images."
     )
     tuned = yield from search.tune(starts or [untuned])
     chosen = best_of(tools.maker.memory.candidates.values(), most_bytes)

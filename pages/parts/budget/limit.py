@@ -61,8 +61,8 @@ def describe_wish(recipe: BudgetRecipe) -> str:
             " half A of the test images. Half B reports what they really lose."
         )
     return (
-        "The wish: the **best answers** within this size. The file is never larger, and held-back"
-        " training images judge the answers."
+        "The wish: the **best answers** within this size. The file is never larger. Blends of"
+        " held-back training images judge the answers."
     )
 
 

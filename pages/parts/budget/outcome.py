@@ -56,7 +56,7 @@ def describe_halves(recipe: BudgetRecipe, images: int) -> str:
     half_b = images // 2
     report = f"Half B of the test images ({half_b:,}) reports the accuracy and decides nothing."
     if recipe.lose is None:
-        return f"{report} Training images that are held back judge the candidates."
+        return f"{report} Blends of held-back training images judge the candidates."
     return (
         f"Half A of the test images ({half_a:,}) decides whether the limit is kept: even the end"
         f" of the loss's 95% interval must be within it, which {half_a:,} images cannot show of a"

@@ -19,6 +19,7 @@ from core.errors import UserError
 from core.events import Candidate, Note, Progress, Quantized
 from core.jobs.budget.checks import smallest_limit
 from core.jobs.budget.job import BudgetJob
+from core.jobs.budget.setup import blend
 from core.models.card import ModelCard
 from core.models.saved import SavedModel
 from core.runs.run import PACKED
@@ -381,3 +382,22 @@ def test_a_choice_for_a_layer_that_is_not_there(parent, digits):
     recipe = BudgetRecipe(layers={"7.weight": {"bits": 4}}, device="cpu")
     with pytest.raises(UserError, match=r"7\.weight is not a weight"):
         list(BudgetJob(recipe, parent, digits).events())
+
+
+# -- the images that judge --
+
+
+def test_blends_mix_each_image_with_its_mirror_place_in_the_batch():
+    batch = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    (blends,) = blend([batch], seed=3)
+    assert blends.shape == batch.shape
+    for index, image in enumerate(blends):
+        assert image.unique().numel() == 1  # one weight for all pixels
+        assert min(index, 3 - index) <= float(image[0, 0, 0]) <= max(index, 3 - index)
+    assert torch.equal(blend([batch], seed=3)[0], blends)
+    assert not torch.equal(blend([batch], seed=4)[0], blends)
+
+
+def test_an_image_alone_stays_as_it_is():
+    alone = torch.rand(1, 3, 2, 2)
+    assert torch.allclose(blend([alone], seed=0)[0], alone)

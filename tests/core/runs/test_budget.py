@@ -131,6 +131,6 @@ def test_without_a_limit_or_a_measured_loss_there_is_no_outcome(summary):
 
 
 def test_a_tuned_candidate_must_be_clearly_closer():
-    tried = [made(1, 90, 0.1), made(2, 90, 0.09, epochs=1)]
+    tried = [made(1, 90, 0.1), made(2, 90, 0.098, epochs=1)]
     assert number_of(best_so_far(BYTES, tried, 100)) == 1
     assert number_of(best_so_far(BYTES, [*tried, made(3, 90, 0.07, epochs=2)], 100)) == 3

@@ -8,7 +8,6 @@ from torch import nn
 from core.data.imageset import Dataset, ImageSet
 from core.errors import UserError
 from core.events import result_of
-from core.inspect.behaviour.paired import describe_loss, points_lost
 from core.search.halves import answers_right, half_images, halve_by_content, paired_counts
 
 

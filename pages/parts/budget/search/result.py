@@ -156,7 +156,8 @@ def _draw_best(best: TriedCandidate | None, count: int, most: int | None) -> Non
             f"{best.divergence:.4f} nats",
             "tuned" if best.epochs else "not tuned",
             "Mean Kullback-Leibler divergence of its answers from those of the float network, on"
-            " training images that are held back. 0 means the same answers.",
+            " blends of training images that are held back. It is as unsure of blends as of new"
+            " images. 0 means the same answers.",
         )
         if best.lost is not None:
             draw_metric(
