@@ -16,6 +16,7 @@ from tests.chromium import expect, go_to, is_in_state
 pytestmark = browser.needs_chromium
 
 MOST_BYTES = 12_000
+MOST_LOST = 5  # points; half A has 180 images
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +44,15 @@ def number(page, label, value):
     field.press("Enter")
 
 
-def spend_little(page):
-    """Ask for one kind of choice, few images, no exchanges and one epoch of tuning."""
+def spend_little(page, epochs):
+    """Ask for one kind of choice, few images, no exchanges and these epochs of tuning."""
     page.get_by_role("button", name="Round (bits)").click()
     expect(page.get_by_test_id("stCode")).to_contain_text("--kinds share")
     page.get_by_text("More settings").click()
     for label, value, flag in (
         ("Images to round and measure on", 16, "--images 16"),
         ("Exchanges between layers", 0, "--trials 0"),
-        ("Epochs of tuning", 1, "--epochs 1"),
+        ("Epochs of tuning", epochs, f"--epochs {epochs}"),
     ):
         number(page, label, value)
         expect(page.get_by_test_id("stCode")).to_contain_text(flag)
@@ -67,15 +68,21 @@ def start(page, runs, parent):
     return run
 
 
-def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address, runs, trained):
+def type_limit(tab, address, trained, name, value):
+    """Open the form for the trained network, and type a limit into it."""
     page = tab(f"{address}/runs?run={trained.id}")
     is_in_state(page, "finished")
     go_to(page, "Budget")
     expect(page.get_by_role("heading", level=1)).to_have_text(["Budget"])
-    page.get_by_role("radio", name="Bytes").click()
-    number(page, "Bytes", MOST_BYTES)
+    page.get_by_role("radio", name=name).click()
+    number(page, name, value)
+    return page
+
+
+def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address, runs, trained):
+    page = type_limit(tab, address, trained, "Bytes", MOST_BYTES)
     expect(page.get_by_test_id("stCode")).to_contain_text(f"--bytes {MOST_BYTES}")
-    spend_little(page)
+    spend_little(page, epochs=1)
     run = start(page, runs, trained)
     expect(page.get_by_text("What was tried")).to_be_visible()  # while it works
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
@@ -103,4 +110,28 @@ def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address
     expect(page.get_by_text("The choice for each layer is made")).to_be_visible()
     words = [f"{name}={choice_code(choice)}" for name, choice in first.layers.items()]
     expect(page.get_by_test_id("stCode")).to_contain_text(f"--layers {' '.join(words)}")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_limit_of_accuracy_is_kept_on_the_half_that_reports(tab, address, runs, trained):
+    page = type_limit(tab, address, trained, "Points of accuracy", MOST_LOST)
+    expect(page.get_by_test_id("stCode")).to_contain_text(f"--lose {MOST_LOST}")
+    expect(page.get_by_text("Half A of the test images (180) decides")).to_be_visible()
+    spend_little(page, epochs=0)
+    run = start(page, runs, trained)
+    is_in_state(page, "finished")
+
+    summary = runs.get(run.id).status.summary
+    kept = [
+        made
+        for made in tried_candidates(runs.events(run.id))
+        if made.most_lost is not None and made.most_lost <= MOST_LOST
+    ]
+    assert summary.packed_bytes == min(made.bytes for made in kept)
+    assert summary.packed_bytes < summary.float_bytes / 5
+    assert 100 * (summary.parent_accuracy - summary.test_accuracy) <= MOST_LOST
+    figures = page.locator(".st-key-figures")
+    expect(figures).to_contain_text("kept")
+    expect(figures).to_contain_text(f"{summary.test_accuracy:.2%}")
+    expect(page.locator(".st-key-frontier_most_lost")).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -332,7 +332,10 @@ def test_a_limit_of_accuracy_is_kept_or_missed_on_half_a(
     write_status(run.path, status)
     opened(app, "runs", run=run.id)
     assert figures(app)["Limit"] == (value, note)
-    assert words in app.success[0].value
+    # The summary's loss on half B is 5 points.
+    assert words in app.warning[0].value
+    assert "On half B, which only reports, it loses 5.00 points." in app.warning[0].value
+    assert not app.success
     assert frontier(app)[1]["limit"] == [{"cost": 0.5}]
     app.button_group(key=f"frontier_cost_{run.id}").set_value("divergence").run()
     assert frontier(app)[1]["limit"] == []

@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.runs.run import Run, recorded_accuracy
 from core.runs.store import RunStore, describe_recipe
 from pages.parts.budget.search.candidates import draw_search
-from pages.parts.budget.search.result import best_sentence, draw_budget_result
+from pages.parts.budget.search.result import best_sentence, draw_budget_result, is_limit_kept
 from pages.parts.runs.actions import draw_actions
 from pages.parts.runs.details import draw_details
 from pages.parts.runs.figures import draw_figures
@@ -162,6 +162,8 @@ def _draw_outcome(store: RunStore, run: Run) -> None:
     if run.state == "finished":
         if run_is_guessing(run):
             st.warning(outcome_sentence(store, run), icon=":material/casino:")
+        elif isinstance(run.recipe, BudgetRecipe) and not is_limit_kept(store, run):
+            st.warning(outcome_sentence(store, run), icon=":material/warning:")
         else:
             st.success(outcome_sentence(store, run), icon=":material/check_circle:")
     elif run.state == "failed":

@@ -30,14 +30,48 @@ def draw_budget_result(store: RunStore, run: Run) -> None:
         if summary is not None:
             _draw_accuracies(run, summary)
             _draw_sizes(summary)
-            _draw_limit(recipe, limit_outcome(recipe, chosen_candidate(tried, summary), summary))
+            _draw_limit(
+                recipe, limit_outcome(recipe, chosen_candidate(tried, summary), summary), summary
+            )
         elif tried:
             most = recipe.byte_limit(float_bytes_of_run(store, run))
             _draw_best(best_so_far(recipe, tried, most), len(tried), most)
 
 
-def limit_sentence(recipe: BudgetRecipe, outcome: LimitOutcome) -> str:
-    """Say whether the limit is kept, with what slack, or by how much it is broken."""
+def limit_sentence(recipe: BudgetRecipe, outcome: LimitOutcome, summary: Summary) -> str:
+    """Say whether the limit is kept, with what slack, or by how much it is broken.
+
+    A loss on half B that is beyond the limit is named, too.
+    """
+    sentence = _decision_sentence(recipe, outcome)
+    reported = _reported_loss(summary)
+    if recipe.lose is None or reported is None or reported <= recipe.lose:
+        return sentence
+    return f"{sentence} On half B, which only reports, it loses {reported:.2f} points."
+
+
+def is_limit_kept(store: RunStore, run: Run) -> bool:
+    """Whether a finished budget run keeps its limit, on both halves of the test images."""
+    recipe = run.recipe
+    summary = run.status.summary
+    assert isinstance(recipe, BudgetRecipe)
+    if summary is None:
+        return True
+    chosen = chosen_candidate(tried_candidates(store.events(run.id)), summary)
+    outcome = limit_outcome(recipe, chosen, summary)
+    reported = _reported_loss(summary)
+    is_kept = outcome is None or outcome.is_kept
+    return is_kept and (recipe.lose is None or reported is None or reported <= recipe.lose)
+
+
+def _reported_loss(summary: Summary) -> float | None:
+    """Return the percentage points that the result loses on half B."""
+    if summary.parent_accuracy is None:
+        return None
+    return 100 * (summary.parent_accuracy - summary.test_accuracy)
+
+
+def _decision_sentence(recipe: BudgetRecipe, outcome: LimitOutcome) -> str:
     if outcome.unit == "bytes":
         if outcome.slack >= 0:
             return f"The limit is kept, with {outcome.slack:,.0f} bytes to spare."
@@ -124,11 +158,11 @@ def _draw_sizes(summary: Summary) -> None:
     draw_metric("Smaller by", f"{summary.float_bytes / summary.packed_bytes:.1f}×", "on disk")
 
 
-def _draw_limit(recipe: BudgetRecipe, outcome: LimitOutcome | None) -> None:
+def _draw_limit(recipe: BudgetRecipe, outcome: LimitOutcome | None, summary: Summary) -> None:
     if outcome is None:
         return
     value, note = _limit_texts(outcome)
-    draw_metric("Limit", value, note, limit_sentence(recipe, outcome))
+    draw_metric("Limit", value, note, limit_sentence(recipe, outcome, summary))
 
 
 def _limit_texts(outcome: LimitOutcome) -> tuple[str, str]:
