@@ -1,4 +1,4 @@
-"""What a budget run has tried so far, read from its events, and whether its limit is kept.
+"""Reads what a budget run has tried from its events, and whether its limit is kept.
 
 Nothing here needs torch, because a page reads it every second while the run works.
 """

@@ -1,4 +1,4 @@
-"""What a search has decided and measured so far, so that a stopped one continues to the same end.
+"""Keeps what a search decided and measured, so that a stopped one continues to the same end.
 
 A search is repeated from its start when a run continues. All that was measured or decided by the
 clock is taken from here, so the repetition takes no time and comes to the same choices.

@@ -1,1 +1,1 @@
-"""What compensated rounding and pruning share: the layers in order, and their output errors."""
+"""Shared by compensated rounding and pruning: the layers in order, and their output errors."""

@@ -1,4 +1,4 @@
-"""What must hold before a search: the limit is not below the smallest file, the layers exist."""
+"""Checks before a search: the limit is not below the smallest file, and the layers exist."""
 
 from core.compress.packed.ledger import Ledger
 from core.compress.quantization.weights import check_names

@@ -1,4 +1,4 @@
-"""What the app asks of a network from outside, and how it is found by its name."""
+"""The interface of a network from outside, and how one is found by its name."""
 
 from typing import TYPE_CHECKING, Protocol
 

@@ -1,4 +1,4 @@
-"""What a training step asks of the other processes of its training; here there are none."""
+"""The other processes of a training, as a step calls them; here there are none."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,1 +1,1 @@
-"""What the budget page is made of."""
+"""The parts of the Budget page."""

@@ -1,4 +1,4 @@
-"""What is known before the start: sizes, the limit in bytes, and who decides and who reports."""
+"""Shows what is known before the start: sizes, the limit, and which images decide and report."""
 
 from pathlib import Path
 

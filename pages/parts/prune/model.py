@@ -1,4 +1,4 @@
-"""What the model to prune is, in words."""
+"""Describes the model to prune."""
 
 from core.runs.run import Run
 from pages.parts.shared.cache import quantized_file

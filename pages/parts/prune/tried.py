@@ -1,4 +1,4 @@
-"""What trials have measured, in a memory for all sessions."""
+"""Remembers what trials have measured, for all sessions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What the model to quantize is, and caches of what is read from its files."""
+"""Describes the model to quantize, and caches what is read from its files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

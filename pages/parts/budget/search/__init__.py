@@ -1,1 +1,1 @@
-"""What the page of a budget run shows of its search."""
+"""The search on the page of a budget run."""
