@@ -17,7 +17,7 @@ MOST_POINTS = 4096
 
 
 @dataclass(frozen=True)
-class Cost:
+class OptionCost:
     """What one option of a layer costs.
 
     bytes: in the packed file. damage: what the network's answers lose, 0 or more.
@@ -54,8 +54,8 @@ class _Merged:
     option: NDArray[np.int64]
 
 
-def frontier(
-    options: Mapping[str, Sequence[Cost]], most_points: int = MOST_POINTS
+def best_selections(
+    options: Mapping[str, Sequence[OptionCost]], most_points: int = MOST_POINTS
 ) -> list[Selection]:
     """Return the selections that no other one beats in both bytes and damage.
 
@@ -84,7 +84,7 @@ def best_within(selections: Sequence[Selection], most_bytes: int) -> Selection |
     return selections[count - 1] if count else None
 
 
-def _merge(so_far: _Merged, costs: Sequence[Cost]) -> _Merged:
+def _merge(so_far: _Merged, costs: Sequence[OptionCost]) -> _Merged:
     """Combine all choices with all options of one more layer, and drop those that are beaten."""
     option_bytes = np.array([cost.bytes for cost in costs], np.int64)
     option_damage = np.array([cost.damage for cost in costs])

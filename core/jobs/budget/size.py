@@ -11,7 +11,7 @@ from core.jobs.budget.tuning import CandidateTuner
 from core.jobs.compression_images import CompressionImages
 from core.search import plan
 from core.search.joint import AssembledNetwork, Steps, choices_at
-from core.search.knapsack import Cost, Selection, best_within, frontier
+from core.search.knapsack import OptionCost, Selection, best_selections, best_within
 from core.search.memory import PackedCandidate
 from core.search.moves import bytes_of, exchange, step_down
 from core.search.options import Choices, LayerOption, uniform_options, units_of
@@ -75,10 +75,10 @@ class SizeSearch:
         self.tools = tools
         self._table = tools.maker.memory.table
         costs = {
-            name: [Cost(option.bytes, option.damage) for option in options]
+            name: [OptionCost(option.bytes, option.damage) for option in options]
             for name, options in self._table.items()
         }
-        self.frontier: list[Selection] = frontier(costs)
+        self.frontier: list[Selection] = best_selections(costs)
 
     def largest_bytes(self) -> int:
         """Return the size of the file with the least damage by the table."""

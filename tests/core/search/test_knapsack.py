@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from core.search.knapsack import Cost, best_within, frontier
+from core.search.knapsack import OptionCost, best_selections, best_within
 
 SEEDS = range(25)
 
@@ -14,7 +14,7 @@ def random_options(seed, layers=4, most=4):
     draw = random.Random(seed)
     return {
         f"layer{number}": [
-            Cost(draw.randrange(0, 30), draw.choice([0.0, 0.5, 1.0, draw.random()]))
+            OptionCost(draw.randrange(0, 30), draw.choice([0.0, 0.5, 1.0, draw.random()]))
             for _ in range(draw.randint(1, most))
         ]
         for number in range(layers)
@@ -35,7 +35,7 @@ def least_damage(options, most_bytes):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_is_as_good_as_trying_everything(seed):
     options = random_options(seed)
-    selections = frontier(options)
+    selections = best_selections(options)
     for most_bytes in range(0, 130, 7):
         best = best_within(selections, most_bytes)
         expected = least_damage(options, most_bytes)
@@ -50,7 +50,7 @@ def test_it_is_as_good_as_trying_everything(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_sums_are_those_of_the_choices(seed):
     options = random_options(seed, layers=7, most=5)
-    for selection in frontier(options, most_points=20):
+    for selection in best_selections(options, most_points=20):
         costs = [options[name][index] for name, index in selection.choices.items()]
         assert selection.choices.keys() == options.keys()
         assert selection.bytes == sum(cost.bytes for cost in costs)
@@ -60,7 +60,7 @@ def test_the_sums_are_those_of_the_choices(seed):
 @pytest.mark.parametrize("most_points", [5, 4096])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_more_bytes_are_never_worse(seed, most_points):
-    selections = frontier(random_options(seed, layers=8), most_points)
+    selections = best_selections(random_options(seed, layers=8), most_points)
     sizes = [selection.bytes for selection in selections]
     damages = [selection.damage for selection in selections]
     assert sizes == sorted(set(sizes))
@@ -71,17 +71,20 @@ def test_more_bytes_are_never_worse(seed, most_points):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_thinned_set_still_has_the_smallest_selection_and_the_least_damage(seed):
     options = random_options(seed, layers=8)
-    thinned = frontier(options, most_points=6)
-    exact = frontier(options)
+    thinned = best_selections(options, most_points=6)
+    exact = best_selections(options)
     assert thinned[0].bytes == exact[0].bytes
     assert thinned[-1].damage == pytest.approx(exact[-1].damage)
 
 
 def test_an_example_by_hand():
-    options = {"a": [Cost(10, 1.0), Cost(20, 0.0)], "b": [Cost(5, 4.0), Cost(8, 1.0)]}
-    found = [(selection.bytes, selection.damage) for selection in frontier(options)]
+    options = {
+        "a": [OptionCost(10, 1.0), OptionCost(20, 0.0)],
+        "b": [OptionCost(5, 4.0), OptionCost(8, 1.0)],
+    }
+    found = [(selection.bytes, selection.damage) for selection in best_selections(options)]
     assert found == [(15, 5.0), (18, 2.0), (28, 1.0)]
-    best = best_within(frontier(options), 27)
+    best = best_within(best_selections(options), 27)
     assert best is not None
     assert best.choices == {"a": 0, "b": 1}
 
@@ -89,10 +92,10 @@ def test_an_example_by_hand():
 def test_sixty_layers_with_twelve_options_are_thinned_to_the_cap():
     draw = random.Random(0)
     options = {
-        str(layer): [Cost(draw.randrange(100, 10_000), draw.random()) for _ in range(12)]
+        str(layer): [OptionCost(draw.randrange(100, 10_000), draw.random()) for _ in range(12)]
         for layer in range(60)
     }
-    selections = frontier(options)
+    selections = best_selections(options)
     assert 100 < len(selections) <= 4096
     smallest = sum(min(cost.bytes for cost in costs) for costs in options.values())
     assert selections[0].bytes == smallest
