@@ -78,7 +78,7 @@ def best_selections(
 def best_within(selections: Sequence[Selection], most_bytes: int) -> Selection | None:
     """Return the selection of a frontier with the least damage within the bytes, None if none is.
 
-    selections: by ascending bytes and falling damage, as `frontier` returns them.
+    selections: by ascending bytes and falling damage, as `best_selections` returns them.
     """
     count = bisect_right(selections, most_bytes, key=lambda selection: selection.bytes)
     return selections[count - 1] if count else None
