@@ -27,6 +27,10 @@ SELECTION = "candidate"
 HEIGHT = 340  # pixels
 _LEAST = 1e-6  # nats; the log scale shows no less
 _POWERS = [10.0**power for power in range(-6, 3)]  # where the log scale has its lines
+_POINTS = [-5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50, 100]
+_LINEAR_POINTS = 0.5
+"""Points up to which the scale of accuracy is about linear."""
+
 _DASHES = [5, 4]
 _COLUMNS = ["number", "bytes", "cost", "divergence", "lost", "most_lost", "state", "epochs", "best"]
 _STATES = {"tuned": "diamond", "not tuned": "circle"}
@@ -129,10 +133,15 @@ def _bytes_axis() -> alt.X:
 
 
 def _cost_axis(cost: Cost) -> alt.Y:
-    kind: Literal["log", "linear"] = "log" if cost == "divergence" else "linear"
-    powers = {"values": _POWERS} if cost == "divergence" else {"tickCount": 5}
-    axis = alt.Axis(format="~g", labelFlush=False, **powers)
-    scale = alt.Scale(type=kind, zero=cost == "most_lost", padding=15)
+    """Return the axis. Its scale shows small figures apart, beside a file that loses all."""
+    if cost == "divergence":
+        axis = alt.Axis(format="~g", labelFlush=False, values=_POWERS)
+        return alt.Y(
+            "cost:Q", title=_TITLES[cost], scale=alt.Scale(type="log", padding=15), axis=axis
+        )
+    # Words, because the format of a number depends on the distance to the next one.
+    axis = alt.Axis(labelExpr="'' + datum.value", labelFlush=False, values=_POINTS)
+    scale = alt.Scale(type="symlog", constant=_LINEAR_POINTS, padding=15, nice=False)
     return alt.Y("cost:Q", title=_TITLES[cost], scale=scale, axis=axis)
 
 
