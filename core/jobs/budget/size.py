@@ -55,7 +55,8 @@ class SearchTools:
     @property
     def is_counted(self) -> bool:
         """Whether the recipe says how much to do, so that the clock decides nothing."""
-        return self.maker.recipe.tuning_epochs is not None
+        recipe = self.maker.recipe
+        return None not in (recipe.images, recipe.trials, recipe.tuning_epochs)
 
     def decide(self, name: str, affordable: Callable[[], float], wanted: float | None) -> int:
         """Return `wanted` if it is given, and otherwise what the time allows, decided once."""

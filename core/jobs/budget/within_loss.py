@@ -10,6 +10,7 @@ from core.search import plan
 from core.search.memory import PackedCandidate
 
 _MOST_PROBES = 6
+_FEWEST_PROBES = 2
 _JOINTS_A_PROBE = 2  # how often layers are rounded together for one size, on average
 _MOST_SAVED = 0.65
 """The share of an untuned size below which no tuned one is tried."""
@@ -88,8 +89,9 @@ def _bisect(search: SizeSearch, low: int, high: int, points: float) -> Generator
     """Find the smallest size that keeps the limit without tuning, between one that breaks it and
     one that keeps it.
     """
-    for _ in range(_count_probes(search.tools)):
-        if high - low < _CLOSE * high:
+    reserve = _seconds_for_tuning(search.tools)
+    for probe in range(_MOST_PROBES):
+        if high - low < _CLOSE * high or not _can_probe(search.tools, probe, reserve):
             break
         size = int(math.sqrt(low * high))
         made = yield from search.without_tuning(size, alike=False)
@@ -101,12 +103,24 @@ def _bisect(search: SizeSearch, low: int, high: int, points: float) -> Generator
     return high
 
 
-def _count_probes(tools: SearchTools) -> int:
-    def affordable() -> float:
-        seconds = _JOINTS_A_PROBE * tools.maker.seconds_a_candidate(tools.pace)
-        return min(_MOST_PROBES, max(2, tools.clock.left / 2 // seconds))
+def _seconds_for_tuning(tools: SearchTools) -> int:
+    """Return the part of the time left that probes leave to tuning: half, if there is any."""
+    has_tuning = tools.maker.recipe.tuning_epochs != 0
+    share = 0.5 if has_tuning else 0.0
+    return tools.decide("tuning seconds", lambda: share * tools.clock.left, None)
 
-    return tools.decide("probes", affordable, _MOST_PROBES if tools.is_counted else None)
+
+def _can_probe(tools: SearchTools, probe: int, reserve: float) -> bool:
+    """Whether there is time for one more size. The first ones are always tried.
+
+    probe: its number, from 0. reserve: seconds that must be left over.
+    """
+
+    def is_affordable() -> float:
+        seconds = _JOINTS_A_PROBE * tools.maker.seconds_a_candidate(tools.pace)
+        return float(probe < _FEWEST_PROBES or seconds < tools.clock.left - reserve)
+
+    return bool(tools.decide(f"probe {probe}", is_affordable, 1 if tools.is_counted else None))
 
 
 def _count_attempts(tools: SearchTools) -> int:
