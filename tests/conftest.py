@@ -36,7 +36,8 @@ def data_home(tmp_path_factory):
 def _own_folders(tmp_path, data_home, monkeypatch):
     monkeypatch.setenv("SECATEUR_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SECATEUR_DATA", str(data_home))
-    monkeypatch.delenv("SECATEUR_MODELS", raising=False)
+    for name in ("SECATEUR_MODELS", "MLFLOW_TRACKING_URI", "SECATEUR_TENSORBOARD"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(
         sys.modules, "__main__", sys.modules["__main__"]
     )  # AppTest's, which new processes would run

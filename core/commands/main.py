@@ -46,7 +46,9 @@ COMMANDS = {
         "core.commands.answers", "test networks on all test images, and compare their answers"
     ),
     "verify": Command("core.commands.verify", "check that the files of runs are undamaged"),
-    "runs": Command("core.commands.runs", "export and import runs as zips, and clean up"),
+    "runs": Command(
+        "core.commands.runs", "export and import runs as zips, clean up, copy to MLflow"
+    ),
     "data": Command("core.commands.data", "list, prepare, import and remove data sets"),
 }
 

@@ -1,8 +1,9 @@
-"""Write a run as one zip, import such a zip, and remove what nobody needs any more.
+"""Write a run as one zip, import such a zip, clean up, and copy runs to MLflow and TensorBoard.
 
 python -m core runs export 0123456789 --out run.zip
 python -m core runs import run.zip
 python -m core runs clean --older-than 90
+python -m core runs mirror
 """
 
 import argparse
@@ -18,12 +19,19 @@ from core.errors import UserError
 from core.events import Event
 from core.runs.archive.exporting import archive_name, export_run
 from core.runs.archive.importing import ImportedRun, import_run
+from core.runs.run import Run
 from core.runs.space.proposals import PROPOSAL_KINDS, Proposal, propose, proposed_bytes
 from core.runs.space.removal import remove_proposed
 from core.runs.store import RunStore
+from core.runs.trackers.mirror_file import LEFT_ALONE
+from core.runs.trackers.mirroring import mirror_now
+from core.runs.trackers.settings import SWITCHES, Trackers, trackers_of_environment
 from core.runs.trash import TRASH_DAYS
 
 PROGRAM = "python -m core runs"
+
+_MOST_FAILURES = 3
+"""After so many failures in a row nothing else will be sent either."""
 
 _Result = dict[str, Any]
 
@@ -123,13 +131,43 @@ def _facts(item: Proposal) -> _Result:
     return {"kind": item.kind, "run_id": item.run_id, "name": item.name, "bytes": item.bytes}
 
 
-_COMMANDS = {"export": _export, "import": _import, "clean": _clean}
+def _mirror(store: RunStore, options: argparse.Namespace, out: TextIO) -> _Result:
+    trackers = trackers_of_environment()
+    if not trackers.is_any_on:
+        raise UserError(f"No tracker is switched on: set {SWITCHES}.")
+    # Parents come before the runs that were made from them, whose copies refer to theirs.
+    runs = [store.get(run_id) for run_id in options.runs] or store.list()[::-1]
+    results: list[_Result] = []
+    for run in runs:
+        results.append(_mirror_one(run, trackers, out))
+        last = results[-_MOST_FAILURES:]
+        if len(last) == _MOST_FAILURES and all(result["error"] for result in last):
+            break
+    copied = sum(not result["error"] for result in results)
+    if copied < len(runs):
+        raise UserError(f"{len(runs) - copied} of {len(runs)} runs were not copied completely")
+    return {"mirrored": results}
+
+
+def _mirror_one(run: Run, trackers: Trackers, out: TextIO) -> _Result:
+    try:
+        mirror = mirror_now(run, trackers)
+    except UserError as error:
+        print(f"{run.name} ({run.id}): {error}", file=out)
+        return {"run_id": run.id, "link": "", "error": str(error)}
+    words = mirror.error or (LEFT_ALONE if mirror.left_alone else mirror.link or "copied")
+    print(f"{run.name} ({run.id}): {words}", file=out, flush=True)
+    return {"run_id": run.id, "link": mirror.link, "error": mirror.error}
+
+
+_COMMANDS = {"export": _export, "import": _import, "clean": _clean, "mirror": _mirror}
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
-        description="Write a run as one zip, import one, or remove what nobody needs any more.",
+        description="Write a run as one zip, import one, remove what nobody needs any more, or copy"
+        " runs to MLflow and TensorBoard.",
     )
     shared = Parser(add_help=False)
     shared.add_runs_dir()
@@ -138,6 +176,7 @@ def _parser() -> Parser:
     _add_export(commands, shared)
     _add_import(commands, shared)
     _add_clean(commands, shared)
+    _add_mirror(commands, shared)
     return parser
 
 
@@ -173,6 +212,15 @@ def _add_clean(commands: Any, shared: Parser) -> None:
         help="runs that were made so many days ago count as old [none do]",
     )
     parser.add_argument("--yes", action="store_true", help="remove what is listed")
+
+
+def _add_mirror(commands: Any, shared: Parser) -> None:
+    text = "send to MLflow and TensorBoard what they do not have yet of the runs"
+    description = (
+        f"{text}. {SWITCHES} says where they are. What is there already is not sent again."
+    )
+    parser = commands.add_parser("mirror", parents=[shared], help=text, description=description)
+    parser.add_argument("runs", metavar="RUN", nargs="*", help="ids of the runs [all]")
 
 
 def _days(text: str) -> float:

@@ -193,14 +193,14 @@ def spawn_worker(module: str, folder: Path, data: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_environment(),
+            env=child_environment(),
             **_detached(),
         )
     _children.append(process)
     _children[:] = [child for child in _children if child.poll() is None]
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return this process's environment, with the package `core` on the path."""
     paths = [str(_CODE)]
     if os.environ.get("PYTHONPATH"):

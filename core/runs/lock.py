@@ -18,10 +18,13 @@ _RETRY_SECONDS = 0.01
 
 
 class RunLock:
-    """The lock in the folder of a run. Leaving the `with` block releases it."""
+    """The lock in the folder of a run. Leaving the `with` block releases it.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "lock"
+    name: of its file. Only "lock" says that a worker is at the run.
+    """
+
+    def __init__(self, folder: Path, name: str = "lock") -> None:
+        self.path = folder / name
         self._descriptor: int | None = None
         self._windows_lock: FileLock | None = None
 

@@ -167,12 +167,7 @@ class Record:
 
     def log(self, text: str) -> None:
         """Append a line with the local time to log.txt."""
-        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n"
-        with (
-            contextlib.suppress(OSError),
-            (self.path / "log.txt").open("a", encoding="utf-8", errors="replace") as file,
-        ):
-            file.write(line)
+        append_log(self.path, text)
 
     def _seconds_left(self) -> float | None:
         """Estimate the time to the end from the speed of this process; None until there is one."""
@@ -188,6 +183,16 @@ class Record:
         if done <= 0 or elapsed <= 1:
             return None
         return elapsed * (1 - progress) / done
+
+
+def append_log(folder: Path, text: str) -> None:
+    """Append a line with the local time to the log of the run in `folder`, if that is possible."""
+    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n"
+    with (
+        contextlib.suppress(OSError),
+        (folder / "log.txt").open("a", encoding="utf-8", errors="replace") as file,
+    ):
+        file.write(line)
 
 
 def _thin(values: list[float]) -> list[float]:

@@ -28,6 +28,7 @@ from core.runs.lock import RunLock
 from core.runs.record import Record
 from core.runs.run import Run, State, WorkerProcess, read_status, unwritable
 from core.runs.store import RunStore
+from core.runs.trackers.launch import mirror_in_background
 
 if TYPE_CHECKING:
     from core.jobs.job import Job
@@ -98,6 +99,7 @@ def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, Non
         if read_status(run.path).state in ("finished", "cancelled"):
             return
         record = Record(run)
+        mirror_in_background(run)
         with recording_end(run, record), _signs_of_life(lock.path):
             yield from _work(run, data, stop or Stop(), record)
 

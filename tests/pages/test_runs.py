@@ -16,6 +16,7 @@ from core.models.card import ModelCard
 from core.models.saved import model_bytes
 from core.runs import launch
 from core.runs.run import BEST, MODEL, OLD_PACKED, PACKED, write_status
+from core.runs.trackers.mirror_file import Mirror, write_mirror
 from pages.parts.shared.words import plain, size
 from tests.sample_runs import RECIPE, sample_run, summary_of
 from tests.written_address import written_address
@@ -650,3 +651,15 @@ def test_a_cancelled_budget_run_continues(store):
 def test_no_runs_link_to_the_tour():
     (link,) = [link.proto for link in opened().get("page_link") if "tour" in link.proto.label]
     assert link.page == "tour"
+
+
+def test_the_copy_in_mlflow_is_one_line(store):
+    run = sample_run(store)
+    assert "MLflow" not in texts(opened(run.id))
+    link = "http://localhost:5000/#/experiments/1/runs/abc"
+    write_mirror(run.path, Mirror(place="http://localhost:5000", mlflow_run="abc", link=link))
+    assert f"[This run in MLflow]({link})" in texts(opened(run.id))
+    write_mirror(run.path, Mirror(error="MLflow does not answer."))
+    app = opened(run.id)
+    assert "MLflow does not answer." in texts(app)
+    assert not app.error

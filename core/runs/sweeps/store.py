@@ -124,6 +124,17 @@ class SweepStore:
         found.sort(key=lambda config: config.created, reverse=True)
         return self._with_runs(found)
 
+    def names_with(self, run_id: str) -> tuple[str, ...]:
+        """Return the names of the sweeps that the run belongs to, in alphabetical order."""
+        configs = [self._read(path.name) for path in self.root.glob("*") if _is_id(path.name)]
+        return tuple(
+            sorted(
+                config.name
+                for config in configs
+                if config is not None and run_id in _run_ids(config)
+            )
+        )
+
     def missing(self, chains: Iterable[Chain], parent: str | None = None) -> _Steps:
         """Return those steps of the chains that are not finished yet."""
         runs = {run.id: run for run in self.runs.list()}
@@ -204,6 +215,10 @@ class SweepStore:
                 f"{text!r} is not a sweep's id: it takes ten digits or letters from a to f."
             )
         return self.root / sweep_id
+
+
+def _run_ids(config: SweepConfig) -> set[str]:
+    return {run_id_of(planned.token) for chain in config.chains for planned in chain}
 
 
 def _with_tags(config: SweepConfig, tags: Tags) -> SweepConfig:

@@ -18,6 +18,7 @@ from pages.parts.runs.figures import draw_figures
 from pages.parts.runs.outcome import outcome_sentence
 from pages.parts.runs.silence import draw_silence
 from pages.parts.runs.tags import draw_tags
+from pages.parts.runs.tracker_link import draw_tracker_link
 from pages.parts.shared.accuracies import accuracy_text, counts_of_series, run_is_guessing
 from pages.parts.shared.states import draw_state
 from pages.parts.shared.words import (
@@ -137,6 +138,7 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
             st.caption(SIMULATED_QUANTIZATION)
         if run.recipe.kind == "int8":
             st.caption(REAL_INTEGERS)
+        draw_tracker_link(run)
         draw_details(store, run)
 
     draw_live_part()

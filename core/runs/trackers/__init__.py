@@ -1,0 +1,1 @@
+"""Copies runs to the trackers that people have: MLflow and TensorBoard."""
