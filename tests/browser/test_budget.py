@@ -3,44 +3,15 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from core.compress import codec
-from core.config import TrainRecipe
-from core.runs import launch
 from core.runs.budget import tried_candidates
 from core.runs.layer_choices import choice_code
 from tests import chromium as browser
-from tests.chromium import expect, go_to, is_in_state
+from tests.chromium import expect, go_to, is_in_state, number, start
 
 pytestmark = browser.needs_chromium
 
 MOST_BYTES = 12_000
-
-
-@pytest.fixture(scope="module")
-def trained(runs, digits):
-    """A training of LeNet5 that a worker has begun."""
-    recipe = TrainRecipe(
-        model="LeNet5",
-        dataset="Digits",
-        prune=None,
-        epochs=4,
-        batch_size=32,
-        lr=0.05,
-        schedule="onecycle",
-        validation=143,
-        device="cpu",
-    )
-    run = runs.create(recipe, "Trained")
-    launch.start(run, digits)
-    return run
-
-
-def number(page, label, value):
-    field = page.get_by_role("spinbutton", name=label, exact=True)
-    field.fill(str(value))
-    field.press("Enter")
 
 
 def spend_little(page):
@@ -57,16 +28,6 @@ def spend_little(page):
         expect(page.get_by_test_id("stCode")).to_contain_text(flag)
 
 
-def start(page, runs, parent):
-    """Start the run of the form, and return it when its page is open."""
-    page.locator(".st-key-budget").get_by_role("button").click()
-    page.wait_for_url(re.compile("/runs"))
-    run = runs.list()[0]
-    assert run.id in page.url
-    assert run.config.parent == parent.id
-    return run
-
-
 def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address, runs, trained):
     page = tab(f"{address}/runs?run={trained.id}")
     is_in_state(page, "finished")
@@ -76,7 +37,8 @@ def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address
     number(page, "Bytes", MOST_BYTES)
     expect(page.get_by_test_id("stCode")).to_contain_text(f"--bytes {MOST_BYTES}")
     spend_little(page)
-    run = start(page, runs, trained)
+    button = page.locator(".st-key-budget").get_by_role("button")
+    run = start(page, runs, button, trained)
     expect(page.get_by_text("What was tried")).to_be_visible()  # while it works
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     is_in_state(page, "finished")
