@@ -7,9 +7,9 @@ import pytest
 
 from core.models import TORCHVISION
 
-KINDS = (
+_KINDS = (
     "VGG16",
-    "ResNet34",
+    "ResNet18",
     "ResNet50",
     "LeNet5",
     "ResNet20",
@@ -23,12 +23,12 @@ KINDS = (
 )
 """The smallest network of each kind for small images. Others have more layers, or wider ones."""
 
-BY_SIZE = sorted(TORCHVISION, key=lambda name: -TORCHVISION[name].parameters)
-FAMILIES = {TORCHVISION[name].description.partition(" (")[0]: name for name in BY_SIZE}
+_BY_SIZE = sorted(TORCHVISION, key=lambda name: -TORCHVISION[name].parameters)
+FAMILIES = {TORCHVISION[name].description.partition(" (")[0]: name for name in _BY_SIZE}
 """The smallest network of each family of torchvision."""
 
 
-def one_of_each_kind(names: Iterable[str]) -> list[Any]:
-    """Make parameters of a test, of which all but one of each kind are slow."""
-    quick = {*KINDS, *FAMILIES.values()}
+def one_of_each_kind(names: Iterable[str], *others: str) -> list[Any]:
+    """Make parameters of a test, of which all but one of each kind and the `others` are slow."""
+    quick = {*_KINDS, *FAMILIES.values(), *others}
     return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]

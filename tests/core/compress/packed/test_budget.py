@@ -35,7 +35,7 @@ def spend_all(budget, shape, alphabet=2):
     return True
 
 
-@pytest.mark.parametrize("model", [*one_of_each_kind([*MODELS, *TORCHVISION]), *LARGEST])
+@pytest.mark.parametrize("model", one_of_each_kind([*MODELS, *TORCHVISION], *LARGEST))
 def test_every_network_of_the_registry_may_have_all_its_layers_in_contexts(model):
     with AllocateOnMeta():
         state = build(model, 10).state_dict()
