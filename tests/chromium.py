@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,8 @@ CHROMIUM = (
 )
 PATIENCE = 120_000  # milliseconds, because workers load torch, and the machine may be busy
 SECONDS_TO_END = 20
+STILL = {"reduced_motion": "reduce"}
+"""Options of a context without animations, which take a core as long as a page waits."""
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
 )
@@ -87,6 +90,35 @@ def go_to(page, title):
     (menu,) = (menu for menu, titles in MENUS.items() if title in titles)
     page.get_by_test_id("stTopNav").get_by_role("button", name=menu, exact=True).click()
     page.get_by_role("menuitem", name=title, exact=True).click()
+
+
+def settled(page):
+    """Wait until the server has run the page to its end."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+
+
+def number(page, label, value):
+    """Type a number into the field of this label."""
+    field = page.get_by_role("spinbutton", name=label, exact=True)
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def start(page, runs, button, parent):
+    """Click the button that starts a run of `parent`, and return the run when its page is open."""
+    button.click()
+    page.wait_for_url(re.compile("/runs"))
+    run = runs.list()[0]
+    assert run.id in page.url
+    assert run.config.parent == parent.id
+    return run
+
+
+def work_off(page, runs, button, parent):
+    """Start a run of `parent` as `start` does, and return it when its page shows its end."""
+    run = start(page, runs, button, parent)
+    is_in_state(page, "finished")
+    return runs.get(run.id)
 
 
 def is_in_state(page, state):

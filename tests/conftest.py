@@ -4,6 +4,7 @@ outlive their test.
 
 import multiprocessing
 import os
+import shutil
 import sys
 
 import pytest
@@ -110,23 +111,41 @@ def work_on(forks, digits):
 # -- a server and a browser, for tests.chromium --
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """The store behind the module's server. What still works at the end is stopped."""
-    store = RunStore(tmp_path_factory.mktemp("runs"))
-    yield store
-    for run in store.list():
-        if run.active:
-            launch.cancel(run)
-    until(lambda: not any(run.active for run in store.list()))
+@pytest.fixture(scope="session")
+def served_runs(tmp_path_factory):
+    """The folder of the runs that the server shows."""
+    return tmp_path_factory.mktemp("runs")
 
 
-@pytest.fixture(scope="module")
-def address(runs, data_home):
+@pytest.fixture(scope="session")
+def server(served_runs, data_home):
+    """The address of the one server of the session, because each new one loads torch anew."""
     from tests import chromium as browser
 
-    with browser.serving(runs.root, data_home) as address:
+    with browser.serving(served_runs, data_home) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def runs(served_runs):
+    """The store behind the server. At the end its workers are stopped and it is emptied."""
+    store = RunStore(served_runs)
+    yield store
+    for run in store.list(helpers=True):
+        if run.active:
+            launch.cancel(run)
+    until(lambda: not any(run.active for run in store.list(helpers=True)))
+    for path in served_runs.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@pytest.fixture(scope="module")
+def address(server, runs):
+    """The address of a server that shows the module's runs."""
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +163,9 @@ def chromium():
 @pytest.fixture
 def tab(chromium):
     """A function that opens an address in a tab of one browser window."""
-    from tests.chromium import PATIENCE, expect
+    from tests.chromium import PATIENCE, STILL, expect
 
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, **STILL)
     context.set_default_timeout(PATIENCE)
 
     def opened(url):

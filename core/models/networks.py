@@ -5,15 +5,16 @@ global generator: convolutions from He et al.'s normal distribution over the fan
 (arXiv:1502.01852, eq. 14), as in torchvision's ResNets, and linear layers from PyTorch's uniform
 one over the fan-in. The first logits are then small, so that a learning rate of 0.1 is stable. A
 layer in front of BatchNorm has no bias, except in the layouts of `core.models.cifar` that have one.
+
+torchvision is imported where a network needs it, because it brings all of `torch._dynamo`, which
+takes as long as torch itself.
 """
 
 from collections.abc import Callable
 from functools import partial
 
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock
 
 from core.models.cifar.builders import CIFAR_BUILDERS
 from core.models.cifar.first_weights import initialise_
@@ -143,6 +144,8 @@ class PaddedShortcut(nn.Module):
 
 def _stage(blocks: int, in_channels: int, channels: int, projection: bool) -> nn.Sequential:
     """Build `blocks` basic blocks. The first halves the sides if it widens the channels."""
+    from torchvision.models.resnet import BasicBlock
+
     if in_channels == channels:
         first = BasicBlock(in_channels, channels)
     else:
@@ -164,6 +167,8 @@ def _torchvision_resnet(name: str, num_classes: int) -> nn.Module:
 
     That is one 3 x 3 convolution of stride 1, without the max-pool.
     """
+    import torchvision
+
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()

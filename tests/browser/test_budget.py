@@ -3,45 +3,16 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from core.compress import codec
-from core.config import TrainRecipe
-from core.runs import launch
 from core.runs.budget import tried_candidates
 from core.runs.layer_choices import choice_code
 from tests import chromium as browser
-from tests.chromium import expect, go_to, is_in_state
+from tests.chromium import expect, go_to, is_in_state, number, start
 
 pytestmark = browser.needs_chromium
 
 MOST_BYTES = 12_000
 MOST_LOST = 5  # points; half A has 180 images
-
-
-@pytest.fixture(scope="module")
-def trained(runs, digits):
-    """A training of LeNet5 that a worker has begun."""
-    recipe = TrainRecipe(
-        model="LeNet5",
-        dataset="Digits",
-        prune=None,
-        epochs=4,
-        batch_size=32,
-        lr=0.05,
-        schedule="onecycle",
-        validation=143,
-        device="cpu",
-    )
-    run = runs.create(recipe, "Trained")
-    launch.start(run, digits)
-    return run
-
-
-def number(page, label, value):
-    field = page.get_by_role("spinbutton", name=label, exact=True)
-    field.fill(str(value))
-    field.press("Enter")
 
 
 def spend_little(page, epochs):
@@ -56,16 +27,6 @@ def spend_little(page, epochs):
     ):
         number(page, label, value)
         expect(page.get_by_test_id("stCode")).to_contain_text(flag)
-
-
-def start(page, runs, parent):
-    """Start the run of the form, and return it when its page is open."""
-    page.locator(".st-key-budget").get_by_role("button").click()
-    page.wait_for_url(re.compile("/runs"))
-    run = runs.list()[0]
-    assert run.id in page.url
-    assert run.config.parent == parent.id
-    return run
 
 
 def type_limit(tab, address, trained, name, value):
@@ -83,7 +44,7 @@ def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address
     page = type_limit(tab, address, trained, "Bytes", MOST_BYTES)
     expect(page.get_by_test_id("stCode")).to_contain_text(f"--bytes {MOST_BYTES}")
     spend_little(page, epochs=1)
-    run = start(page, runs, trained)
+    run = start(page, runs, page.locator(".st-key-budget").get_by_role("button"), trained)
     expect(page.get_by_text("What was tried")).to_be_visible()  # while it works
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     is_in_state(page, "finished")
@@ -118,7 +79,7 @@ def test_a_limit_of_accuracy_is_kept_on_the_half_that_reports(tab, address, runs
     expect(page.get_by_test_id("stCode")).to_contain_text(f"--lose {MOST_LOST}")
     expect(page.get_by_text("Half A of the test images (180) decides")).to_be_visible()
     spend_little(page, epochs=0)
-    run = start(page, runs, trained)
+    run = start(page, runs, page.locator(".st-key-budget").get_by_role("button"), trained)
     is_in_state(page, "finished")
 
     summary = runs.get(run.id).status.summary

@@ -14,7 +14,7 @@ from core.config import Prune, TrainRecipe
 from core.events import result_of
 from core.runs.worker import work
 from tests import chromium as browser
-from tests.chromium import expect
+from tests.chromium import expect, settled
 
 pytestmark = browser.needs_chromium
 
@@ -49,10 +49,6 @@ def trained(runs, data_home):
     return runs.get(run.id)
 
 
-def settled(page):
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
-
-
 def test_a_network_leaves_as_integers_that_answer_alone(tab, address, trained, data_home, tmp_path):
     page = tab(f"{address}/runs?run={trained.id}")
     page.get_by_role("link", name="Export").last.click()
@@ -64,7 +60,7 @@ def test_a_network_leaves_as_integers_that_answer_alone(tab, address, trained, d
 
     page.get_by_role("radio", name="Speed").click()
     seconds = page.get_by_test_id("stNumberInputField")
-    seconds.fill("1")
+    seconds.fill("0.01")
     seconds.press("Enter")
     settled(page)
     page.get_by_role("button", name="Measure").click()

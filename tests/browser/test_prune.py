@@ -3,54 +3,15 @@
 import re
 from pathlib import Path
 
-import pytest
 import torch
 from safetensors.torch import load_file
 
 from core.compress import codec
-from core.config import TrainRecipe
-from core.runs import launch
 from core.runs.run import MASKS, MODEL
 from tests import chromium as browser
-from tests.chromium import expect, go_to, is_in_state
+from tests.chromium import expect, go_to, is_in_state, number, work_off
 
 pytestmark = browser.needs_chromium
-
-
-@pytest.fixture(scope="module")
-def trained(runs, digits):
-    """A training of LeNet5 that a worker has begun."""
-    recipe = TrainRecipe(
-        model="LeNet5",
-        dataset="Digits",
-        prune=None,
-        epochs=3,
-        batch_size=32,
-        lr=0.05,
-        schedule="onecycle",
-        validation=143,
-        device="cpu",
-    )
-    run = runs.create(recipe, "Trained")
-    launch.start(run, digits)
-    return run
-
-
-def number(page, label, value):
-    field = page.get_by_role("spinbutton", name=label)
-    field.fill(str(value))
-    field.press("Enter")
-
-
-def start(page, runs, name, parent):
-    """Start the run of a form, wait for its end, and return it."""
-    page.get_by_role("button", name=name, exact=True).click()
-    page.wait_for_url(re.compile("/runs"))
-    is_in_state(page, "finished")
-    run = runs.list()[0]
-    assert run.id in page.url
-    assert run.config.parent == parent.id
-    return run
 
 
 def test_a_trained_network_is_pruned_quantized_and_downloaded(tab, address, runs, trained):
@@ -65,7 +26,8 @@ def test_a_trained_network_is_pruned_quantized_and_downloaded(tab, address, runs
     expect(page.get_by_role("button", name=re.compile("Try . more"))).to_be_visible()
     number(page, "Epochs of fine-tuning", 1)
     expect(page.get_by_test_id("stCode")).to_contain_text("--epochs 1")
-    pruned = start(page, runs, "Prune", trained)
+    button = page.get_by_role("button", name="Prune", exact=True)
+    pruned = work_off(page, runs, button, trained)
     recipe = pruned.recipe
     assert (recipe.kind, recipe.method, recipe.density) == ("prune", "compensated", 0.3)
     assert recipe.epochs == 1
@@ -77,7 +39,8 @@ def test_a_trained_network_is_pruned_quantized_and_downloaded(tab, address, runs
     expect(page.get_by_role("heading", level=1)).to_have_text(["Quantize"])
     number(page, "Epochs of tuning", 0)
     expect(page.get_by_test_id("stCode")).not_to_contain_text("--epochs")
-    shared = start(page, runs, "Quantize", pruned)
+    button = page.get_by_role("button", name="Quantize", exact=True)
+    shared = work_off(page, runs, button, pruned)
     with page.expect_download() as download:
         page.get_by_role("button", name=re.compile(r"Packed \(")).click()
     packed = codec.load(Path(download.value.path()))

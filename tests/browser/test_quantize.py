@@ -13,17 +13,17 @@ from core.events import Finished
 from core.jobs.train import TrainJob
 from core.runs.run import MODEL
 from tests import chromium as browser
-from tests.chromium import expect, is_in_state
+from tests.chromium import expect, is_in_state, number, settled, work_off
 
 pytestmark = browser.needs_chromium
 
 
 @pytest.fixture(scope="module")
 def checkpoint(digits, tmp_path_factory):
-    """A trained ResNet20 as people publish it, and its accuracy."""
+    """A trained network as people publish it, and its accuracy."""
     job = TrainJob(
         TrainRecipe(
-            model="ResNet20",
+            model="ResNet8",
             dataset="Digits",
             prune=None,
             epochs=2,
@@ -36,34 +36,10 @@ def checkpoint(digits, tmp_path_factory):
     )
     *_, finished = job.events()
     assert isinstance(finished, Finished)
-    path = tmp_path_factory.mktemp("elsewhere") / "resnet20-digits.th"
+    path = tmp_path_factory.mktemp("elsewhere") / "resnet8-digits.th"
     state = {f"module.{name}": tensor for name, tensor in job.result()["model"].items()}
     torch.save({"epoch": 2, "state_dict": state}, path)
     return path, finished.summary.test_accuracy
-
-
-def the_newest(runs):
-    return runs.list()[0]
-
-
-def quantize(page, runs, fill):
-    """Start the quantization that `fill` sets up, and wait for its end: its run."""
-    before = the_newest(runs).id
-    fill()
-    page.get_by_role("button", name="Quantize", exact=True).click()
-    page.wait_for_url(re.compile("/runs"))
-    is_in_state(page, "finished")
-    run = the_newest(runs)
-    assert run.id != before
-    assert run.id in page.url
-    return run
-
-
-def number(page, label, value):
-    field = page.get_by_role("spinbutton", name=label)
-    field.fill(str(value))
-    field.press("Enter")
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
 
 
 def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
@@ -72,11 +48,11 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
     page.get_by_role("button", name="Import a network").first.click()
     dialog = page.get_by_role("dialog")
     dialog.locator("input[type=file]").set_input_files(path)
-    expect(dialog).to_contain_text("This is a ResNet20 for 10 classes")
+    expect(dialog).to_contain_text("This is a ResNet8 for 10 classes")
     dialog.get_by_role("button", name="Import and test").click()
     page.wait_for_url(re.compile("/runs"))
     is_in_state(page, "finished")
-    imported = the_newest(runs)
+    imported = runs.list()[0]
     assert imported.status.test_accuracy == pytest.approx(accuracy, abs=0.005)
     expect(page.locator(".st-key-figures")).to_contain_text(f"{imported.status.test_accuracy:.2%}")
 
@@ -86,26 +62,27 @@ def test_a_checkpoint_becomes_a_small_file(tab, address, runs, checkpoint):
     page.goto(f"{address}/quantize?run={imported.id}&{few}")
     page.get_by_role("button", name="Compare roundings on this layer").click()
     expect(page.locator(".st-key-rounding_errors")).to_contain_text("less than nearest")
-    shared = quantize(page, runs, lambda: number(page, "Epochs of tuning", 1))
+    number(page, "Epochs of tuning", 1)
+    settled(page)
+    button = page.get_by_role("button", name="Quantize", exact=True)
+    shared = work_off(page, runs, button, imported)
     assert (shared.recipe.kind, shared.recipe.clusters, shared.recipe.epochs) == ("kmeans", 5, 1)
     assert (shared.recipe.rounding, shared.recipe.round_images) == ("compensated", 128)
-    assert shared.config.parent == imported.id
 
-    def to_8_bits():
-        page.goto(f"{address}/quantize?run={imported.id}&{few}")
-        page.get_by_role("radio", name="Round to bits (affine)").or_(
-            page.get_by_role("button", name="Round to bits (affine)")
-        ).first.click()
-        expect(page.get_by_text("Bits a weight", exact=True)).to_be_visible()
-
-    rounded = quantize(page, runs, to_8_bits)
+    page.goto(f"{address}/quantize?run={imported.id}&{few}")
+    page.get_by_role("radio", name="Round to bits (affine)").or_(
+        page.get_by_role("button", name="Round to bits (affine)")
+    ).first.click()
+    expect(page.get_by_text("Bits a weight", exact=True)).to_be_visible()
+    rounded = work_off(page, runs, button, imported)
+    assert rounded.id != shared.id
     assert (rounded.recipe.kind, rounded.recipe.bits) == ("affine", 8)
     assert abs(rounded.status.test_accuracy - imported.status.test_accuracy) < 0.02
 
     with page.expect_download() as download:
         page.get_by_role("button", name=re.compile(r"Packed \(")).click()
     packed = codec.load(Path(download.value.path()))
-    assert packed.card.model == "ResNet20"
+    assert packed.card.model == "ResNet8"
     assert packed.ledger.ratio > 3
     decoded, stored = packed.state(), load_file(rounded.path / MODEL)
     assert decoded.keys() == stored.keys()

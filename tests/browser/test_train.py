@@ -39,7 +39,8 @@ def training(page):
 
 
 @pytest.mark.parametrize(
-    ("path", "title"), [("", "Secateur"), ("train", "Train"), ("runs", "Runs")]
+    ("path", "title"),
+    [("", "Secateur"), ("train", "Train"), pytest.param("runs", "Runs", marks=pytest.mark.slow)],
 )
 def test_a_cold_link_opens_its_page_with_the_navigation(path, title, tab, tmp_path, data_home):
     with browser.serving(tmp_path / "runs", data_home) as address:
@@ -148,7 +149,7 @@ def test_delete_and_undo(tab, address, runs):
 
 def test_a_narrow_screen_shows_everything_within_its_width(chromium, address, runs):
     run = sample_run(runs)
-    page = chromium.new_page(viewport={"width": 400, "height": 800})
+    page = chromium.new_page(viewport={"width": 400, "height": 800}, **browser.STILL)
     for path in ("", "runs", f"runs?run={run.id}"):
         page.goto(f"{address}/{path}")
         expect(page.get_by_role("heading", level=1)).to_have_count(1)

@@ -12,7 +12,7 @@ from core.models import build, saved
 from core.models.card import ModelCard
 from core.runs.run import MODEL
 from tests import chromium as browser
-from tests.chromium import PATIENCE, expect, go_to
+from tests.chromium import PATIENCE, expect, go_to, settled
 from tests.sample_runs import sample_run
 from tests.waiting import until
 
@@ -76,7 +76,7 @@ def open_page(page, name):
 
 def has_opened(page, name):
     expect(page.get_by_role("heading", level=1)).to_have_text([name])
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+    settled(page)
 
 
 def has_settings(page, *settings):
@@ -186,7 +186,7 @@ def draw_preview(page):
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, scheme):
     parent, child = two_models
-    page = chromium.new_page(color_scheme=scheme)
+    page = chromium.new_page(color_scheme=scheme, **browser.STILL)
     hosts = set()
     warnings = []
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
@@ -208,7 +208,7 @@ def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, sch
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_chosen_segment_and_the_main_button_can_be_read(chromium, address, scheme):
-    page = chromium.new_page(color_scheme=scheme)
+    page = chromium.new_page(color_scheme=scheme, **browser.STILL)
     page.goto(f"{address}/train")
     chosen = page.locator("[data-testid=stButtonGroup] [aria-checked=true]:visible")
     until(lambda: chosen.count() >= 2)
@@ -221,7 +221,7 @@ def test_a_chosen_segment_and_the_main_button_can_be_read(chromium, address, sch
 
 def test_a_narrow_screen_shows_the_runs_as_cards(chromium, address, two_models):
     parent, _ = two_models
-    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    page = chromium.new_page(viewport={"width": 390, "height": 844}, **browser.STILL)
     page.goto(f"{address}/runs")
     card = page.locator(f".st-key-card-{parent.id}")
     expect(card).to_be_visible(timeout=PATIENCE)

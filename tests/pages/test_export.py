@@ -12,11 +12,11 @@ from core.hashes import write_with_hash
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models import build, saved
 from core.models.card import ModelCard
-from core.runs import launch
 from core.runs.int8 import int8_runs, request_int8
 from core.runs.latency import latency_runs
 from core.runs.run import MODEL, write_status
 from core.runs.store import RunStore
+from core.runs.worker import work
 from core.training.evaluate import evaluate
 from core.training.setup import test_images as prepare_test_images
 from pages.parts.shared.words import plain
@@ -77,11 +77,10 @@ def downloads(app):
 
 @pytest.fixture(scope="module")
 def folder_with_integers(tmp_path_factory, digits):
-    """The folder of a store with the network and its run in integers, which a worker made."""
+    """The folder of a store with the network and its run in integers."""
     store = RunStore(tmp_path_factory.mktemp("integers"))
     made = request_int8(store, make_network(store, digits), Int8Recipe())
-    launch.start(made, digits)
-    until(lambda: not store.get(made.id).active)
+    list(work(made, digits))
     assert store.get(made.id).state == "finished", store.log(made.id)
     return store.root
 
@@ -129,7 +128,7 @@ def test_too_many_calibration_images_are_refused_in_a_sentence(network):
 
 
 def test_speed_is_measured_and_drawn(store, network):
-    app = opened("Speed", run=network.id, latency_seconds="1")
+    app = opened("Speed", run=network.id, latency_seconds="0.01")
     assert "The speed of this network was not measured yet." in app.info[0].value
     app.button(key="measure_speed").click().run()
     until(lambda: not latency_runs(store, network)[0].active)
@@ -144,11 +143,10 @@ def test_speed_is_measured_and_drawn(store, network):
 @pytest.mark.parametrize(
     "name",
     [
-        "onnx",
         "card",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("packed", "safetensors", "masks")
+            for name in ("onnx", "packed", "safetensors", "masks")
         ),
     ],
 )

@@ -130,7 +130,9 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
         else:
             draw_figures(run, epochs)
         if run.active:
-            _draw_batch_losses(run)
+            # It keeps its place while it is empty, or the curves below would be drawn anew.
+            with st.container():
+                _draw_batch_losses(run)
         if run.recipe.epochs > 1:  # one point is no curve
             _draw_curves(run, epochs)
             _draw_density_course(run, epochs)

@@ -35,7 +35,8 @@ MODULES = (
     "core.forecast.pace",
     "core.jobs.train",
     "scipy.stats",
-    # An optimizer imports it in its first step.
+    # ResNets need it. It imports torch._dynamo, as an optimizer does in its first step.
+    "torchvision",
     "torch._dynamo",
 )
 _PAUSE = 0.5  # seconds that the browser has to paint the page

@@ -102,7 +102,7 @@ def test_integers_outlive_their_network(store, run, digits, tmp_path, capsys):
     assert f"or export {run.id}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("format_name", ["onnx", "onnx-int8"])
+@pytest.mark.parametrize("format_name", ["onnx", pytest.param("onnx-int8", marks=pytest.mark.slow)])
 def test_with_normalisation_the_file_takes_pixels(run, format_name, tmp_path, capsys):
     out = tmp_path / "pixels.onnx"
     words = ["--with-normalisation", "--verifyimages", "20"]
@@ -112,7 +112,9 @@ def test_with_normalisation_the_file_takes_pixels(run, format_name, tmp_path, ca
     assert probabilities.sum(1) == pytest.approx([1, 1], abs=1e-5)
 
 
-@pytest.mark.parametrize("format_name", ["openvino", "openvino-int8"])
+@pytest.mark.parametrize(
+    "format_name", [pytest.param("openvino", marks=pytest.mark.slow), "openvino-int8"]
+)
 def test_a_file_for_openvino(run, format_name, tmp_path, capsys):
     pytest.importorskip("openvino")
     out = tmp_path / "network.zip"

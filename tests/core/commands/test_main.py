@@ -40,8 +40,9 @@ def test_an_unknown_command_is_one_line_and_exit_2():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_under_its_own_name(name):
-    code, out, err = run_core(name, "--help")
+def test_every_command_has_help_under_its_own_name(name, capsys):
+    code = exit_code(main, [name, "--help"])
+    out, err = capsys.readouterr()
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: python -m core {name} ")
 

@@ -116,8 +116,15 @@ def test_ends_in_a_fixed_point(weight, init, clusters):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("clusters", [5, 32])
-@pytest.mark.parametrize("name", ["LeNet5", "ResNet20"])
+@pytest.mark.parametrize(
+    ("name", "clusters"),
+    [
+        ("LeNet5", 5),
+        ("LeNet5", 32),
+        ("ResNet20", 5),
+        pytest.param("ResNet20", 32, marks=pytest.mark.slow),
+    ],
+)
 def test_never_worse_than_scikit_learn_on_every_layer(name, clusters, dtype):
     torch.manual_seed(0)
     compared = 0

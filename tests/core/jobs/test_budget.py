@@ -1,8 +1,8 @@
 """A budget as a job: never over the limit, repeated, resumed, and honest about its tests."""
 
+import functools
 import hashlib
 import io
-import itertools
 
 import pytest
 import torch
@@ -86,6 +86,17 @@ def budgeted(parent, root, **changes):
     return job, list(job.events())
 
 
+@pytest.fixture(scope="module")
+def search_once(network, digits):
+    """A function that gives job and events of a search on the network, which is made only once."""
+
+    @functools.cache
+    def search(**changes):
+        return budgeted(as_saved(network, digits), digits, **changes)
+
+    return search
+
+
 def candidates_of(events):
     return [event for event in events if isinstance(event, Candidate)]
 
@@ -118,15 +129,15 @@ def accuracy_on(state, rows, parent, digits):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"bytes": 2500},
+        {"bytes": 2600},
         {"bytes": 3001, "kinds": ("share", "round")},
         {"smaller": 8, "kinds": ("round",)},
         {"smaller": 7, "tuning_epochs": 1},
     ],
     ids=str,
 )
-def test_the_file_is_never_over_the_limit_and_is_the_model(parent, digits, changes):
-    job, events = budgeted(parent, digits, **changes)
+def test_the_file_is_never_over_the_limit_and_is_the_model(parent, search_once, changes):
+    job, events = search_once(**changes)
     summary = summary_of(events)
     content = job.files()[PACKED]
     limit = changes.get("bytes") or summary.float_bytes / changes["smaller"]
@@ -148,8 +159,8 @@ def test_the_file_is_never_over_the_limit_and_is_the_model(parent, digits, chang
     assert last.layers.keys() == {CONV, HEAD}
 
 
-def test_the_accuracies_are_those_of_half_b(parent, digits):
-    job, events = budgeted(parent, digits, bytes=2800)
+def test_the_accuracies_are_those_of_half_b(parent, digits, search_once):
+    job, events = search_once(bytes=2600)
     summary = summary_of(events)
     rows = half_b(digits)
     assert summary.test_half == "B"
@@ -212,10 +223,10 @@ def test_a_stopped_search_comes_to_the_same_end(parent, digits):
         first_of(events, "Moving bytes between layers") + 1,
         first_of(events, "Tuning, epoch 2 of 2"),
     ]
-    for stop in stops:
-        stopped = BudgetJob(job.recipe, parent, digits)
-        for _ in itertools.islice(stopped.events(), stop + 1):
-            pass
+    stopped = BudgetJob(job.recipe, parent, digits)
+    for place, _ in enumerate(stopped.events()):
+        if place not in stops:
+            continue
         checkpoint = stopped.checkpoint()
         assert checkpoint is not None
         resumed = BudgetJob(job.recipe, parent, digits, through_a_file(checkpoint))
@@ -323,11 +334,11 @@ def test_a_limit_that_no_size_keeps_ends_with_the_nearest_and_a_warning(network,
 # -- more work, pruning, and a choice that is given --
 
 
-def test_more_work_is_never_worse(parent, digits):
+def test_more_work_is_never_worse(search_once):
     """Judged as the search judges, on the same images; one number for all layers is included."""
     least = []
-    for trials, epochs in ((0, 0), (3, 0), (3, 1)):
-        job, events = budgeted(parent, digits, bytes=2600, trials=trials, tuning_epochs=epochs)
+    for changes in ({"trials": 0}, {}, {"tuning_epochs": 1}):
+        job, events = search_once(bytes=2600, **changes)
         within = [event for event in candidates_of(events) if event.bytes <= 2600]
         assert any(event.layers[CONV] == event.layers[HEAD] for event in within)
         chosen = min(within, key=judged)

@@ -80,9 +80,15 @@ def test_the_report_has_every_form_and_says_how_it_was_made(digits):
     assert job.result() == {}
 
 
-def test_a_network_with_dead_channels_is_measured_without_them_too(digits):
-    job = LatencyJob(RECIPE, lenet(dead_channels=[0, 2, 4]), digits, recorded=0.5)
-    events = list(job.events())
+@pytest.fixture(scope="module")
+def measured_with_dead_channels(digits):
+    """The job and the events of a network whose accuracy was not recorded."""
+    job = LatencyJob(RECIPE, lenet(dead_channels=[0, 2, 4]), digits)
+    return job, list(job.events())
+
+
+def test_a_network_with_dead_channels_is_measured_without_them_too(measured_with_dead_channels):
+    job, events = measured_with_dead_channels
     report = LatencyReport.model_validate_json(job.files()[LATENCY])
     (batch,) = report.batches
     assert list(batch.latencies.variants) == ["eager", "smaller", "onnx", "int8", *OPENVINO_FORMS]
@@ -92,8 +98,8 @@ def test_a_network_with_dead_channels_is_measured_without_them_too(digits):
     assert {operator.name for operator in batch.operators["onnx"]} >= {"features.0"}
 
 
-def test_without_a_recorded_accuracy_the_network_is_tested(digits):
-    events = list(LatencyJob(RECIPE, lenet(), digits).events())
+def test_without_a_recorded_accuracy_the_network_is_tested(measured_with_dead_channels):
+    _, events = measured_with_dead_channels
     assert isinstance(events[-1], Finished)
     summary = events[-1].summary
     assert 0 <= summary.test_accuracy <= 1

@@ -858,6 +858,14 @@ def through_a_file(state):
     return torch.load(file, weights_only=True)
 
 
+def checkpoints_of(job):
+    """Yield how many events the job has made and its checkpoint then, from its first one on."""
+    for count, _ in enumerate(job.events(), 1):
+        state = job.checkpoint()
+        if state is not None:
+            yield count, through_a_file(state)
+
+
 @pytest.mark.parametrize(
     ("first", "changes"),
     [(0, {}), (1, {"batch_size": 13, "batchnorm": True, "lr": 0.5}), (2, {"layers": {CONV: 0}})],
@@ -867,21 +875,15 @@ def test_resume_after_an_event_ends_in_the_same_bits(pruned, digits, first, chan
     """Each recipe is stopped after every third event, and together they stop after all."""
     recipe = kmeans(**TUNED | changes)
     whole, events = quantized(recipe, pruned, digits)
-    for count in range(first, len(events) + 1, 3):
-        job = QuantizeJob(recipe, pruned, None, digits)
-        running = job.events()
-        for _ in zip(range(count), running, strict=False):
-            pass
-        running.close()
-        state = job.checkpoint()
-        resumed = QuantizeJob(
-            recipe, pruned, None, digits, None if state is None else through_a_file(state)
-        )
+    untimed = {"train_seconds", "images_per_second"}
+    figures = events[-1].summary.to_dict()
+    for count, state in checkpoints_of(QuantizeJob(recipe, pruned, None, digits)):
+        if count % 3 != first:
+            continue
+        resumed = QuantizeJob(recipe, pruned, None, digits, state)
         rest = list(resumed.events())
         assert_same(whole.result(), resumed.result())
         assert whole.files() == resumed.files()
-        untimed = {"train_seconds", "images_per_second"}
-        figures = events[-1].summary.to_dict()
         for name in figures.keys() - untimed:
             assert summary_of(rest).to_dict()[name] == figures[name], (count, name)
 
@@ -904,12 +906,14 @@ def test_resume_where_compensated_rounding_used_fewer_centroids(pruned, digits, 
     whole, events = quantized(recipe, pruned, digits)
     first = next(event for event in events if isinstance(event, Quantized))
     assert first.layers[HEAD]["levels"] == 3
-    for steps in range(1, 7):
-        job = QuantizeJob(recipe, pruned, None, digits)
-        for event in job.events():
-            steps -= isinstance(event, Progress) and event.stage.startswith("Tuning")
-            if not steps:
-                break
+    job = QuantizeJob(recipe, pruned, None, digits)
+    steps = 0
+    for event in job.events():
+        if not (isinstance(event, Progress) and event.stage.startswith("Tuning")):
+            continue
+        steps += 1
+        if steps > 6:
+            break
         resumed = QuantizeJob(recipe, pruned, None, digits, through_a_file(job.checkpoint()))
         list(resumed.events())
         assert_same(whole.result(), resumed.result())

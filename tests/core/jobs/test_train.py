@@ -273,7 +273,7 @@ def test_a_dense_network_has_no_masks(digits):
     ],
 )
 def test_every_network_gets_a_packed_file_of_the_size_that_the_preview_says(digits, prune):
-    recipe = small(prune=prune, epochs=3, train_images=None)
+    recipe = small(prune=prune, epochs=1, train_images=None)
     training, events = trained(recipe, digits)
     content = training.files()["packed.secateur"]
     packed = codec.unpack(content)

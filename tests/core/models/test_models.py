@@ -15,17 +15,11 @@ from core.forecast.cost import layer_costs
 from core.models import MODELS, TORCHVISION, build, build_on_meta, check_side, model_info
 from core.models.networks import PaddedShortcut
 from core.models.parameters import prunable_weights
+from tests.networks import FAMILIES, one_of_each_kind
 
 INSTALLED = torchvision.models.list_models(module=torchvision.models)
 LEFT_OUT: dict[str, str] = {}  # a network of torchvision -> why the table cannot have it
 WITH_ATTENTION = ("vit_", "swin_", "maxvit_")
-BY_SIZE = sorted(
-    (name for name in TORCHVISION if name in INSTALLED),
-    key=lambda name: -TORCHVISION[name].parameters,
-)
-SMALLEST_OF_FAMILY = {
-    TORCHVISION[name].description.partition(" (")[0]: name for name in BY_SIZE
-}.values()
 
 
 def test_the_registry_imports_without_torch():
@@ -50,7 +44,9 @@ def test_entries_are_well_formed(name):
     check_side(name, info.side)
 
 
-@pytest.mark.parametrize("name", [*MODELS, *(name for name in TORCHVISION if name in INSTALLED)])
+@pytest.mark.parametrize(
+    "name", one_of_each_kind([*MODELS, *(name for name in TORCHVISION if name in INSTALLED)])
+)
 def test_facts_are_those_of_the_network(name):
     info, generator = model_info(name), torch.get_rng_state()
     network = build_on_meta(name, info.classes)
@@ -60,7 +56,7 @@ def test_facts_are_those_of_the_network(name):
     assert sum(cost.macs for cost in layer_costs(network, info.side)) == info.macs
 
 
-@pytest.mark.parametrize("name", SMALLEST_OF_FAMILY)
+@pytest.mark.parametrize("name", FAMILIES.values())
 @torch.no_grad()
 def test_the_smallest_images_become_plain_logits_in_training_mode(name):
     side = model_info(name).min_side
@@ -90,7 +86,7 @@ def test_torchvision_publishes_the_same_figures(name):
 
 
 @pytest.mark.parametrize("side", [1, 8, 45])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", one_of_each_kind(MODELS))
 def test_images_of_any_side_give_logits(name, side):
     torch.manual_seed(0)
     with torch.no_grad():
@@ -101,7 +97,8 @@ def test_images_of_any_side_give_logits(name, side):
 
 
 @pytest.mark.parametrize(
-    "name", [*MODELS, "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"]
+    "name",
+    one_of_each_kind([*MODELS, "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"]),
 )
 def test_every_prunable_weight_learns(name):
     torch.manual_seed(0)
@@ -140,7 +137,7 @@ def _seeded(seed, name):
     return build(name, 10).state_dict()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", one_of_each_kind(MODELS))
 def test_convolutions_keep_the_gradients_variance(name):
     torch.manual_seed(0)
     for module in build(name, 10).modules():

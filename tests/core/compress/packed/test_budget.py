@@ -9,8 +9,11 @@ from core.compress.packed.budget import UnitBudget
 from core.compress.packed.contexts import ContextModel, Learned, has_contexts, unit_count
 from core.models import MODELS, TORCHVISION, build
 from core.models.meta import AllocateOnMeta
+from tests.networks import one_of_each_kind
 
 JUST_BELOW_LARGE = (1 << 18) - 1
+LARGEST = ("VGG19BN3", "WRN28x10", "convnext_large", "regnet_y_128gf", "vgg19", "vit_h_14")
+"""They have the largest layers."""
 
 
 def most_units(shape, alphabet):
@@ -32,7 +35,7 @@ def spend_all(budget, shape, alphabet=2):
     return True
 
 
-@pytest.mark.parametrize("model", [*MODELS, *TORCHVISION])
+@pytest.mark.parametrize("model", one_of_each_kind([*MODELS, *TORCHVISION], *LARGEST))
 def test_every_network_of_the_registry_may_have_all_its_layers_in_contexts(model):
     with AllocateOnMeta():
         state = build(model, 10).state_dict()
