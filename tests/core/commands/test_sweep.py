@@ -191,4 +191,4 @@ def test_a_parent_takes_no_training(capsys, store, digits):
     assert "--parent and --lr exclude each other: nothing is trained" in printed.err
     code, printed = run(capsys, store, f"--parent {parent.id}")
     assert code == 2
-    assert "--parent needs --clusters or --bits" in printed.err
+    assert "--parent needs --clusters, --bits or one of --bytes" in printed.err
