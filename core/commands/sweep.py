@@ -108,8 +108,9 @@ def _report(sweep: Sweep, options: argparse.Namespace) -> None:
     best = best_within(sweep)
     for line in fitted_lines(fitted_networks(sweep)):
         print(line, file=out)
-    for answer in best:
-        print(answer.describe(), file=out)
+    for answer in best:  # an unfinished sweep may not have come to a limit yet
+        if answer.best is not None or answer.too_large or sweep.state == "finished":
+            print(answer.describe(), file=out)
     finished = sum(step.is_finished for step in sweep.steps)
     text = f"{finished} of {len(sweep.steps)} runs are finished."
     if sweep.state != "finished":
