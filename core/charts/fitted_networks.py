@@ -94,7 +94,7 @@ def _shapes(table: pd.DataFrame) -> dict[str, Any]:
     densities = sorted(set(table["density"]), key=lambda text: -float(text.rstrip("%")))
     if not 1 < len(densities) <= _MOST_SHAPES:
         return {}
-    legend = alt.Legend(title="Density", orient="top", columns=6, titleOrient="left")
+    legend = alt.Legend(title="Density", orient="bottom", columns=3, titleOrient="left")
     return {"shape": alt.Shape("density:N", scale=alt.Scale(domain=densities), legend=legend)}
 
 

@@ -275,7 +275,7 @@ def test_a_sweep_of_budgets_from_the_form(app, store, spawned):
 
 def test_a_limit_that_is_no_number_is_explained(app, store):
     opened(app, compress="budget", limit="lose")
-    assert "--lose 0.5 --minutes 2" in app.code[0].value
+    assert "--lose 0.5 --minutes 2.0" in app.code[0].value
     app.session_state["limit_lose"] = ["half"]
     app.run()
     assert "Points of accuracy takes numbers, got 'half'" in texts(app).replace("\\", "")
@@ -284,7 +284,7 @@ def test_a_limit_that_is_no_number_is_explained(app, store):
 def test_a_trained_network_is_fitted_into_budgets(app, store, spawned):
     run = sample_run(store)
     opened(app, start="quantize", parent=run.id, compress_by="budget", limit="lose")
-    assert app.code[0].value == f"python -m core sweep --parent {run.id} --lose 0.5 --minutes 2"
+    assert app.code[0].value == f"python -m core sweep --parent {run.id} --lose 0.5 --minutes 2.0"
 
 
 def test_the_picture_of_budgets_names_the_best(app, store, spawned):

@@ -126,6 +126,11 @@ def _draw_budget_lists() -> dict[str, list[Any]]:
         help_text(BudgetRecipe, field),
     )
     number_field(
-        st.container(), BudgetRecipe, "minutes", key="sweep_minutes", label="Minutes for each"
+        st.container(),
+        BudgetRecipe,
+        "minutes",
+        key="sweep_minutes",
+        label="Minutes for each",
+        value=float(BudgetRecipe.model_fields["minutes"].default),
     )
     return {field: numbers, "minutes": [st.session_state["sweep_minutes"]]}

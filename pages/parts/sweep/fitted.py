@@ -52,7 +52,7 @@ def _draw_answer(answer: BestWithin, sweep: Sweep, names_dataset: bool) -> None:
 
 def _caption(fitted: Sequence[FittedNetwork], best: Sequence[BestWithin]) -> str:
     images = {made.summary.test_images for made in fitted}
-    tested = f", {images.pop():,} images" if len(images) == 1 else ""
+    tested = f", which has {images.pop():,}" if len(images) == 1 else ""
     text = (
         f"Each point is one network after its budget. Its accuracy is that on half B of the test"
         f" images{tested}."
