@@ -40,6 +40,8 @@ class Summary(BaseModel):
     test_half: the half of the test images that all accuracies are of, None for all test images. The
     other half decided about a limit of accuracy. lost_interval: 95% interval of the percentage
     points of accuracy that were lost, from the answers to the same images before and after.
+    half_a_accuracy: accuracy of the resulting network on the other half. By it the best of several
+    runs is chosen, so that half B can report.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +68,7 @@ class Summary(BaseModel):
     precision: Precision | None = None
     test_half: Literal["B"] | None = None
     lost_interval: tuple[float, float] | None = None
+    half_a_accuracy: float | None = None
 
     @property
     def guessing(self) -> bool:

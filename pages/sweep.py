@@ -16,8 +16,8 @@ if sweep_id:
 else:
     st.title("Sweep")
     st.markdown(
-        "List several values of a setting. Every combination is trained and tested, one after the"
-        " other, and a chart shows them together."
+        "List several values of a setting. Every combination is trained, perhaps compressed, and"
+        " tested, one after the other, and a chart shows them together."
     )
     draw_new_sweep(store, shell.data_folder())
     draw_earlier_sweeps(store)

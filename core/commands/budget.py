@@ -57,6 +57,7 @@ _JSON_KEYS = (
     "parent_accuracy",
     "test_images",
     "test_half",
+    "half_a_accuracy",
     "float_bytes",
     "packed_bytes",
     "epochs",
@@ -173,12 +174,15 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     if recipe.layers and parent.has_model:
         _check_layers(recipe, parent.path / MODEL)
     elif recipe.lose is None and parent.has_model:
-        _check_bytes(recipe, parent.path / MODEL)
+        check_bytes(recipe, parent.path / MODEL)
     return store.create(recipe, options.name, parent.id, tags=typed_tags(options))
 
 
-def _check_bytes(recipe: BudgetRecipe, model: Path) -> None:
-    """Raise UserError, naming the flag, if not even the smallest file is within the limit."""
+def check_bytes(recipe: BudgetRecipe, model: Path) -> None:
+    """Raise UserError, naming the flag, if not even the smallest file is within the limit.
+
+    A limit of accuracy is never refused. model: file of the network.
+    """
     from core.jobs.budget.checks import check_smallest  # imports torch
 
     flag = BUDGET_FLAGS["bytes" if recipe.bytes is not None else "smaller"]

@@ -1,31 +1,35 @@
-"""Train and quantize every combination of lists of settings, one run after the other.
+"""Train and compress every combination of lists of settings, one run after the other.
 
 python -m core sweep --model ResNet20 --retrain 1 0.1 0.05 --method snip random --seeds 3 --epochs 8
 python -m core sweep --parent RUN --clusters 32 16 8 5 --rounding nearest compensated
+python -m core sweep --model LeNet5 ResNet8 --retrain 1 0.5 0.25 --epochs 20 --bytes 100000
 """
 
 import argparse
 import json
-import shlex
 import sys
 from typing import Any
 
-from core.commands.flags import add_field_flag, typed_values
-from core.commands.terminal import DATA_DIR, Parser, follow_events, text_stream, typed_tags
-from core.commands.train import (
-    TRAIN_FLAGS,
-    add_prune_type_flag,
-    print_left_out_files,
-    yes_or_no,
+from core.commands.budget import check_bytes
+from core.commands.sweep_lists import (
+    COMPRESSION_FLAGS,
+    PROGRAM,
+    SWEEP_NAMES,
+    add_lists,
+    grid_of,
 )
-from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe, data_root, runs_root
+from core.commands.terminal import DATA_DIR, Parser, follow_events, text_stream, typed_tags
+from core.commands.train import print_left_out_files
+from core.config import BudgetRecipe, data_root, runs_root
 from core.errors import UserError
 from core.events import result_of
 from core.forecast.sweep import forecast
-from core.models import model_info
+from core.runs.run import MODEL
 from core.runs.store import RunStore
+from core.runs.sweeps.budgets.best import best_within
+from core.runs.sweeps.budgets.fitted import fitted_lines, fitted_networks
 from core.runs.sweeps.check import check_chains
-from core.runs.sweeps.grid import MOST_CHAINS, Chain, Grid
+from core.runs.sweeps.grid import Chain
 from core.runs.sweeps.launch import allow
 from core.runs.sweeps.points import points_of
 from core.runs.sweeps.store import SweepStore
@@ -33,17 +37,12 @@ from core.runs.sweeps.sweep import Sweep
 from core.runs.sweeps.worker import work
 from core.runs.worker import Stop
 
-PROGRAM = "python -m core sweep"
-_UNTYPED: dict[str, list[Any]] = {"keep_every": [0]}
-"""What a sweep takes for a setting that is not typed, where that differs from the recipe's."""
-_KMEANS_FLAGS = {"clusters": "--clusters", "init": "--init"}
-_AFFINE_FLAGS = {"bits": "--bits", "range": "--range"}
-_BOTH_FLAGS = {"rounding": "--rounding", "epochs": "--tuneepochs"}
-_NAMES = TRAIN_FLAGS | _KMEANS_FLAGS | _AFFINE_FLAGS | {"rounding": "--rounding"}
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its exit code: 0 if all runs of the sweep finished."""
+    """Run the command and return its exit code: 0 if all runs of the sweep finished.
+
+    A network that could not fit into its limit is an answer, too.
+    """
     options = _parser().parse_run(arguments, "sweep")
     out = text_stream(options)
     try:
@@ -82,70 +81,17 @@ def _open(store: SweepStore, options: argparse.Namespace) -> Sweep | None:
     return store.create(chains, options.name, options.parent, tags)
 
 
-def grid_of(options: argparse.Namespace) -> Grid:
-    """Return the lists that were typed. Raises UserError for flags that do not go together."""
-    train = typed_values(options, TRAIN_FLAGS)
-    if options.seeds is not None:
-        if "seed" in train:
-            raise UserError("--seeds and --seed exclude each other")
-        if not 1 <= options.seeds <= MOST_CHAINS:
-            raise UserError(f"--seeds must be in [1, {MOST_CHAINS}], got {options.seeds}")
-        if options.parent is not None:
-            raise UserError("--parent and --seeds exclude each other: nothing is trained")
-        train["seed"] = range(options.seeds)
-    kmeans = typed_values(options, _KMEANS_FLAGS)
-    affine = typed_values(options, _AFFINE_FLAGS)
-    both = typed_values(options, _BOTH_FLAGS)
-    if options.parent is None:
-        if "model" in train:
-            train["model"] = [model_info(name, "--model").name for name in train["model"]]
-        # The weights of every epoch of every run would fill the disk.
-        train = _UNTYPED | train
-        lists: dict[str, Any] | None = train
-    else:
-        if train:
-            flag = TRAIN_FLAGS[next(iter(train))]
-            raise UserError(f"--parent and {flag} exclude each other: nothing is trained")
-        lists = None
-    if both and not kmeans and not affine:
-        flag = _BOTH_FLAGS[next(iter(both))]
-        raise UserError(f"{flag} needs --clusters or --bits")
-    return Grid(
-        lists,
-        kmeans | both if kmeans else None,
-        # On top of clusters, the centroids are rounded to bits, without any images.
-        affine | ({} if kmeans else both) if affine else None,
-        _NAMES,
-    )
-
-
-def sweep_command(grid: Grid, parent: str | None) -> str:
-    """Return the command line that runs these lists. parent: see `SweepStore.create`."""
-    words = [PROGRAM]
-    if parent is not None:
-        words.append(f"--parent {parent}")
-    for lists, flags in (
-        (grid.train, TRAIN_FLAGS),
-        (grid.kmeans, _KMEANS_FLAGS | _BOTH_FLAGS),
-        (grid.affine, _AFFINE_FLAGS | _BOTH_FLAGS),
-    ):
-        for name, values in (lists or {}).items():
-            word = f"{flags[name]} {' '.join(dict.fromkeys(_typed(value) for value in values))}"
-            if None not in values and values != _UNTYPED.get(name) and word not in words:
-                words.append(word)
-    return " ".join(words)
-
-
-def _typed(value: object) -> str:
-    return shlex.quote(str(value))
-
-
 def _check(chains: list[Chain], store: SweepStore, options: argparse.Namespace) -> None:
     """Check each recipe before anything is made. Raises UserError."""
     if not chains or not chains[0]:
-        raise UserError("--parent needs --clusters or --bits")
+        raise UserError(f"--parent needs {COMPRESSION_FLAGS}")
     dataset = None if options.parent is None else store.runs.get(options.parent).dataset
-    check_chains(chains, store.data, dataset, _NAMES | DATA_DIR)
+    check_chains(chains, store.data, dataset, SWEEP_NAMES | DATA_DIR)
+    if options.parent is not None and store.runs.get(options.parent).has_model:
+        model = store.runs.get(options.parent).path / MODEL
+        for chain in chains:
+            if isinstance(chain[0], BudgetRecipe):
+                check_bytes(chain[0], model)
 
 
 def _preview(store: SweepStore, chains: list[Chain], options: argparse.Namespace) -> str:
@@ -158,17 +104,28 @@ def _preview(store: SweepStore, chains: list[Chain], options: argparse.Namespace
 
 def _report(sweep: Sweep, options: argparse.Namespace) -> None:
     """Print what became of the sweep, and with --json its figures."""
+    out = text_stream(options)
+    best = best_within(sweep)
+    for line in fitted_lines(fitted_networks(sweep)):
+        print(line, file=out)
+    for answer in best:  # an unfinished sweep may not have come to a limit yet
+        if answer.best is not None or answer.too_large or sweep.state == "finished":
+            print(answer.describe(), file=out)
     finished = sum(step.is_finished for step in sweep.steps)
     text = f"{finished} of {len(sweep.steps)} runs are finished."
     if sweep.state != "finished":
         text += f" Continue with: {PROGRAM} --resume {sweep.id}"
-    print(text, file=text_stream(options))
+    print(text, file=out)
     if options.json:
         points = [
             {"run_id": point.run.id, "test_accuracy": point.accuracy, "settings": point.settings}
             for point in points_of(sweep)
         ]
-        print(json.dumps({"sweep_id": sweep.id, "state": sweep.state, "points": points}))
+        figures: dict[str, Any] = {"sweep_id": sweep.id, "state": sweep.state, "points": points}
+        if any(step.recipe.kind == "budget" for step in sweep.steps):
+            figures["fitted"] = [made.to_dict() for made in fitted_networks(sweep)]
+            figures["best"] = [answer.to_dict() for answer in best]
+        print(json.dumps(figures))
 
 
 def _parser() -> Parser:
@@ -180,11 +137,11 @@ def _parser() -> Parser:
             " extended. Every flag of a setting takes several values."
         ),
     )
-    _add_lists(parser)
+    add_lists(parser)
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="the seeds 0 to N - 1, instead of --seed"
     )
-    parser.add_argument("--parent", metavar="RUN", help="quantize this run, and train nothing")
+    parser.add_argument("--parent", metavar="RUN", help="compress this run, and train nothing")
     parser.add_argument("--add-to", metavar="SWEEP", help="add the combinations to this sweep")
     parser.add_argument("--resume", metavar="SWEEP", help="continue this sweep as it is")
     parser.add_argument(
@@ -196,21 +153,3 @@ def _parser() -> Parser:
     parser.add_runs_dir()
     parser.add_json()
     return parser
-
-
-def _add_lists(parser: Parser) -> None:
-    for name, flag in TRAIN_FLAGS.items():
-        field = name.removeprefix("prune.")
-        recipe_type = Prune if name.startswith("prune.") else TrainRecipe
-        if name == "prune.layerwise":
-            add_prune_type_flag(parser, nargs="+")
-        elif field == "augment":
-            add_field_flag(
-                parser, recipe_type, field, flag, action="store", type=yes_or_no, nargs="+"
-            )
-        else:
-            add_field_flag(parser, recipe_type, field, flag, nargs="+")
-    for name, flag in (_KMEANS_FLAGS | _BOTH_FLAGS).items():
-        add_field_flag(parser, KMeansRecipe, name, flag, nargs="+")
-    for name, flag in _AFFINE_FLAGS.items():
-        add_field_flag(parser, AffineRecipe, name, flag, nargs="+")

@@ -12,6 +12,11 @@ BudgetKind = Literal["share", "round", "prune"]
 most weights and share the others.
 """
 
+NOTHING_FITS = "No choice of clusters and bits gives a file of"
+"""How the error of a limit begins that is below the smallest file of a network. A sweep counts the
+runs that ended so.
+"""
+
 
 def _check_choice(choice: dict[str, float]) -> dict[str, float]:
     """Raise a plain error for what is no choice of a layer."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from core.config import Recipe, TrainRecipe
+from core.config import BudgetRecipe, Recipe, TrainRecipe
 from core.events import Event
 
 EpochSeconds = MutableMapping[TrainRecipe, float]
@@ -16,6 +16,7 @@ _NETWORKS_OF_A_TRAINING = 4
 """Files of about the size of the network in float: its first, last and best weights, and packed."""
 _NETWORKS_OF_A_QUANTIZATION = 1.3
 _PACE_SECONDS = 3.0
+_SECONDS_A_MINUTE = 60
 _MEGABYTE = 1_000_000
 _AT_HAND = ("ready", "bundled")
 
@@ -24,26 +25,32 @@ _AT_HAND = ("ready", "bundled")
 class SweepForecast:
     """What the runs of a sweep take. Time and disk are estimates.
 
-    trainings, quantizations: numbers of runs. training_seconds: time of the trainings on this
-    machine, None if a data set is not prepared yet. disk_bytes: of trained networks and of what is
-    quantized from them.
+    trainings, quantizations, budgets: numbers of runs. training_seconds: time of the trainings on
+    this machine, None if a data set is not prepared yet. disk_bytes: of trained networks and of
+    what is made from them. budget_seconds: time of the searches, without the tests of their results
+    and without those that do a given amount of work, whose time is not known.
     """
 
     trainings: int
     quantizations: int
     training_seconds: float | None
     disk_bytes: int
+    budgets: int = 0
+    budget_seconds: float = 0.0
 
     @property
     def runs(self) -> int:
-        return self.trainings + self.quantizations
+        return self.trainings + self.quantizations + self.budgets
 
     def describe(self) -> str:
         """Say it in a few sentences."""
         runs = "1 run" if self.runs == 1 else f"{self.runs:,} runs"
-        text = f"{runs}: {self.trainings:,} trained, {self.quantizations:,} quantized."
+        text = f"{runs}: {self.trainings:,} trained, {self.quantizations:,} quantized"
+        text += f", {self.budgets:,} fitted into a budget." if self.budgets else "."
         if self.training_seconds:
             text += f" Training takes about {_in_words(self.training_seconds)} here."
+        if self.budget_seconds:
+            text += f" The searches take {_in_words(self.budget_seconds)}, and tests come on top."
         if self.disk_bytes:
             text += f" The files take about {max(1, round(self.disk_bytes / _MEGABYTE)):,} MB."
         return text
@@ -58,12 +65,20 @@ def forecast(
     that were measured before, to which new ones are added.
     """
     trainings = [recipe for recipe in recipes if isinstance(recipe, TrainRecipe)]
-    quantizations = len(recipes) - len(trainings)
+    budgets = [recipe for recipe in recipes if isinstance(recipe, BudgetRecipe)]
+    made_from_them = len(recipes) - len(trainings)
     seconds = yield from _training_seconds(trainings, root, {} if known is None else known)
     disk_bytes = sum(_training_bytes(recipe) for recipe in trainings)
     largest = max((_bytes_of_network(recipe.model) for recipe in trainings), default=0)
-    disk_bytes += round(_NETWORKS_OF_A_QUANTIZATION * quantizations * largest)
-    return SweepForecast(len(trainings), quantizations, seconds, disk_bytes)
+    disk_bytes += round(_NETWORKS_OF_A_QUANTIZATION * made_from_them * largest)
+    return SweepForecast(
+        len(trainings),
+        made_from_them - len(budgets),
+        seconds,
+        disk_bytes,
+        len(budgets),
+        _SECONDS_A_MINUTE * sum(recipe.minutes for recipe in budgets if _is_timed(recipe)),
+    )
 
 
 def is_measured(recipes: Sequence[Recipe], known: EpochSeconds) -> bool:
@@ -114,6 +129,11 @@ def _bytes_of_network(name: str) -> int:
     with AllocateOnMeta():
         network = build(name, 10)
     return _FLOAT_BYTES * sum(tensor.numel() for tensor in network.state_dict().values())
+
+
+def _is_timed(recipe: BudgetRecipe) -> bool:
+    """Whether the minutes of a budget decide how long it works."""
+    return None in (recipe.images, recipe.trials, recipe.tuning_epochs)
 
 
 def _in_words(seconds: float) -> str:

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe
+from core.config.budget import NOTHING_FITS
 from core.runs import launch as run_launch
 from core.runs.sweeps import launch
 from core.runs.sweeps.grid import Grid, Lists
@@ -14,6 +15,8 @@ from core.runs.sweeps.store import SweepStore
 from pages.parts.sweep import forecast
 from pages.parts.sweep.base import address_of_recipe
 from pages.parts.sweep.link import address_of_quantization
+from tests.core.runs.sweeps.test_budgets import fail, fit
+from tests.core.runs.sweeps.test_budgets import make as make_budgets
 from tests.core.runs.sweeps.test_points import finish
 from tests.pages.test_train import opened as opened_train
 from tests.sample_runs import sample_run
@@ -254,3 +257,51 @@ def test_a_finished_sweep_is_compared_and_deleted(app, store):
 def test_an_address_without_a_sweep(app, store, sweep_id):
     opened(app, sweep=sweep_id)
     assert "There is no sweep" in texts(app) or "is not a sweep's id" in texts(app)
+
+
+def test_a_sweep_of_budgets_from_the_form(app, store, spawned):
+    opened(app, densities="100%,50%", methods="snip", compress="budget", limit_bytes="30000,9000")
+    app.number_input(key="seeds").set_value(1).run()
+    app.number_input(key="sweep_minutes").set_value(0.5).run()
+    assert metrics(app)["Runs"] == "6"
+    assert metrics(app)["Budgets, about"] == "2 min 0 s"
+    assert app.code[0].value.endswith("--seed 0 --bytes 30000 9000 --minutes 0.5")
+    app.button(key="start_sweep").click().run()
+    assert not app.exception
+    sweep = SweepStore(store).list()[0]
+    limits = [steps[-1].recipe.bytes for steps in sweep.members]
+    assert limits == [30000, 9000, 30000, 9000]
+
+
+def test_a_limit_that_is_no_number_is_explained(app, store):
+    opened(app, compress="budget", limit="lose")
+    assert "--lose 0.5 --minutes 2.0" in app.code[0].value
+    app.session_state["limit_lose"] = ["half"]
+    app.run()
+    assert "Points of accuracy takes numbers, got 'half'" in texts(app).replace("\\", "")
+
+
+def test_a_trained_network_is_fitted_into_budgets(app, store, spawned):
+    run = sample_run(store)
+    opened(app, start="quantize", parent=run.id, compress_by="budget", limit="lose")
+    assert app.code[0].value == f"python -m core sweep --parent {run.id} --lose 0.5 --minutes 2.0"
+
+
+def test_the_picture_of_budgets_names_the_best(app, store, spawned):
+    sweeps = SweepStore(store)
+    sweep = make_budgets(sweeps)
+    opened(app, sweep=sweep.id)
+    assert "No network is in a budget yet" in texts(app)
+    dense, half, quarter = [steps[-1] for steps in sweep.members]
+    fit(sweeps, half, 980, half_a=0.85, half_b=0.82)
+    fail(sweeps, dense, f"{NOTHING_FITS} 1,000 bytes: the smallest has 1,200 bytes.")
+    fit(sweeps, quarter, 900, half_a=0.80, half_b=0.84)
+    opened(app, sweep=sweep.id)
+    said = texts(app)
+    assert "Best within 1,000 bytes: LeNet5 at 50% in 980 bytes, 82.00%" in said
+    assert "1 network could not fit" in said
+    assert "chosen by half A, so half B had no part in it" in said
+    assert "failed, the first with" not in said
+    rows = app.dataframe[0].value
+    assert list(rows["Bytes"].dropna()) == [980, 900]
+    assert list(rows["Tested on"].dropna().unique()) == ["all test images", "half B"]

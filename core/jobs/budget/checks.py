@@ -3,6 +3,7 @@
 from core.compress.packed.ledger import Ledger
 from core.compress.quantization.weights import check_names
 from core.config import BudgetRecipe
+from core.config.budget import NOTHING_FITS
 from core.errors import UserError
 from core.jobs.budget.candidates import pack_network
 from core.models.parameters import prunable_weights
@@ -19,7 +20,7 @@ def check_smallest(recipe: BudgetRecipe, parent: SavedModel) -> None:
     if limit is not None and ledger.total > limit:
         smallest = smallest_limit(recipe, parent)
         raise UserError(
-            f"No choice of clusters and bits gives a file of {limit:,} bytes: the smallest has"
+            f"{NOTHING_FITS} {limit:,} bytes: the smallest has"
             f" {smallest:,} bytes. Allow at least so many, or prune the network first."
         )
 

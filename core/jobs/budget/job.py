@@ -12,6 +12,7 @@ from core import data
 from core.accuracy import explain_other_record
 from core.compress import codec
 from core.config import BudgetRecipe
+from core.config.budget import NOTHING_FITS
 from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.errors import UserError
@@ -122,7 +123,8 @@ class BudgetJob:
             f" from {counts.first_accuracy:.2%} to {counts.second_accuracy:.2%}: a loss of"
             f" {describe_loss(counts)}."
         )
-        yield Finished(self._summary(result, counts))
+        right_on_a = yield from answers_right(result, images["A"], "Testing the result on half A")
+        yield Finished(self._summary(result, counts, float(right_on_a.mean())))
 
     def _test_parent(
         self, network: nn.Module, images: Mapping[str, DeviceImages]
@@ -183,7 +185,7 @@ class BudgetJob:
         self._most_bytes = self.recipe.byte_limit(float_bytes)
         if self._most_bytes is not None and len(smallest.data) > self._most_bytes:
             raise UserError(  # k-means may come to other clusters on a GPU than on the CPU
-                f"No file has at most {self._most_bytes:,} bytes: the smallest has"
+                f"{NOTHING_FITS} {self._most_bytes:,} bytes: the smallest has"
                 f" {len(smallest.data):,}. Allow at least so many."
             )
 
@@ -231,7 +233,8 @@ class BudgetJob:
         limit = math.inf if self.recipe.layers else self._most_bytes
         return None if limit is None else best_of(made, limit)
 
-    def _summary(self, network: nn.Module, counts: PairedCounts) -> Summary:
+    def _summary(self, network: nn.Module, counts: PairedCounts, half_a_accuracy: float) -> Summary:
+        """Return the figures. counts: of the answers on half B, before and after."""
         assert self._chosen is not None
         packed = codec.unpack(self._chosen.data)
         summary = summarize(
@@ -246,6 +249,7 @@ class BudgetJob:
             packed_bytes=packed.ledger.total,
             test_half="B",
             lost_interval=lost_interval(counts),
+            half_a_accuracy=half_a_accuracy,
         )
         seconds, tuned = tuning_totals(self._memory)
         return summary.model_copy(

@@ -24,7 +24,7 @@ def check_chains(
     checked: set[str] = set()
     for chain in chains:
         if not chain:
-            raise UserError("A sweep needs a training, or clusters or bits.")
+            raise UserError("A sweep needs a training, or clusters, bits or a budget.")
         first = chain[0]
         name = first.dataset if isinstance(first, TrainRecipe) else dataset
         for recipe in chain:

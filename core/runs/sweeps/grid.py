@@ -5,7 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe, Recipe, TrainRecipe
+from core.config import (
+    AffineRecipe,
+    BudgetRecipe,
+    KMeansRecipe,
+    QuantizeRecipe,
+    Recipe,
+    TrainRecipe,
+)
 from core.config import validate_recipe as validate
 from core.errors import UserError
 
@@ -27,24 +34,28 @@ class Grid:
     """Lists of settings, of which every combination is tried.
 
     train: settings of the training; None if a trained network is quantized. kmeans, affine:
-    settings of the quantization that follows, in this order; None leaves it out.
+    settings of the quantization that follows, in this order; None leaves it out. budget: settings
+    of a budget that follows instead of it; None for none.
     names: the words that a person typed for a field, for errors; see `validate_recipe`.
     """
 
     train: Lists | None = None
     kmeans: Lists | None = None
     affine: Lists | None = None
+    budget: Lists | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
     def chains(self) -> list[Chain]:
         """Return the recipes of all combinations, each combination once.
 
-        A network of which everything is kept is dense, whatever the method. Quantization takes the
-        seed of the training. Raises UserError for a value that a recipe does not take, and for too
-        many combinations.
+        A network of which everything is kept is dense, whatever the method. Quantization and budget
+        take the seed of the training. Raises UserError for a value that a recipe does not take, for
+        a budget beside clusters or bits, and for too many combinations.
         """
+        if self.budget is not None and (self.kmeans or self.affine):
+            raise UserError("A budget finds clusters and bits itself: give no list of them.")
         count = 1
-        for lists in (self.train, self.kmeans, self.affine):
+        for lists in (self.train, self.kmeans, self.affine, self.budget):
             count *= combination_count(lists or {})
         if count > MOST_CHAINS:
             raise UserError(
@@ -56,9 +67,10 @@ class Grid:
 
     def _chains(self) -> Iterator[Chain]:
         for train in self._train_recipes():
-            for kmeans in self._quantize_recipes(KMeansRecipe, self.kmeans, train):
-                for affine in self._quantize_recipes(AffineRecipe, self.affine, train):
-                    yield (*train, *kmeans, *affine)
+            for kmeans in self._following(KMeansRecipe, self.kmeans, train):
+                for affine in self._following(AffineRecipe, self.affine, train):
+                    for budget in self._following(BudgetRecipe, self.budget, train):
+                        yield (*train, *kmeans, *affine, *budget)
 
     def _train_recipes(self) -> Iterator[tuple[TrainRecipe, ...]]:
         if self.train is None:
@@ -70,9 +82,13 @@ class Grid:
                 recipe = recipe.model_copy(update={"prune": None})
             yield (recipe,)
 
-    def _quantize_recipes(
-        self, recipe_type: type[QuantizeRecipe], lists: Lists | None, train: tuple[TrainRecipe, ...]
-    ) -> Iterator[tuple[QuantizeRecipe, ...]]:
+    def _following(
+        self,
+        recipe_type: type[QuantizeRecipe | BudgetRecipe],
+        lists: Lists | None,
+        train: tuple[TrainRecipe, ...],
+    ) -> Iterator[tuple[QuantizeRecipe | BudgetRecipe, ...]]:
+        """Yield every recipe of the lists, an empty tuple if there are none."""
         if lists is None:
             yield ()
             return

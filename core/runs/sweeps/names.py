@@ -14,8 +14,9 @@ from core.runs.sweeps.sweep import Step, Sweep
 
 # `describe_recipe` says these already.
 _DESCRIBED = {"train.model", "train.dataset", DENSITY, METHOD, "kmeans.clusters", "affine.bits"}
-# A quantization's seed is that of the training.
-_FOLLOWING = {"kmeans.seed", "affine.seed"}
+_DESCRIBED |= {"budget.bytes", "budget.smaller", "budget.lose"}
+# The seed of a quantization or of a budget is that of the training.
+_FOLLOWING = {"kmeans.seed", "affine.seed", "budget.seed"}
 
 
 def step_name(sweep: Sweep, step: Step) -> str:

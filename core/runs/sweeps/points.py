@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.accuracy import is_guessing
-from core.config import Recipe, TrainRecipe
+from core.config import BudgetRecipe, Recipe, TrainRecipe
 from core.runs.comparison.settings import (
     DENSITY,
     METHOD,
@@ -17,9 +17,10 @@ from core.runs.comparison.settings import (
 from core.runs.run import Run
 from core.runs.sweeps.sweep import Step, Sweep
 
-_SEEDS = (SEED, "kmeans.seed", "affine.seed")
+_SEEDS = (SEED, "kmeans.seed", "affine.seed", "budget.seed")
 # Where several numbers differ, the first of these is along the chart.
 _AXES = (DENSITY, "kmeans.clusters", "affine.bits", "train.lr")
+_SECONDS_A_MINUTE = 60
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,15 @@ def points_of(sweep: Sweep) -> list[Point]:
     return points
 
 
+def without_budgets(points: Sequence[Point]) -> list[Point]:
+    """Return the points whose accuracy is that of all test images.
+
+    Budgets report one half of them, and have a picture of their own; see
+    `core.runs.sweeps.fitted`.
+    """
+    return [point for point in points if point.run.recipe.kind != "budget"]
+
+
 @dataclass(frozen=True)
 class Axes:
     """What a chart of a sweep shows.
@@ -69,7 +79,9 @@ class Axes:
 
 def axes_of(sweep: Sweep) -> Axes:
     """Choose the axes from the settings in which the combinations differ."""
-    everything = [settings_of(step.recipe for step in steps) for steps in sweep.members]
+    drawn = [steps for steps in sweep.members if steps[-1].recipe.kind != "budget"]
+    members = drawn or sweep.members
+    everything = [settings_of(step.recipe for step in steps) for steps in members]
     numbers = [
         name
         for name in differing(everything)
@@ -144,11 +156,16 @@ class _UsualSeconds:
                     self._add(step, steps[0].recipe, _worked_seconds(step.run))
 
     def of(self, step: Step, first: Recipe) -> float | None:
-        """The usual time of a step, None if no run of its kind is finished. first: of its chain."""
+        """The usual time of a step, None if no run of its kind is finished. first: of its chain.
+
+        Until then, a budget is taken to need its minutes.
+        """
         for key in (_kind(step, first), (step.recipe.kind,)):
             times = self._times.get(key)
             if times:
                 return sum(times) / len(times)
+        if isinstance(step.recipe, BudgetRecipe):
+            return _SECONDS_A_MINUTE * step.recipe.minutes
         return None
 
     def _add(self, step: Step, first: Recipe, seconds: float) -> None:

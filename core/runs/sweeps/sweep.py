@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import Recipe
+from core.config.budget import NOTHING_FITS
 from core.runs.listing import RUN_ID
 from core.runs.lock import is_lock_held
 from core.runs.run import STARTING_SECONDS, Run
@@ -76,6 +77,16 @@ class Step:
     def is_finished(self) -> bool:
         return self.run is not None and self.run.state == "finished"
 
+    @property
+    def could_not_fit(self) -> bool:
+        """Whether its run failed because even the smallest file of its network is over the limit.
+
+        To try again would change nothing.
+        """
+        if self.run is None or self.run.state != "failed":
+            return False
+        return self.run.status.message.startswith(NOTHING_FITS)
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -118,10 +129,14 @@ class Sweep:
 
     @property
     def state(self) -> SweepState:
-        """running: a process works on it. stopped: it has ended, and some runs did not finish."""
+        """Return running while a process works on it, and stopped if some runs are left.
+
+        Those whose network could not fit into its limit are not left.
+        """
         if self.alive:
             return "running"
-        return "finished" if all(step.is_finished for step in self.steps) else "stopped"
+        has_ended = all(step.is_finished or step.could_not_fit for step in self.steps)
+        return "finished" if has_ended else "stopped"
 
 
 def is_alive(path: Path, but_lock: bool = False) -> bool:

@@ -44,8 +44,7 @@ def address_of_recipe(recipe: TrainRecipe) -> dict[str, str]:
         "lrs": f"{recipe.lr:.12g}",
         "sweep_epochs": str(recipe.epochs),
         "images": "" if recipe.train_images is None else str(recipe.train_images),
-        "clusters": "",
-        "bits": "",
+        "compress": "none",
         _KEY: json.dumps(_other_settings(recipe)),
     }
 

@@ -40,7 +40,8 @@ def _draw_figures(result: SweepForecast, combinations: int) -> None:
             "Runs",
             f"{result.runs:,}",
             f"for {combinations:,} combinations",
-            f"{result.trainings:,} networks are trained and {result.quantizations:,} quantized."
+            f"{result.trainings:,} networks are trained, {result.quantizations:,} quantized and"
+            f" {result.budgets:,} fitted into a budget."
             " What a sweep ran before is not run again.",
         )
         seconds = result.training_seconds
@@ -51,6 +52,13 @@ def _draw_figures(result: SweepForecast, combinations: int) -> None:
             "From a few training steps that were timed here. Quantization comes on top. Unknown"
             " before the data set is prepared.",
         )
+        if result.budgets:
+            draw_metric(
+                "Budgets, about",
+                duration(result.budget_seconds),
+                "and tests of the results",
+                "The minutes of all searches together. A network that could not fit ends at once.",
+            )
         draw_metric(
             "Disk, about",
             size(result.disk_bytes) if result.disk_bytes else "—",

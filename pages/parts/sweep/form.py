@@ -1,4 +1,4 @@
-"""The form of a sweep: lists for the settings of a training, and for the quantization after it."""
+"""The form of a sweep: lists for the settings of a training, and for the compression after it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +15,25 @@ from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.fields import help_text, number_field
 from pages.parts.shared.model_choice import choose_model
 from pages.parts.sweep.base import base_settings, draw_base
+from pages.parts.sweep.compression import COMPRESSIONS, draw_compression
 from pages.parts.sweep.lists import choose_networks, choose_several, list_numbers, parse_share
 
 _DENSITIES = ["100%", "50%", "20%", "10%", "5%", "2%", "1%", "0.5%"]
 _SCOPES = {"global": False, "layerwise": True}
-_START = {"train": "Train", "quantize": "Quantize a trained network"}
+_START = {"train": "Train", "quantize": "Compress a trained network"}
 _MOST_SEEDS = 10
 
 
 @dataclass(frozen=True)
 class SweepForm:
-    """What a person entered. parent: id of the network to quantize, None to train."""
+    """What a person entered. parent: id of the network to compress, None to train."""
 
     grid: Grid
     parent: str | None
 
 
 def draw_sweep_form(store: RunStore, root: Path) -> SweepForm | None:
-    """Draw the form. Returns None if there is no network to quantize yet.
+    """Draw the form. Returns None if there is no network to compress yet.
 
     Raises UserError for a value that is not a number.
     """
@@ -41,13 +42,13 @@ def draw_sweep_form(store: RunStore, root: Path) -> SweepForm | None:
     )
     if start == "train":
         lists = _draw_training_lists(root)
-        kmeans, affine = _draw_quantization_lists(is_optional=True)
-        return SweepForm(Grid(lists, kmeans, affine), None)
+        lists_after = draw_compression("compress", COMPRESSIONS)
+        return SweepForm(Grid(lists, **lists_after), None)
     parent = choose_model("Model", "parent", store)
     if parent is None:
         return None
-    kmeans, affine = _draw_quantization_lists(is_optional=False)
-    return SweepForm(Grid(None, kmeans, affine), parent.id)
+    choices = {name: words for name, words in COMPRESSIONS.items() if name != "none"}
+    return SweepForm(Grid(None, **draw_compression("compress_by", choices)), parent.id)
 
 
 def _draw_training_lists(root: Path) -> dict[str, list[Any]]:
@@ -122,46 +123,6 @@ def _draw_seeds() -> int:
         " spread of the seeds says which differences are chance.",
     )
     return int(st.session_state["seeds"])
-
-
-def _draw_quantization_lists(
-    *, is_optional: bool
-) -> tuple[dict[str, list[Any]] | None, dict[str, list[Any]] | None]:
-    """Draw the lists of clusters and bits, empty ones if they are optional."""
-    place = st.container()
-    if is_optional:
-        place = st.expander("Quantize every trained network", icon=":material/grain:")
-    with place:
-        clusters = list_numbers(
-            "Clusters",
-            "clusters",
-            ["64", "32", "16", "8", "5", "4", "3"],
-            [] if is_optional else ["16", "8", "5"],
-            int,
-            "Numbers of different values of a layer's weights. Leave it empty for none.",
-        )
-        bits = list_numbers(
-            "Bits",
-            "bits",
-            ["8", "6", "4", "3", "2"],
-            [],
-            int,
-            "Bits of a weight. With clusters, too, the centroids are rounded to them.",
-        )
-        roundings = choose_several(
-            "Roundings",
-            "roundings",
-            ["compensated", "nearest"],
-            ["compensated"],
-            "compensated: the weights of a layer make up for each other's rounding errors.",
-        )
-    kmeans: dict[str, list[Any]] | None = None
-    if clusters:
-        kmeans = {"clusters": clusters, "rounding": roundings}
-    affine: dict[str, list[Any]] | None = {"bits": bits} if bits else None
-    if affine is not None and kmeans is None:
-        affine["rounding"] = roundings
-    return kmeans, affine
 
 
 def _methods_help() -> str:

@@ -26,6 +26,7 @@ def address_of_quantization(recipe: QuantizeRecipe, parent: str) -> dict[str, st
     return {
         "start": "quantize",
         "parent": parent,
+        "compress_by": "quantize",
         "roundings": recipe.rounding,
         "clusters": str(recipe.clusters) if isinstance(recipe, KMeansRecipe) else "",
         "bits": str(recipe.bits) if isinstance(recipe, AffineRecipe) else "",

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.commands.sweep import sweep_command
+from core.commands.sweep_lists import sweep_command
+from core.config import BudgetRecipe
 from core.errors import UserError
 from core.runs.store import RunStore
 from core.runs.sweeps import launch
 from core.runs.sweeps.check import check_chains
 from core.runs.sweeps.grid import Chain
 from core.runs.sweeps.store import SweepStore
+from pages.parts.budget.sizes import check_limit
 from pages.parts.shared import shell
 from pages.parts.shared.start import draw_impossible_start
 from pages.parts.sweep.forecast import draw_forecast
@@ -52,9 +54,13 @@ def draw_new_sweep(store: RunStore, root: Path) -> None:
 def _check(store: RunStore, form: SweepForm, chains: Sequence[Chain], root: Path) -> None:
     """Check every recipe. Raises UserError for the first one that could not be run."""
     if not chains or not chains[0]:
-        raise UserError("Choose at least one value of every list, and clusters or bits.")
+        raise UserError("Choose at least one value of every list.")
     dataset = None if form.parent is None else store.get(form.parent).dataset
     check_chains(chains, root, dataset)
+    if form.parent is not None:
+        for chain in chains:
+            if isinstance(chain[0], BudgetRecipe):
+                check_limit(store.get(form.parent), chain[0])
 
 
 def _choose_target(sweeps: SweepStore, parent: str | None) -> str:

@@ -10,12 +10,14 @@ from core.runs.comparison.settings import DENSITY, SEED, label_of, settings_of
 from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.sweeps import launch
-from core.runs.sweeps.points import Axes, Point, axes_of, points_of, seconds_left
+from core.runs.sweeps.budgets.fitted import is_budget
+from core.runs.sweeps.points import Axes, Point, axes_of, points_of, seconds_left, without_budgets
 from core.runs.sweeps.store import SweepStore
 from core.runs.sweeps.sweep import Sweep
 from pages.parts.shared import shell
 from pages.parts.shared.states import signed_state
 from pages.parts.shared.words import duration, plain
+from pages.parts.sweep.fitted import draw_fitted
 from pages.parts.sweep.state import draw_sweep_state
 
 _MOST_COMPARED = 200
@@ -118,8 +120,12 @@ def _draw_live_part(sweeps: SweepStore, old: Sweep) -> None:
             st.rerun()
         _draw_progress(sweep)
         axes = axes_of(sweep)
-        _draw_chart(sweep, points_of(sweep), axes)
-        _draw_table(sweep, axes)
+        has_budgets = any(is_budget(steps) for steps in sweep.members)
+        if has_budgets:
+            draw_fitted(sweep)
+        if not all(is_budget(steps) for steps in sweep.members):
+            _draw_chart(sweep, without_budgets(points_of(sweep)), axes)
+        _draw_table(sweep, axes, has_budgets)
 
     draw_live_part()
 
@@ -137,7 +143,11 @@ def _draw_progress(sweep: Sweep) -> None:
     if sweep.alive and left:
         text += f" · about {duration(left)} left"
     st.progress(min(1.0, share / len(steps)), text=text)
-    failed = [run for run in sweep.runs if run.state == "failed"]
+    failed = [
+        step.run
+        for step in sweep.steps
+        if step.run is not None and step.run.state == "failed" and not step.could_not_fit
+    ]
     if failed:
         st.warning(
             f"{len(failed)} failed, the first with: {plain(failed[0].status.message)}",
@@ -183,9 +193,12 @@ def _chance(points: list[Point]) -> float | None:
     return 1 / number if number else None
 
 
-def _draw_table(sweep: Sweep, axes: Axes) -> None:
+def _draw_table(sweep: Sweep, axes: Axes, has_budgets: bool) -> None:
     """Draw a row for each run that exists. A click on a row opens its run."""
     rows = table_rows(sweep, axes)
+    if not has_budgets:
+        for row in rows:
+            del row["Tested on"], row["Bytes"]
     if not rows:
         return
     event = st.dataframe(
@@ -195,6 +208,7 @@ def _draw_table(sweep: Sweep, axes: Axes) -> None:
         column_config={
             "Run": st.column_config.TextColumn(width=300),
             "Test accuracy": st.column_config.NumberColumn(format="%.2f%%"),
+            "Bytes": st.column_config.NumberColumn(format="localized"),
             label_of(DENSITY): st.column_config.NumberColumn(format="percent"),
         },
         on_select="rerun",
@@ -220,9 +234,23 @@ def table_rows(sweep: Sweep, axes: Axes) -> list[dict[str, Any]]:
                 "Run": step.run.name,
                 "Status": signed_state(step.run),
                 "Test accuracy": _percent(step.run),
+                "Tested on": _tested_on(step.run),
+                "Bytes": _packed_bytes(step.run),
                 **{label_of(name): settings.get(name) for name in names},
             }
     return list(rows.values())
+
+
+def _tested_on(run: Run) -> str | None:
+    summary = run.status.summary
+    if summary is None:
+        return None
+    return f"half {summary.test_half}" if summary.test_half else "all test images"
+
+
+def _packed_bytes(run: Run) -> int | None:
+    summary = run.status.summary
+    return None if summary is None else summary.packed_bytes
 
 
 def _percent(run: Run) -> float | None:

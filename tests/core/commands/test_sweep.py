@@ -6,7 +6,8 @@ import shlex
 import pytest
 
 from core.commands import sweep as command
-from core.commands.sweep import grid_of, main, sweep_command
+from core.commands.sweep import main
+from core.commands.sweep_lists import grid_of, sweep_command
 from core.runs.lock import RunLock
 from core.runs.sweeps.store import SweepStore
 from tests.sample_runs import sample_run
@@ -37,6 +38,47 @@ def test_the_command_of_a_form_makes_the_same_runs():
     assert typed.startswith("python -m core sweep ")
     assert chains(typed.removeprefix("python -m core sweep ")) == chains(words)
     assert "--keepevery" not in typed
+
+
+def test_the_command_of_a_form_with_budgets_makes_the_same_runs():
+    words = (
+        "--model LeNet5 --retrain 1 0.5 --smaller 4 8.5 --minutes 0.5 --kinds share share,round"
+        " --images 64 --trials 0 --tuneepochs 0 1"
+    )
+    options = command._parser().parse_args(shlex.split(words))
+    typed = sweep_command(grid_of(options), None)
+    assert "--kinds share share,round" in typed
+    made = chains(words)
+    assert len(made) == 2 * 2 * 2 * 2
+    assert chains(typed.removeprefix("python -m core sweep ")) == made
+
+
+def test_the_best_network_within_a_limit(capsys, store, digits):
+    words = (
+        f"{SMALL} --retrain 1 0.2 --bytes 20000 1000 --minutes 0.01 --kinds share --images 64"
+        " --trials 0 --tuneepochs 0"
+    )
+    code, printed = run(capsys, store, f"{words} --preview")
+    assert code == 0
+    assert "6 runs: 2 trained, 0 quantized, 4 fitted into a budget." in printed.out
+    code, printed = run(capsys, store, f"{words} --json")
+    assert code == 0  # that nothing fits into 1,000 bytes is an answer
+    result = json.loads(printed.out.splitlines()[-1])
+    assert result["state"] == "finished"
+    small, large = result["best"]
+    assert (small["run_id"], small["compared"], small["too_large"]) == (None, 0, 2)
+    assert (large["bytes"], large["compared"], large["too_large"]) == (20000, 2, 0)
+    assert len(result["fitted"]) == 2
+    best = max(result["fitted"], key=lambda made: (made["half_a_accuracy"], -made["packed_bytes"]))
+    assert large["run_id"] == best["run_id"]
+    assert best["packed_bytes"] <= 20000
+    assert best["test_half"] == "B"
+    assert large["text"] in printed.err
+    summary = store.get(best["run_id"]).status.summary
+    assert summary.test_accuracy == best["test_accuracy"]
+    failed = [found for found in store.list() if found.state == "failed"]
+    assert len(failed) == 2
+    assert "the smallest has" in failed[0].status.message
 
 
 def test_a_sweep_from_the_command_line(capsys, store, digits):
@@ -84,6 +126,14 @@ def test_points_are_added_to_a_sweep(capsys, store, digits):
         ("--seeds 2 --seed 3", "--seeds and --seed exclude each other"),
         ("--seeds 0", "--seeds must be in [1, 1000], got 0"),
         ("--rounding nearest", "--rounding needs --clusters or --bits"),
+        ("--minutes 1", "--minutes needs one of --bytes, --smaller, --lose"),
+        (
+            "--bytes 900 --lose 1",
+            "one of --bytes, --smaller, --lose must be given, got --bytes and",
+        ),
+        ("--bytes 900 --bits 4", "--bytes excludes --clusters, --bits and --rounding"),
+        ("--bytes 900 --kinds share,melt", "--kinds must be one of"),
+        ("--smaller 1", "--smaller must be"),
         ("--dataset Nowhere", "--dataset must be one of"),
         ("--clusters 1", "--clusters must be in [2, 256], got 1"),
         ("--parent 0123456789 --clusters 5", "There is no run '0123456789'"),
@@ -141,4 +191,4 @@ def test_a_parent_takes_no_training(capsys, store, digits):
     assert "--parent and --lr exclude each other: nothing is trained" in printed.err
     code, printed = run(capsys, store, f"--parent {parent.id}")
     assert code == 2
-    assert "--parent needs --clusters or --bits" in printed.err
+    assert "--parent needs --clusters, --bits or one of --bytes" in printed.err

@@ -76,3 +76,34 @@ def test_too_many_combinations_are_refused_before_any_recipe_is_made():
     lists = {"seed": range(100), "lr": [0.1 + 0.001 * i for i in range(100)], "epochs": [0]}
     with pytest.raises(UserError, match=rf"at most {MOST_CHAINS:,} combinations.*10,000"):
         Grid(lists).chains()
+
+
+def test_every_training_is_fitted_into_every_budget():
+    grid = Grid(
+        {"prune.density": [1, 0.5], "seed": [3]},
+        budget={"bytes": [2000, 1000], "minutes": [1], "kinds": [("share",), ("share", "prune")]},
+    )
+    chains: list[Any] = grid.chains()
+    assert [(train.density, budget.bytes, budget.kinds) for train, budget in chains] == list(
+        itertools.product([1, 0.5], [2000, 1000], [("share",), ("share", "prune")])
+    )
+    assert {budget.seed for _, budget in chains} == {3}
+    assert {budget.minutes for _, budget in chains} == {1}
+
+
+def test_a_trained_network_is_only_fitted():
+    recipes: list[Any] = [chain[0] for chain in Grid(budget={"lose": [0.5, 1]}).chains()]
+    assert [recipe.lose for recipe in recipes] == [0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"affine": {"bits": [4]}}, "A budget finds clusters and bits itself"),
+        ({"budget": {"bytes": [9], "lose": [1]}}, "takes exactly one of bytes"),
+        ({"budget": {"bytes": range(1, MOST_CHAINS + 2)}}, "at most 1,000 combinations"),
+    ],
+)
+def test_budgets_that_are_refused(lists, message):
+    with pytest.raises(UserError, match=message):
+        Grid(**({"budget": {"bytes": [1000]}} | lists)).chains()

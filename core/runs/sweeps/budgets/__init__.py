@@ -1,0 +1,1 @@
+"""The results of a sweep whose networks were fitted into budgets."""
