@@ -152,6 +152,11 @@ class BudgetRecipe(FrozenModel):
             return None if float_bytes is None else int(float_bytes / self.smaller)
         return self.bytes
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether the recipe says how much to do, so that the clock decides nothing."""
+        return None not in (self.images, self.trials, self.tuning_epochs)
+
     @model_validator(mode="after")
     def _check_limit(self) -> Self:
         limits = [limit for limit in (self.bytes, self.smaller, self.lose) if limit is not None]

@@ -77,7 +77,7 @@ def forecast(
         seconds,
         disk_bytes,
         len(budgets),
-        _SECONDS_A_MINUTE * sum(recipe.minutes for recipe in budgets if _is_timed(recipe)),
+        _SECONDS_A_MINUTE * sum(recipe.minutes for recipe in budgets if not recipe.is_counted),
     )
 
 
@@ -129,11 +129,6 @@ def _bytes_of_network(name: str) -> int:
     with AllocateOnMeta():
         network = build(name, 10)
     return _FLOAT_BYTES * sum(tensor.numel() for tensor in network.state_dict().values())
-
-
-def _is_timed(recipe: BudgetRecipe) -> bool:
-    """Whether the minutes of a budget decide how long it works."""
-    return None in (recipe.images, recipe.trials, recipe.tuning_epochs)
 
 
 def _in_words(seconds: float) -> str:

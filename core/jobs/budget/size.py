@@ -52,12 +52,6 @@ class SearchTools:
     judging: int
     assembles: bool
 
-    @property
-    def is_counted(self) -> bool:
-        """Whether the recipe says how much to do, so that the clock decides nothing."""
-        recipe = self.maker.recipe
-        return None not in (recipe.images, recipe.trials, recipe.tuning_epochs)
-
     def decide(self, name: str, affordable: Callable[[], float], wanted: float | None) -> int:
         """Return `wanted` if it is given, and otherwise what the time allows, decided once."""
         if wanted is not None:
@@ -167,7 +161,7 @@ class SizeSearch:
             seconds = tools.maker.seconds_a_candidate(tools.pace) + 4 * tools.pace.option
             return float(_UNIFORM_COST * seconds < tools.clock.left)
 
-        wanted = 1 if tools.is_counted else None
+        wanted = 1 if tools.maker.recipe.is_counted else None
         return bool(tools.decide("uniform", is_affordable, wanted))
 
     def _nearest_bytes(self, option: LayerOption) -> int:

@@ -72,7 +72,9 @@ def _can_recalibrate(tools: SearchTools) -> bool:
     def is_affordable() -> float:
         return float(_RECALIBRATION_IMAGES * tools.pace.image < tools.clock.left / 10)
 
-    return bool(tools.decide("recalibrate", is_affordable, 1 if tools.is_counted else None))
+    return bool(
+        tools.decide("recalibrate", is_affordable, 1 if tools.maker.recipe.is_counted else None)
+    )
 
 
 def _can_compete(tools: SearchTools) -> bool:
@@ -81,7 +83,9 @@ def _can_compete(tools: SearchTools) -> bool:
     def is_affordable() -> float:
         return float(8 * tools.maker.seconds_a_candidate(tools.pace) < tools.clock.left)
 
-    return bool(tools.decide("compete", is_affordable, 1 if tools.is_counted else None))
+    return bool(
+        tools.decide("compete", is_affordable, 1 if tools.maker.recipe.is_counted else None)
+    )
 
 
 def _describe_tuning(tuned: list[PackedCandidate], chosen: PackedCandidate, most_bytes: int) -> str:

@@ -120,7 +120,9 @@ def _can_probe(tools: SearchTools, probe: int, reserve: float) -> bool:
         seconds = _JOINTS_A_PROBE * tools.maker.seconds_a_candidate(tools.pace)
         return float(probe < _FEWEST_PROBES or seconds < tools.clock.left - reserve)
 
-    return bool(tools.decide(f"probe {probe}", is_affordable, 1 if tools.is_counted else None))
+    return bool(
+        tools.decide(f"probe {probe}", is_affordable, 1 if tools.maker.recipe.is_counted else None)
+    )
 
 
 def _count_attempts(tools: SearchTools) -> int:

@@ -55,9 +55,10 @@ def _draw_figures(result: SweepForecast, combinations: int) -> None:
         if result.budgets:
             draw_metric(
                 "Budgets, about",
-                duration(result.budget_seconds),
+                duration(result.budget_seconds) if result.budget_seconds else "unknown",
                 "and tests of the results",
-                "The minutes of all searches together. A network that could not fit ends at once.",
+                "The minutes of all searches together. A network that could not fit ends at once."
+                " Unknown if the settings say how much each search does.",
             )
         draw_metric(
             "Disk, about",
