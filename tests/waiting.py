@@ -10,9 +10,9 @@ PATIENCE = 60
 """Seconds after which a test has failed. Nothing is expected to take nearly as long."""
 
 
-def until(condition: Callable[[], T]) -> T:
+def until(condition: Callable[[], T], patience: float = PATIENCE) -> T:
     """Return what `condition` returns as soon as it is true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         result = condition()
         if result:
