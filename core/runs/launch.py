@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 from core.config import data_root
 from core.errors import UserError
 from core.runs.cluster.address import cluster_address
-from core.runs.cluster.waiting import FOLDER, STARTING, ask_to_stop, needs_dispatcher, new_job
+from core.runs.cluster.waiting import (
+    FOLDER,
+    STARTING,
+    ask_to_stop,
+    needs_dispatcher,
+    new_job,
+    take_stop_request,
+)
 from core.runs.lock import RunLock
 from core.runs.lock_probe import explain_untrusted_locks
 from core.runs.run import RayJob, Run, State, Status, explain_unwritable, read_status, write_status
@@ -110,6 +117,7 @@ def reopen(
         if status.starting and not (take_back and status.waits_for_cluster):
             return False
         (run.path / "cancel").unlink(missing_ok=True)
+        take_stop_request(run)
         changes: dict[str, Any] = {"state": "starting", "stage": "Starting"}
         if job is not None:
             changes = {"state": "queued", "stage": "Waiting for the cluster", "worker": None}

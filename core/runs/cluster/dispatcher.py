@@ -8,7 +8,6 @@ a folder of runs; it ends with the last of them, and the next start or look begi
 import argparse
 import sys
 import time
-from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -20,13 +19,14 @@ from core.runs.cluster.waiting import (
     STARTING,
     change_waiting,
     new_job,
-    should_stop,
+    take_stop_request,
     waiting_runs,
 )
 from core.runs.heartbeat import beating, forget_beat, silent_seconds
 from core.runs.launch import settle
 from core.runs.lock import RunLock
 from core.runs.run import RayJob, Run
+from core.runs.store import RunStore
 
 LOOK_SECONDS = 1.0
 """The least time between two rounds. A slow cluster is asked less often."""
@@ -46,6 +46,7 @@ def dispatch(root: Path) -> None:
     Returns at once if another process does so already.
     """
     folder = root / FOLDER
+    folder.mkdir(exist_ok=True)
     while waiting_runs(root):
         with RunLock(folder) as lock:
             is_mine = lock.take(0)
@@ -75,7 +76,7 @@ def _job(run: Run) -> RayJob:
     return run.status.job
 
 
-def _look_after(address: str, runs: Iterable[Run]) -> None:
+def _look_after(address: str, runs: list[Run]) -> None:
     """Make one round over the runs of a cluster, in the order of their queue."""
     jobs = Jobs(address)
     unsent = []
@@ -101,7 +102,7 @@ def _take_answer(run: Run, job: Job | None, jobs: Jobs) -> None:
     if job is not None and not job.is_over:
         if job.status == "PENDING":
             _say_that_it_waits(run)
-        if should_stop(run):
+        if take_stop_request(run):
             jobs.stop(_job(run).id)
         return
     if job is not None and job.never_began:
@@ -112,7 +113,10 @@ def _take_answer(run: Run, job: Job | None, jobs: Jobs) -> None:
         if silence < _LOST_SECONDS:
             return
         forget_beat(run.path)
-    _settle(run, job)
+    # The worker may have begun, and even ended, since the round began.
+    now = RunStore(run.path.parent).get(run.id)
+    if now.status.job == run.status.job:
+        _settle(now, job)
 
 
 def _settle(run: Run, job: Job | None) -> None:
@@ -123,13 +127,16 @@ def _settle(run: Run, job: Job | None) -> None:
             reason = "It was stopped" if job.status == "STOPPED" else "Its node or process was lost"
         settle(run, "interrupted", f"{reason} ({run.status.place}).")
         return
-    sentence = None
-    if job is not None and job.driver_exit_code is not None:
-        sentence = explain_exit(job.driver_exit_code, run)
-    if sentence is None:
-        lines = (job.message or "").splitlines() if job is not None else []
-        sentence = f"Ray could not start it: {lines[-1] if lines else 'it gives no reason'}"
-    settle(run, "failed", sentence)
+    settle(run, "failed", _why_it_never_began(run, job))
+
+
+def _why_it_never_began(run: Run, job: Job | None) -> str:
+    code = None if job is None else job.driver_exit_code
+    if code is not None:
+        at_once = f"Its process on the node ended at once, with exit code {code}. The log says why."
+        return explain_exit(code, run) or at_once
+    lines = (job.message or "").splitlines() if job is not None else []
+    return f"Ray could not start it: {lines[0][:300] if lines else 'it gives no reason'}"
 
 
 def _send(runs: list[Run], room: int, jobs: Jobs) -> None:

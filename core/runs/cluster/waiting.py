@@ -48,7 +48,7 @@ def ask_to_stop(run: Run) -> None:
     (run.path / _STOP).touch()
 
 
-def should_stop(run: Run) -> bool:
+def take_stop_request(run: Run) -> bool:
     """Return whether `ask_to_stop` was called, and forget it."""
     with contextlib.suppress(OSError):
         (run.path / _STOP).unlink()

@@ -2,8 +2,11 @@
 
 import contextlib
 import json
+import os
 import socket
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -12,7 +15,10 @@ from core.config import Prune, TrainRecipe
 from core.errors import UserError
 from core.runs import launch
 from core.runs.cluster import jobs
+from core.runs.cluster.dispatcher import dispatch
 from core.runs.cluster.jobs import Jobs
+from core.runs.lock import is_lock_held
+from core.runs.run import RayJob, Status, WorkerProcess, write_status
 from tests.waiting import until
 
 RECIPE = TrainRecipe(
@@ -88,6 +94,82 @@ def test_another_version_of_ray_is_named(store, digits, monkeypatch):
             f"The Ray cluster at {address} runs Ray 1.9.0: it needs 2.49 or newer, below 3."
         )
         launch.cancel(run)
+
+
+WORKER = WorkerProcess(pid=1, started=0, host="n5")
+ENDED = {
+    "lost": (
+        {"status": "FAILED", "error_type": "JOB_SUPERVISOR_ACTOR_DIED"},
+        WORKER,
+        "interrupted",
+        "Its node or process was lost (on node n5, Ray job JOB).",
+    ),
+    "stopped": (
+        {"status": "STOPPED"},
+        WORKER,
+        "interrupted",
+        "It was stopped (on node n5, Ray job JOB).",
+    ),
+    "unknown": (
+        None,
+        WORKER,
+        "interrupted",
+        "Ray does not know its job any more (on node n5, Ray job JOB).",
+    ),
+    "no code": (
+        {"status": "FAILED", "driver_exit_code": 73},
+        None,
+        "failed",
+        f"The node has no Python at {sys.executable}: name the nodes' own with"
+        " SECATEUR_CLUSTER_PYTHON.",
+    ),
+    "no reason": (
+        {"status": "FAILED", "driver_exit_code": 1},
+        None,
+        "failed",
+        "Its process on the node ended at once, with exit code 1. The log says why.",
+    ),
+    "no environment": (
+        {"status": "FAILED", "message": "runtime_env setup failed\nTraceback"},
+        None,
+        "failed",
+        "Ray could not start it: runtime_env setup failed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "worker", "state", "message"), ENDED.values(), ids=ENDED)
+def test_a_job_that_ended_without_its_worker_ends_the_run(store, answer, worker, state, message):
+    run = store.create(RECIPE)
+    answers = {}
+    with answering(answers) as address:
+        job = RayJob(address=address, id="secateur-1", data="/data")
+        if answer is not None:
+            answers[f"/api/jobs/{job.id}"] = answer
+        status = "running" if worker else "queued"
+        write_status(run.path, Status(state=status, job=job, worker=worker))
+        dispatch(store.root)
+    ended = store.get(run.id)
+    assert (ended.state, ended.status.message) == (state, message.replace("JOB", job.id))
+    assert ended.resumable
+
+
+def test_a_lost_worker_is_believed_while_its_heart_beats(store):
+    """Ray may lose sight of a node that goes on working."""
+    run = store.create(RECIPE)
+    with answering({"/api/jobs/x": {"status": "FAILED"}}) as address:
+        job = RayJob(address=address, id="x", data="/data")
+        write_status(run.path, Status(state="running", job=job, worker=WORKER))
+        (run.path / "lock").touch()
+        beat = run.path / "alive"
+        beat.write_text(json.dumps({"host": "n5", "pid": 1, "token": "t"}))
+        dispatcher = threading.Thread(target=dispatch, args=[store.root])
+        dispatcher.start()
+        until(lambda: is_lock_held(store.root / ".cluster"))
+        assert store.get(run.id).state == "running"
+        os.utime(beat, (time.time() - 15,) * 2)
+        dispatcher.join(60)
+        assert store.get(run.id).state == "interrupted"
 
 
 def test_something_else_than_ray_is_named():
