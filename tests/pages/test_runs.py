@@ -483,7 +483,7 @@ def test_a_worker_that_cannot_be_stopped_by_force_says_why(store):
         assert "is not known, or runs on another machine" in app.error[0].value
 
 
-JOB = RayJob(address="http://head:8265", id="secateur-1", data="/data")
+JOB = RayJob(address="http://head:8265", id="j1", data="/data")
 
 
 def test_a_run_that_waits_for_a_cluster_says_why_and_can_run_here(store, monkeypatch):
@@ -495,7 +495,7 @@ def test_a_run_that_waits_for_a_cluster_says_why_and_can_run_here(store, monkeyp
     run = sample_run(store, "queued", done=0, job=JOB, message="The cluster cannot be used.")
     app = opened(run.id)
     assert "The cluster cannot be used." in texts(app)
-    assert "Ray job secateur-1." in texts(app)
+    assert "Ray job j1." in texts(app)
     app.button(key="run_here").click().run()
     assert resumed == [(run.id, True)]
 
@@ -503,7 +503,7 @@ def test_a_run_that_waits_for_a_cluster_says_why_and_can_run_here(store, monkeyp
 def test_a_run_on_a_cluster_says_on_which_node(store):
     worker = WorkerProcess(pid=1, started=0, host="n5")
     run = sample_run(store, job=JOB, worker=worker)
-    assert "On node n5, Ray job secateur-1." in texts(opened(run.id))
+    assert "On node n5, Ray job j1." in texts(opened(run.id))
 
 
 def test_the_trash_says_how_large_it_is_and_how_long_it_stays(store):

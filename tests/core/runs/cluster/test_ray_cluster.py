@@ -61,7 +61,7 @@ def same_weights(run, other):
 def test_a_sweep_on_the_cluster_has_the_same_weights_as_here(
     on_cluster, store, digits, tmp_path, monkeypatch
 ):
-    chains = Grid({**LISTS, "seed": range(6)}).chains()
+    chains = Grid({**LISTS, "seed": range(4)}).chains()
     sweeps = SweepStore(store)
     sweep = sweeps.create(chains)
     sent = list(work_on_sweep(sweep, digits))
@@ -113,7 +113,7 @@ def test_a_run_whose_node_is_lost_is_resumed_elsewhere_to_the_same_bits(
 
 def essence(events):
     """The events without their times, and without the note that a run was continued."""
-    timed = {"time", "seconds", "images_per_second", "summary"}
+    timed = {"time", "train_seconds", "summary"}
     rows = [{name: row[name] for name in row.keys() - timed} for row in events]
     return [row for row in rows if not str(row.get("text", "")).startswith("Continued in epoch")]
 
