@@ -25,7 +25,7 @@ from core.runs.cluster.waiting import (
 from core.runs.heartbeat import beating, forget_beat, silent_seconds
 from core.runs.launch import settle
 from core.runs.lock import RunLock
-from core.runs.run import RayJob, Run
+from core.runs.run import ACTIVE, RayJob, Run
 from core.runs.store import RunStore
 
 LOOK_SECONDS = 1.0
@@ -115,7 +115,7 @@ def _take_answer(run: Run, job: Job | None, jobs: Jobs) -> None:
         forget_beat(run.path)
     # The worker may have begun, and even ended, since the round began.
     now = RunStore(run.path.parent).get(run.id)
-    if now.status.job == run.status.job:
+    if now.status.job == run.status.job and now.status.state in ACTIVE:
         _settle(now, job)
 
 
