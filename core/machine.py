@@ -34,6 +34,14 @@ class Gpu:
     memory: int
 
 
+def host_name() -> str:
+    """Return the name of this machine, by which others on a shared folder know it.
+
+    SECATEUR_HOST can give another one, where several machines have the same name.
+    """
+    return os.environ.get("SECATEUR_HOST") or platform.node()
+
+
 def describe_machine() -> Machine:
     """Collect the facts within milliseconds. In a container its limits count."""
     return Machine(

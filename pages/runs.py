@@ -2,12 +2,14 @@
 
 import streamlit as st
 
+from core.runs import launch
 from pages.parts.runs.table import draw_runs
 from pages.parts.runs.view import draw_run
 from pages.parts.shared import shell
 from pages.parts.shared.address import write_address
 
 shell.guard(__file__)
+launch.look_after(shell.run_store().root)
 run_id = st.query_params.get("run")
 if run_id:
     draw_run(shell.run_store(), run_id)

@@ -30,11 +30,18 @@ def network(classes: int) -> "nn.Sequential":
     )
 
 
-def main(folder: str, data: str, toy: bool = False, save: bool = True, slow: float = 0.0) -> int:
+def main(
+    folder: str,
+    data: str,
+    toy: bool = False,
+    save: bool = True,
+    slow: float = 0.0,
+    job: str = "",
+) -> int:
     """Work on a run.
 
     toy: every network is `network`. save: whether checkpoints are saved before the run is stopped.
-    slow: seconds that every step takes longer.
+    slow: seconds that every step takes longer. job: id of the Ray job that this process is.
     """
     import torch
 
@@ -59,7 +66,7 @@ def main(folder: str, data: str, toy: bool = False, save: bool = True, slow: flo
             time.sleep(slow)
 
         step.Stepper._step = slow_step  # type: ignore[method-assign]  # slows every step down
-    return worker.main([folder, "--data-dir", data])
+    return worker.main([folder, "--data-dir", data, "--job", job])
 
 
 def run(folder: str, data: str, **options: Any) -> None:

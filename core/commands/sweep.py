@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         stop = Stop().listen()
         allow(sweep)
-        follow_events(work(sweep, store.data, stop), stop, out)
+        follow_events(work(sweep, store.data, stop, options.local), stop, out)
         sweep = store.get(sweep.id)
     except UserError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
@@ -146,6 +146,11 @@ def _parser() -> Parser:
     parser.add_argument("--resume", metavar="SWEEP", help="continue this sweep as it is")
     parser.add_argument(
         "--preview", action="store_true", help="say what would be run, and run nothing"
+    )
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="work on this machine, although RAY_ADDRESS names a cluster",
     )
     parser.add_argument("--name", default="", help="the sweep's name in the app")
     parser.add_tags("tags of all its runs in the app")

@@ -26,7 +26,7 @@ DATA_DIR = {"data_dir": "--data-dir"}
 
 TAG_FLAG = "--tag"
 
-_GO_WITH_RESUME = ("resume", "data_dir", "runs_dir", "json")
+_GO_WITH_RESUME = ("resume", "data_dir", "runs_dir", "json", "local")
 
 
 class Parser(argparse.ArgumentParser):
@@ -227,7 +227,7 @@ def _reopen(store: RunStore, options: argparse.Namespace) -> Run:
     names = DATA_DIR | {"dataset": "--resume: its data set"}
     check_dataset(run.dataset, data_root(options.data_dir), names)
     check_device(run.recipe.device, "--resume")
-    if not launch.reopen(run):
+    if not launch.reopen(run, take_back=True):
         raise UserError(
             f"--resume takes a run that has stopped before its end, {run.id} is {run.state}"
         )

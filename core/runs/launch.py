@@ -1,4 +1,7 @@
-"""Start, cancel and resume runs, each in a process that outlives the one that started it."""
+"""Start, cancel and resume runs, each in a process that outlives the one that started it.
+
+That process is on this machine, or on a node of the Ray cluster that RAY_ADDRESS names.
+"""
 
 import contextlib
 import os
@@ -11,8 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import data_root
 from core.errors import UserError
+from core.runs.cluster.address import cluster_address
+from core.runs.cluster.waiting import (
+    FOLDER,
+    STARTING,
+    ask_to_stop,
+    needs_dispatcher,
+    new_job,
+    take_stop_request,
+)
 from core.runs.lock import RunLock
-from core.runs.run import Run, State, Status, explain_unwritable, read_status, write_status
+from core.runs.lock_probe import explain_untrusted_locks
+from core.runs.run import RayJob, Run, State, Status, explain_unwritable, read_status, write_status
 from core.runs.store import RunStore
 
 if TYPE_CHECKING:
@@ -34,21 +47,34 @@ _children: list[subprocess.Popen[bytes]] = []
 """The workers of this process. They are kept until they end, so that none stays a zombie."""
 
 
-def start(run: Run, data: str | Path | None = None) -> Run:
+def start(run: Run, data: str | Path | None = None, here: bool = False) -> Run:
     """Start a worker on a run that never had one. A run that had one is left alone.
 
-    `data` is the folder of the data sets (default: `core.config.data_root()`). Returns the run as
-    it is afterwards. Raises UserError if no process can be started.
+    `data` is the folder of the data sets (default: `core.config.data_root()`). here: on this
+    machine, although RAY_ADDRESS names a cluster. Returns the run as it is afterwards. Raises
+    UserError if no process can be started.
     """
-    return _launch(run, data, _STARTABLE)
+    return _launch(run, data, _STARTABLE, here)
 
 
-def resume(run: Run, data: str | Path | None = None) -> Run:
+def resume(run: Run, data: str | Path | None = None, here: bool = False) -> Run:
     """Continue a stopped run from its last checkpoint. Other runs are left alone.
 
-    Arguments, result and errors are those of `start`.
+    With `here`, a run that waits for a cluster is taken back from it. Arguments, result and errors
+    are those of `start`.
     """
-    return _launch(run, data, _RESUMABLE)
+    return _launch(run, data, _RESUMABLE, here)
+
+
+def look_after(root: Path) -> None:
+    """Make sure that a process looks after the runs in `root` that were sent to a cluster."""
+    if not needs_dispatcher(root):
+        return
+    folder = root / FOLDER
+    with explain_unwritable(root):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / STARTING).touch()
+        _run_module("core.runs.cluster.dispatcher", [str(root.absolute())], folder)
 
 
 def cancel(run: Run) -> None:
@@ -67,12 +93,18 @@ def cancel(run: Run) -> None:
                 _change_status(run, status, state="cancelled", message="Cancelled.")
 
 
-def reopen(run: Run, states: frozenset[State] = _RESUMABLE) -> bool:
+def reopen(
+    run: Run,
+    states: frozenset[State] = _RESUMABLE,
+    job: RayJob | None = None,
+    take_back: bool = False,
+) -> bool:
     """Prepare a run for a new worker, and return whether that is possible.
 
     It is possible if no worker is at it and its status on file has one of `states`. The run gets
-    its place in the queue here, so that the queue has the order of the starts. Raises UserError for
-    a run that was deleted.
+    its place in the queue here, so that the queue has the order of the starts. job: the one in
+    which a cluster will work on it, None for this machine. take_back: also if it waits for a
+    cluster, whose job does nothing then. Raises UserError for a run that was deleted.
     """
     with (
         _explain_missing(run),
@@ -80,22 +112,41 @@ def reopen(run: Run, states: frozenset[State] = _RESUMABLE) -> bool:
         _try_lock(run) as locked,
     ):
         status = read_status(run.path)
-        if not locked or status.state not in states or status.starting:
+        if not locked or status.state not in states:
+            return False
+        if status.starting and not (take_back and status.waits_for_cluster):
             return False
         (run.path / "cancel").unlink(missing_ok=True)
-        _change_status(
-            run, status, state="starting", message="", stage="Starting", queued_at=time.time()
-        )
+        take_stop_request(run)
+        changes: dict[str, Any] = {"state": "starting", "stage": "Starting"}
+        if job is not None:
+            changes = {"state": "queued", "stage": "Waiting for the cluster", "worker": None}
+        _change_status(run, status, message="", queued_at=time.time(), job=job, **changes)
         return True
+
+
+def settle(run: Run, state: State, message: str) -> None:
+    """Write down how a run ended whose worker could not, unless it goes on in another job."""
+    with _explain_missing(run), _try_lock(run) as locked:
+        status = read_status(run.path)
+        if locked and status.state not in _OVER and status.job == run.status.job:
+            _change_status(run, status, state=state, message=message)
 
 
 def force_stop(run: Run) -> None:
     """Kill the worker of a run at once. The run is interrupted then, and can be resumed.
 
-    For a worker that gives no sign of life, and so cannot be asked to stop. Raises UserError if it
-    is not certain which process holds the lock of the run, or if it cannot be killed.
+    For a worker that gives no sign of life, and so cannot be asked to stop. The cluster ends its
+    jobs by itself, soon after it was asked. Raises UserError if it is not certain which process
+    holds the lock of the run, or if it cannot be killed.
     """
     import psutil
+
+    if read_status(run.path).job is not None:
+        with _explain_missing(run), explain_unwritable(run.path.parent):
+            ask_to_stop(run)
+        look_after(run.path.parent)
+        return
 
     process = _worker_process(run)
     try:
@@ -163,10 +214,17 @@ def _change_status(run: Run, status: Status, **changes: Any) -> None:
     write_status(run.path, status.model_copy(update=changes))
 
 
-def _launch(run: Run, data: str | Path | None, states: frozenset[State]) -> Run:
+def _launch(run: Run, data: str | Path | None, states: frozenset[State], here: bool) -> Run:
     """Reopen the run and start its worker, if it is in one of `states`. Return it as it is then."""
     store = RunStore(run.path.parent)
-    if not reopen(run, states):
+    explain_untrusted_locks(store.root)  # from now on heartbeats count, too, if locks do not hold
+    # What only measures another run is quick, and may be about this machine.
+    address = None if here or run.is_helper else cluster_address()
+    job = new_job(run, address, data_root(data)) if address else None
+    if not reopen(run, states, job, take_back=here):
+        return store.get(run.id)
+    if job is not None:
+        look_after(store.root)
         return store.get(run.id)
     try:
         _spawn(run, data_root(data))
@@ -186,7 +244,12 @@ def spawn_worker(module: str, folder: Path, data: Path) -> None:
 
     It prints to the log in the folder. Raises OSError if no process can be started.
     """
-    command = [sys.executable, "-m", module, str(folder), "--data-dir", str(data)]
+    _run_module(module, [str(folder), "--data-dir", str(data)], folder)
+
+
+def _run_module(module: str, words: list[str], folder: Path) -> None:
+    """Run a module on these words, which prints to the log in `folder`. Raises OSError."""
+    command = [sys.executable, "-m", module, *words]
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             command,

@@ -2,6 +2,8 @@
 
 Whoever starts, changes or deletes a run takes the lock first, and decides while it holds it. Taking
 the lock never makes a folder, so nothing brings back a run that was deleted in the meantime.
+
+A worker on another machine, whose lock may not be seen here, counts by its heartbeat.
 """
 
 import os
@@ -10,6 +12,9 @@ import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from core.runs.heartbeat import is_held_elsewhere
+from core.runs.lock_probe import NO_LOCKS
 
 if sys.platform != "win32":
     import fcntl
@@ -40,7 +45,7 @@ class RunLock:
         Raises FileNotFoundError if the folder is not there.
         """
         deadline = time.monotonic() + timeout
-        while not self._try():
+        while is_held_elsewhere(self.path.parent) or not self._try():
             if time.monotonic() > deadline:
                 return False
             time.sleep(_RETRY_SECONDS)
@@ -60,7 +65,7 @@ class RunLock:
             return self._try_on_windows()
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, fcntl.LOCK_EX)
             # The folder may have been moved to the trash before the lock was taken.
             if os.path.samestat(os.fstat(descriptor), self.path.stat()):
                 self._descriptor = descriptor
@@ -96,10 +101,22 @@ def is_lock_held(folder: Path) -> bool:
             FileLock(lock).acquire(timeout=0.02, poll_interval=0.002).lock.release()
         else:
             with lock.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
+                _lock(file.fileno(), fcntl.LOCK_SH)
+        return is_held_elsewhere(folder)
     except (BlockingIOError, Timeout):
         return True
     except OSError:
         # There is no lock yet, or the folder cannot be read. Either way it has no worker.
         return False
+
+
+def _lock(descriptor: int, kind: int) -> None:
+    """Lock an open file. Raises BlockingIOError if another process holds it.
+
+    Where the file system has no locks, the heartbeat alone decides.
+    """
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise

@@ -1,7 +1,8 @@
 """One run as its files describe it: its recipe, its progress, and whether a worker is at it.
 
-The worker of a run holds its `lock`. A run is alive if the lock is held. No process id is trusted:
-a run that says "running" under a free lock was interrupted, whatever ended its worker.
+The worker of a run holds its `lock`. A run is alive if the lock is held, or if a worker on another
+machine, whose lock may not be seen here, has a heartbeat. No process id is trusted: a run that says
+"running" under a free lock was interrupted, whatever ended its worker.
 """
 
 import contextlib
@@ -113,6 +114,7 @@ class RunConfig(BaseModel):
 class WorkerProcess(BaseModel):
     """The process that works on a run. started: time of its start, in seconds since the epoch.
 
+    host: name of its machine; empty in a file of an older version, which knew only this one.
     Whether a run is alive is never concluded from it: only the lock says that.
     """
 
@@ -120,6 +122,21 @@ class WorkerProcess(BaseModel):
 
     pid: int
     started: float
+    host: str = ""
+
+
+class RayJob(BaseModel):
+    """The job of a Ray cluster in which a run is worked on.
+
+    address: of the cluster's dashboard. id: the job's, which is chosen before it is sent, so that
+    sending it twice makes one job. data: the folder of the data sets.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    address: str
+    id: str
+    data: str
 
 
 class Status(BaseModel):
@@ -132,8 +149,9 @@ class Status(BaseModel):
     batch_losses: while the run is active, pairs of the epochs that are done, with their fraction,
     and the mean training loss of the current epoch so far; thinned.
     kept, prunable: numbers of weights, from the pruning or the summary. summary: None until the run
-    is finished. worker: the process that wrote this. Times are in seconds since the epoch. A figure
-    is None while it is unknown.
+    is finished. worker: the process that wrote this. job: that of the cluster to which the run was
+    sent, None for a run on this machine. Times are in seconds since the epoch. A figure is None
+    while it is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -161,6 +179,7 @@ class Status(BaseModel):
     prunable: int | None = None
     summary: Summary | None = None
     worker: WorkerProcess | None = None
+    job: RayJob | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -178,8 +197,26 @@ class Status(BaseModel):
 
     @property
     def starting(self) -> bool:
-        """Whether a worker was started so recently that it may not have taken its lock yet."""
+        """Whether a worker is sure to come.
+
+        It was started so recently that it may not have its lock yet, or the cluster will start it.
+        """
+        if self.waits_for_cluster:
+            return True
         return self.state == "starting" and time.time() - self.updated_at < STARTING_SECONDS
+
+    @property
+    def waits_for_cluster(self) -> bool:
+        """Whether the run waits for a node of a cluster, which can take any time."""
+        return self.job is not None and self.worker is None and self.state == "queued"
+
+    @property
+    def place(self) -> str:
+        """Where the run is or was on a cluster, such as "on node n5, Ray job x"; else empty."""
+        if self.job is None:
+            return ""
+        node = f"on node {self.worker.host}, " if self.worker else ""
+        return f"{node}Ray job {self.job.id}"
 
     @property
     def progress(self) -> float:

@@ -23,7 +23,9 @@ from filelock import FileLock, Timeout
 from core.config import TrainRecipe, data_root
 from core.errors import RankLost, UserError
 from core.events import Candidate, EpochEnd, Event, Finished, LayersMeasured, Progress
+from core.machine import host_name
 from core.runs.failures import explain_failure
+from core.runs.heartbeat import beating
 from core.runs.lock import RunLock
 from core.runs.record import Record
 from core.runs.run import Run, State, WorkerProcess, read_status, unwritable
@@ -41,9 +43,6 @@ BATCH_SAVE_SECONDS: float = 60
 
 SAVING_SHARE: float = 20
 """Saving that took a second is followed by 20 without. So it costs at most 5% of the time."""
-
-SIGN_SECONDS = 2.0
-"""The time between two signs of life."""
 
 
 class Stop(threading.Event):
@@ -78,10 +77,13 @@ class Ended(Exception):
         self.state = state
 
 
-def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, None, None]:
+def work(
+    run: Run, data: Path, stop: Stop | None = None, ray_job: str = ""
+) -> Generator[Event, None, None]:
     """Work on `run` to its end, and yield every event once it is on disk.
 
-    Yields nothing if another worker is at it, or if it is over or deleted. The run ends as
+    ray_job: id of the job of a cluster in which this process runs. Yields nothing if another worker
+    is at it or was asked to be, or if it is over or deleted. The run ends as
     finished, failed, cancelled or interrupted: an error becomes a state, a sentence, and a
     traceback in the log. `data` is the folder of the data sets. Raises UserError if the lock cannot
     be taken, as when a folder is in its place.
@@ -95,12 +97,15 @@ def work(run: Run, data: Path, stop: Stop | None = None) -> Generator[Event, Non
             return
         except OSError as error:
             raise unwritable(run.path.parent, error) from error
+        status = read_status(run.path)
         # The run may be over if this is its second worker.
-        if read_status(run.path).state in ("finished", "cancelled"):
+        if status.state in ("finished", "cancelled"):
+            return
+        if ray_job != (status.job.id if status.job else ""):
             return
         record = Record(run)
         mirror_in_background(run)
-        with recording_end(run, record), _signs_of_life(lock.path):
+        with recording_end(run, record), beating(run.path):
             yield from _work(run, data, stop or Stop(), record)
 
 
@@ -126,37 +131,20 @@ def recording_end(run: Run, record: Record) -> Iterator[None]:
         record.end("failed", explain_failure(error, run))
 
 
-@contextlib.contextmanager
-def _signs_of_life(file: Path) -> Iterator[None]:
-    """Touch `file` every two seconds, whatever the process is busy with, until it is frozen."""
-    ended = threading.Event()
-
-    def touch() -> None:
-        while not ended.wait(SIGN_SECONDS):
-            with contextlib.suppress(OSError):
-                os.utime(file)
-
-    thread = threading.Thread(target=touch, name="signs of life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 def _this_process() -> WorkerProcess:
     import psutil
 
-    return WorkerProcess(pid=os.getpid(), started=psutil.Process().create_time())
+    started = psutil.Process().create_time()
+    return WorkerProcess(pid=os.getpid(), started=started, host=host_name())
 
 
 def _enter_queue(run: Run, record: Record) -> None:
     # A launch gives the run its place in the queue. A run that is worked on without one has none.
-    was_launched = record.status.state == "starting" and record.status.queued_at > 0
+    status = record.status
+    was_launched = status.waits_for_cluster or (status.state == "starting" and status.queued_at > 0)
     record.update(
         state="queued",
-        queued_at=record.status.queued_at if was_launched else time.time(),
+        queued_at=status.queued_at if was_launched else time.time(),
         worker=_this_process(),
         message="",
         stage="Getting ready",
@@ -180,7 +168,9 @@ def _work(run: Run, data: Path, stop: Stop, record: Record) -> Generator[Event, 
     record.follow(checkpoint["history"] if checkpoint else None)
     job = begin_job(run, data, checkpoint)
     with contextlib.ExitStack() as slots:
-        for device in _devices(run, job):
+        record.update(device=str(job.device))
+        # Ray starts a job only where devices are free.
+        for device in [] if record.status.job else _devices(run, job):
             slot = slots.enter_context(contextlib.closing(_Slot(run, device, record)))
             for event in slot.wait(stop):
                 yield event
@@ -324,6 +314,8 @@ class _Slot:
             if other.id == self.run.id or other.state not in ("starting", "queued"):
                 continue
             status = other.status
+            if status.job is not None:
+                continue
             is_waiting = status.device in ("", self.device)
             if is_waiting and (status.queued_at, other.id) < mine:
                 ahead += 1
@@ -335,11 +327,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m core.runs.worker", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="the run's directory")
     parser.add_argument("--data-dir", type=Path, help="the folder of the data sets")
+    parser.add_argument("--job", default="", help="the id of the Ray job that this process is")
     options = parser.parse_args(arguments)
     store = RunStore(options.folder.absolute().parent)
     run_id = options.folder.name
+    data = data_root(options.data_dir)
     try:
-        for _ in work(store.get(run_id), data_root(options.data_dir), Stop().listen()):
+        for _ in work(store.get(run_id), data, Stop().listen(), options.job):
             pass
         return 0 if store.get(run_id).state == "finished" else 1
     except UserError as error:  # the run was deleted

@@ -15,7 +15,15 @@ from core.config import BudgetRecipe, ImportRecipe, KMeansRecipe
 from core.models.card import ModelCard
 from core.models.saved import model_bytes
 from core.runs import launch
-from core.runs.run import BEST, MODEL, OLD_PACKED, PACKED, write_status
+from core.runs.run import (
+    BEST,
+    MODEL,
+    OLD_PACKED,
+    PACKED,
+    RayJob,
+    WorkerProcess,
+    write_status,
+)
 from core.runs.trackers.mirror_file import Mirror, write_mirror
 from pages.parts.shared.words import plain, size
 from tests.sample_runs import RECIPE, sample_run, summary_of
@@ -474,6 +482,29 @@ def test_a_worker_that_cannot_be_stopped_by_force_says_why(store):
         app = opened(run.id)
         app.button(key="force_stop").click().run()
         assert "is not known, or runs on another machine" in app.error[0].value
+
+
+JOB = RayJob(address="http://head:8265", id="j1", data="/data")
+
+
+def test_a_run_that_waits_for_a_cluster_says_why_and_can_run_here(store, monkeypatch):
+    resumed = []
+    monkeypatch.setattr(launch, "look_after", lambda root: None)
+    monkeypatch.setattr(
+        launch, "resume", lambda run, data, here=False: resumed.append((run.id, here))
+    )
+    run = sample_run(store, "queued", done=0, job=JOB, message="The cluster cannot be used.")
+    app = opened(run.id)
+    assert "The cluster cannot be used." in texts(app)
+    assert "Ray job j1." in texts(app)
+    app.button(key="run_here").click().run()
+    assert resumed == [(run.id, True)]
+
+
+def test_a_run_on_a_cluster_says_on_which_node(store):
+    worker = WorkerProcess(pid=1, started=0, host="n5")
+    run = sample_run(store, job=JOB, worker=worker)
+    assert "On node n5, Ray job j1." in texts(opened(run.id))
 
 
 def test_the_trash_says_how_large_it_is_and_how_long_it_stays(store):

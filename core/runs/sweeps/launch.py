@@ -4,6 +4,7 @@ from pathlib import Path
 
 from core.config import data_root
 from core.errors import UserError
+from core.runs.cluster.address import cluster_address
 from core.runs.launch import spawn_worker
 from core.runs.run import explain_unwritable
 from core.runs.sweeps.sweep import Sweep
@@ -13,10 +14,12 @@ def start(sweep: Sweep, data: str | Path | None = None) -> None:
     """Start a process that works on the sweep, or continues it. One that runs is left alone.
 
     `data` is the folder of the data sets (default: `core.config.data_root()`). If two are started
-    at once, the second one ends by itself. Raises UserError if no process can be started.
+    at once, the second one ends by itself. The process stays on this machine, also if RAY_ADDRESS
+    names a cluster for its runs. Raises UserError if no process can be started.
     """
     if sweep.alive:
         return
+    cluster_address()  # says what is wrong with it
     allow(sweep)
     with explain_unwritable(sweep.path.parent.parent):
         sweep.starting_file.touch()

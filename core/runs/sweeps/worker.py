@@ -1,6 +1,7 @@
 """The process that works on one sweep: `python -m core.runs.sweeps.worker FOLDER`.
 
-It works on one run after the other, in this process. A run that fails does not stop the rest.
+It works on one run after the other, in this process; or it sends all to a cluster, and stays on the
+machine that started it, where it only waits. A run that fails does not stop the rest.
 Whatever ends it, the next one goes on where it stopped: what is to do follows from the runs alone.
 """
 
@@ -15,10 +16,13 @@ from core.config import data_root
 from core.errors import UserError
 from core.events import Event, Note, Progress
 from core.runs import launch
+from core.runs.cluster.address import cluster_address
+from core.runs.heartbeat import beating
 from core.runs.lock import RunLock
 from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.sweeps.names import step_name
+from core.runs.sweeps.on_cluster import work_on_cluster
 from core.runs.sweeps.store import SweepStore
 from core.runs.sweeps.sweep import Step, Sweep
 from core.runs.worker import Stop
@@ -28,13 +32,16 @@ _LOOK_SECONDS = 1.0
 """The time between two looks at a run that another process works on."""
 
 
-def work(sweep: Sweep, data: Path, stop: Stop | None = None) -> Generator[Event, None, None]:
+def work(
+    sweep: Sweep, data: Path, stop: Stop | None = None, here: bool = False
+) -> Generator[Event, None, None]:
     """Work on a sweep to its end, and yield the events of its runs.
 
-    Yields nothing if another process works on it. Runs that failed are tried again, after all that
-    were never tried. Points that are added meanwhile are worked on, too. `data` is the folder of
-    the data sets. `core.runs.sweeps.launch.allow` takes back an earlier cancel. Raises UserError if
-    the sweep was deleted.
+    here: on this machine, although RAY_ADDRESS names a cluster. Yields nothing if another process
+    works on it. Runs that failed are tried again, after all that were never tried. Points that are
+    added meanwhile are worked on, too. `data` is the folder of the data sets.
+    `core.runs.sweeps.launch.allow` takes back an earlier cancel. Raises UserError if the sweep was
+    deleted.
     """
     stop = stop or Stop()
     store = SweepStore(RunStore(sweep.path.parent.parent), data)
@@ -42,10 +49,14 @@ def work(sweep: Sweep, data: Path, stop: Stop | None = None) -> Generator[Event,
         if not lock.take(timeout=3):
             return
         sweep.starting_file.unlink(missing_ok=True)
+        if not here and cluster_address():
+            with beating(sweep.path):
+                yield from work_on_cluster(sweep, store, stop)
+            return
         from core.training.score_memory import remembering_scores  # imports torch
 
         tried: set[str] = set()
-        with remembering_scores():
+        with remembering_scores(), beating(sweep.path):
             while not stop.is_set() and not sweep.cancel_file.exists():
                 current = store.get(sweep.id)
                 step = next_step(current, tried)
@@ -89,7 +100,7 @@ def _work_on_step(
 def _work_on_run(run: Run, runs: RunStore, data: Path, stop: Stop) -> Generator[Event, None, None]:
     """Work on the run, after the process that already works on it has ended."""
     while not stop.is_set():
-        if launch.reopen(run):
+        if launch.reopen(run, take_back=True):
             yield from work_on_run(run, data, stop)
             return
         if not runs.get(run.id).active:  # the other process has finished it

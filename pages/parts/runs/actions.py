@@ -31,9 +31,13 @@ def draw_actions(store: RunStore, run: Run) -> None:
         if run.active:
             _draw_cancel(run)
             _draw_link_to_live_activations(run)
+            if run.status.waits_for_cluster:
+                _draw_run_here(run)
         else:
             if run.resumable:
                 _draw_resume(run)
+                if run.status.job is not None:
+                    _draw_run_here(run)
             elif run.has_model and not _is_quantized(run):
                 _draw_quantize(run)
                 _draw_budget(run)
@@ -94,6 +98,19 @@ def _draw_resume(run: Run) -> None:
     if st.button(label, icon=":material/play_arrow:", type="primary", key="resume"):
         with shell.showing_errors():
             launch.resume(run, shell.data_folder())
+            st.rerun()
+
+
+def _draw_run_here(run: Run) -> None:
+    clicked = st.button(
+        "Run here instead",
+        icon=":material/computer:",
+        key="run_here",
+        help="Do not use the cluster, and continue on the machine of this app.",
+    )
+    if clicked:
+        with shell.showing_errors():
+            launch.resume(run, shell.data_folder(), here=True)
             st.rerun()
 
 

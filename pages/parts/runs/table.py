@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.runs.comparison.figures import bytes_on_disk, kept_share
+from core.runs.lock_probe import explain_untrusted_locks
 from core.runs.run import Run
 from core.runs.space.disk_use import disk_use
 from core.runs.store import RunStore
@@ -85,6 +86,9 @@ def draw_runs(store: RunStore) -> None:
         draw_disk_use(store, all_runs)
     else:
         _draw_no_runs(store)
+    untrusted = explain_untrusted_locks(store.root)
+    if untrusted:
+        st.warning(plain(untrusted), icon=":material/lock_open:")
     if damaged_ids:
         st.warning(
             f"These folders in {plain(str(store.root))} contain runs that cannot be read:"

@@ -124,6 +124,7 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
             draw_silence(run)
         else:
             _draw_outcome(store, run)
+        _draw_place(run)
         if isinstance(run.recipe, BudgetRecipe):
             draw_budget_result(store, run)
             draw_search(store, run)
@@ -157,8 +158,17 @@ def _draw_progress(run: Run) -> None:
     if status.total and status.unit != "batches":  # not a part of the training
         share = status.done / status.total
     st.progress(min(1.0, share), text=text)
-    if run.state == "queued":
+    if run.status.waits_for_cluster:
+        st.caption(plain(run.status.message))
+    elif run.state == "queued":
         st.caption("A device works on one run at a time, in the order in which they were started.")
+
+
+def _draw_place(run: Run) -> None:
+    """Say where on a cluster the run is or was."""
+    place = run.status.place
+    if place:
+        st.caption(plain(place[0].upper() + place[1:] + "."))
 
 
 def _draw_outcome(store: RunStore, run: Run) -> None:
