@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import data_root
 from core.errors import UserError
+from core.runs.access.limits import check_start
 from core.runs.lock import RunLock
 from core.runs.run import Run, State, Status, explain_unwritable, read_status, write_status
 from core.runs.store import RunStore
@@ -55,8 +56,9 @@ def cancel(run: Run) -> None:
     """Ask the worker to stop at the next event, with a checkpoint.
 
     A run without a worker is cancelled at once, unless it is over. Raises UserError for a run that
-    was deleted.
+    was deleted, and for one that `run.access` does not let change.
     """
+    run.access.check_change(run)
     with _explain_missing(run), explain_unwritable(run.path.parent):
         (run.path / "cancel").touch()
         with _try_lock(run) as locked:
@@ -72,7 +74,7 @@ def reopen(run: Run, states: frozenset[State] = _RESUMABLE) -> bool:
 
     It is possible if no worker is at it and its status on file has one of `states`. The run gets
     its place in the queue here, so that the queue has the order of the starts. Raises UserError for
-    a run that was deleted.
+    a run that was deleted, and for one that may not be started by `run.access`, or not now.
     """
     with (
         _explain_missing(run),
@@ -82,6 +84,7 @@ def reopen(run: Run, states: frozenset[State] = _RESUMABLE) -> bool:
         status = read_status(run.path)
         if not locked or status.state not in states or status.starting:
             return False
+        check_start(run)
         (run.path / "cancel").unlink(missing_ok=True)
         _change_status(
             run, status, state="starting", message="", stage="Starting", queued_at=time.time()
@@ -97,6 +100,7 @@ def force_stop(run: Run) -> None:
     """
     import psutil
 
+    run.access.check_change(run)
     process = _worker_process(run)
     try:
         process.kill()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from core.config import data_root
 from core.errors import UserError
+from core.runs.access.limits import check_limits
 from core.runs.launch import spawn_worker
 from core.runs.run import explain_unwritable
 from core.runs.sweeps.sweep import Sweep
@@ -13,10 +14,13 @@ def start(sweep: Sweep, data: str | Path | None = None) -> None:
     """Start a process that works on the sweep, or continues it. One that runs is left alone.
 
     `data` is the folder of the data sets (default: `core.config.data_root()`). If two are started
-    at once, the second one ends by itself. Raises UserError if no process can be started.
+    at once, the second one ends by itself. Raises UserError if no process can be started, and for a
+    sweep that `sweep.access` does not let start, or not now.
     """
     if sweep.alive:
         return
+    sweep.access.check_change(sweep)
+    check_limits(sweep.access, sweep.path.parent.parent)
     allow(sweep)
     with explain_unwritable(sweep.path.parent.parent):
         sweep.starting_file.touch()
@@ -34,6 +38,10 @@ def allow(sweep: Sweep) -> None:
 
 
 def cancel(sweep: Sweep) -> None:
-    """Ask the process to stop at the next event. Its run can then be continued."""
+    """Ask the process to stop at the next event. Its run can then be continued.
+
+    Raises UserError for a sweep that `sweep.access` does not let change.
+    """
+    sweep.access.check_change(sweep)
     with explain_unwritable(sweep.path.parent.parent):
         sweep.cancel_file.touch()

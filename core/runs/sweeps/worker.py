@@ -15,6 +15,7 @@ from core.config import data_root
 from core.errors import UserError
 from core.events import Event, Note, Progress
 from core.runs import launch
+from core.runs.access.access import Access
 from core.runs.lock import RunLock
 from core.runs.run import Run
 from core.runs.store import RunStore
@@ -37,7 +38,8 @@ def work(sweep: Sweep, data: Path, stop: Stop | None = None) -> Generator[Event,
     the sweep was deleted.
     """
     stop = stop or Stop()
-    store = SweepStore(RunStore(sweep.path.parent.parent), data)
+    root = sweep.path.parent.parent
+    store = SweepStore(RunStore(root, Access(sweep.owner)), data)  # its runs are its owner's, too
     with RunLock(sweep.path) as lock:
         if not lock.take(timeout=3):
             return
