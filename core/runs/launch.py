@@ -76,6 +76,7 @@ def reopen(run: Run, states: frozenset[State] = _RESUMABLE) -> bool:
     its place in the queue here, so that the queue has the order of the starts. Raises UserError for
     a run that was deleted, and for one that may not be started by `run.access`, or not now.
     """
+    run.access.check_write()  # before the lock, which is a file
     with (
         _explain_missing(run),
         explain_unwritable(run.path.parent),

@@ -12,6 +12,7 @@ from core.runs.sweeps import launch
 from core.runs.sweeps.check import check_chains
 from core.runs.sweeps.grid import Chain
 from core.runs.sweeps.store import SweepStore
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.start import draw_impossible_start
 from pages.parts.sweep.forecast import draw_forecast
@@ -90,7 +91,7 @@ def _draw_start(
         type="primary",
         key="start_sweep",
         width="stretch",
-        help="The sweep has its own process, so you can close the browser.",
+        **permission(None, "The sweep has its own process, so you can close the browser."),
     )
     if not clicked:
         return
