@@ -70,4 +70,4 @@ def _log_out() -> None:
 def draw_read_only() -> None:
     """Say on every page that nothing can be changed, if that is so."""
     if login.rules().read_only:
-        st.info(READ_ONLY, icon=":material/lock:", key="read_only")
+        st.info(READ_ONLY, icon=":material/lock:")

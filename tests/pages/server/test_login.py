@@ -122,9 +122,9 @@ def test_the_table_names_the_owners_and_shows_ones_own(store, anns_run):
     sample_run(RunStore(store.root, Access(bobs)), name="Bob's")
     app = opened("bob")
     table = app.dataframe[0].value
-    assert dict(zip(table["name"], table["owner"], strict=True)) == {
+    assert dict(zip(table["name"], table["owner"].fillna("nobody"), strict=True)) == {
         "Bob's": "Bob Ray",
-        "Nobody's": None,
+        "Nobody's": "nobody",
         "Mine and not yours": "Ann Lee",
     }
     app.toggle(key="mine").set_value(True).run()

@@ -67,7 +67,7 @@ def test_all_runs_and_the_trash_take_so_much(limited):
         (run.path / "weights").write_bytes(b"0" * 600_000)
     limited(None, runs_gb=0.01).create(RECIPE)
     for run in runs:  # what is in the trash still takes the disk
-        with pytest.raises(UserError, match="and 0.001 GB may be: delete runs"):
+        with pytest.raises(UserError, match=r"and 0\.001 GB may be: delete runs"):
             limited(None, runs_gb=0.001).create(RECIPE)
         store.delete(run.id)
     store.empty_trash()
