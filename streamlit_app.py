@@ -53,11 +53,11 @@ def _pages() -> dict[str, list[StreamlitPage]]:
 def show_page() -> None:
     """Show the page that the address names, below the navigation."""
     st.session_state["entered"] = True  # pages.parts.shared.shell.guard reads it
-    # Before the navigation, which would make the page's Material icon the icon of the tab.
-    st.set_page_config(page_icon=str(_ICON), layout="wide")
-    if not is_let_in():
+    if not is_let_in():  # without our icon, which is a file for those who are logged in
         st.navigation(entrance_pages(_pages()), position="hidden").run()
         return
+    # Before the navigation, which would make the page's Material icon the icon of the tab.
+    st.set_page_config(page_icon=str(_ICON), layout="wide")
     page = st.navigation(_pages() | account_menu(), position="top")
     st.set_page_config(page_title=f"{page.title} · Secateur")
     try:
