@@ -29,7 +29,7 @@ def draw_live_runs(runs: Sequence[Run], read: Callable[[], Sequence[Run]], key: 
                 st.rerun()
             draw_run_boxes(runs_now)
             own = [run for run in active if run.access.may_change(run)]
-            may_stop = permission((own or active)[0]) if active else {}
+            may_stop = permission((own or active)[0] if active else None)
             if st.button("Stop", icon=":material/stop_circle:", key=f"stop_{key}", **may_stop):
                 for run in own:
                     launch.cancel(run)
