@@ -11,6 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.navigation.page import StreamlitPage
 
+from pages.parts.server.entrance import account_menu, draw_read_only, entrance_pages, is_let_in
 from pages.parts.shared.request_gate import RequestGate
 from pages.parts.shared.warm_up import load_modules_in_background
 
@@ -52,11 +53,15 @@ def _pages() -> dict[str, list[StreamlitPage]]:
 def show_page() -> None:
     """Show the page that the address names, below the navigation."""
     st.session_state["entered"] = True  # pages.parts.shared.shell.guard reads it
+    if not is_let_in():  # without our icon, which is a file for those who are logged in
+        st.navigation(entrance_pages(_pages()), position="hidden").run()
+        return
     # Before the navigation, which would make the page's Material icon the icon of the tab.
     st.set_page_config(page_icon=str(_ICON), layout="wide")
-    page = st.navigation(_pages(), position="top")
+    page = st.navigation(_pages() | account_menu(), position="top")
     st.set_page_config(page_title=f"{page.title} · Secateur")
     try:
+        draw_read_only()
         page.run()
     finally:
         load_modules_in_background()

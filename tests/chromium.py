@@ -32,10 +32,11 @@ needs_chromium = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def serving(runs, data):
+def serving(runs, data, **variables):
     """Start a server as `streamlit run` does, and yield its address.
 
-    runs: the folder of the runs. data: the folder of the data sets.
+    runs: the folder of the runs. data: the folder of the data sets. variables: further ones of its
+    environment.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -45,6 +46,7 @@ def serving(runs, data):
         "SECATEUR_RUNS": str(runs),
         "SECATEUR_DATA": str(data),
         "OMP_NUM_THREADS": "1",
+        **variables,
     }
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
     options = ["--server.headless", "true", "--server.port", str(port)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import data_root
 from core.errors import UserError
+from core.runs.access.limits import check_start
 from core.runs.cluster.address import cluster_address
 from core.runs.cluster.waiting import (
     FOLDER,
@@ -81,8 +82,9 @@ def cancel(run: Run) -> None:
     """Ask the worker to stop at the next event, with a checkpoint.
 
     A run without a worker is cancelled at once, unless it is over. Raises UserError for a run that
-    was deleted.
+    was deleted, and for one that `run.access` does not let change.
     """
+    run.access.check_change(run)
     with _explain_missing(run), explain_unwritable(run.path.parent):
         (run.path / "cancel").touch()
         with _try_lock(run) as locked:
@@ -104,8 +106,10 @@ def reopen(
     It is possible if no worker is at it and its status on file has one of `states`. The run gets
     its place in the queue here, so that the queue has the order of the starts. job: the one in
     which a cluster will work on it, None for this machine. take_back: also if it waits for a
-    cluster, whose job does nothing then. Raises UserError for a run that was deleted.
+    cluster, whose job does nothing then. Raises UserError for a run that was deleted, and for one
+    that may not be started by `run.access`, or not now.
     """
+    run.access.check_write()  # before the lock, which is a file
     with (
         _explain_missing(run),
         explain_unwritable(run.path.parent),
@@ -116,6 +120,7 @@ def reopen(
             return False
         if status.starting and not (take_back and status.waits_for_cluster):
             return False
+        check_start(run)
         (run.path / "cancel").unlink(missing_ok=True)
         take_stop_request(run)
         changes: dict[str, Any] = {"state": "starting", "stage": "Starting"}
@@ -142,6 +147,7 @@ def force_stop(run: Run) -> None:
     """
     import psutil
 
+    run.access.check_change(run)
     if read_status(run.path).job is not None:
         with _explain_missing(run), explain_unwritable(run.path.parent):
             ask_to_stop(run)

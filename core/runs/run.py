@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,8 @@ from core.config import AnswersRecipe, LatencyRecipe, Recipe
 from core.errors import UserError
 from core.events import Summary
 from core.files import write_atomically
+from core.runs.access.access import EVERYTHING, Access
+from core.runs.access.person import Person
 from core.runs.lock import is_lock_held
 from core.runs.tags import MOST_TAGS, Tags, is_tag
 
@@ -78,7 +80,8 @@ class RunConfig(BaseModel):
     id: ten hexadecimal digits. created: time in seconds since the epoch. parent: id of the run that
     the recipe is applied to. model, dataset: names from the recipe, or else from the parent.
     density: fraction of the prunable weights that is kept, in (0, 1], likewise. tags: see
-    `core.runs.tags`; a run of an older version has none.
+    `core.runs.tags`; a run of an older version has none. owner: who made it; None if nobody was
+    logged in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +94,7 @@ class RunConfig(BaseModel):
     dataset: str
     density: float = 1.0
     tags: tuple[Annotated[str, AfterValidator(_check_tag)], ...] = Field((), max_length=MOST_TAGS)
+    owner: Person | None = None
     recipe: Recipe
 
     @model_validator(mode="before")
@@ -231,12 +235,16 @@ class Status(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was on disk when it was read. `alive`: a worker held its lock at that moment."""
+    """A run as it was on disk when it was read.
+
+    alive: a worker held its lock at that moment. access: what the one who read it may do with it.
+    """
 
     path: Path
     config: RunConfig
     status: Status
     alive: bool
+    access: Access = field(default=EVERYTHING, compare=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -249,6 +257,10 @@ class Run:
     @property
     def tags(self) -> Tags:
         return self.config.tags
+
+    @property
+    def owner(self) -> Person | None:
+        return self.config.owner
 
     @property
     def recipe(self) -> Recipe:
@@ -305,6 +317,11 @@ class Run:
     def is_helper(self) -> bool:
         """Whether the run only measures its parent for a page, and never has a model of its own."""
         return isinstance(self.recipe, AnswersRecipe | LatencyRecipe)
+
+    @property
+    def is_for_everybody(self) -> bool:
+        """Whether everybody who may start runs may repeat or delete it: it only measured one."""
+        return self.is_helper and not self.active
 
     @property
     def silent_seconds(self) -> float:

@@ -18,6 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from core.config import (
 )
 from core.errors import UserError
 from core.files import Content, sync_folder, write_atomically
+from core.runs.access.access import EVERYTHING, Access
+from core.runs.access.limits import check_limits
 from core.runs.event_lines import Events, epoch_ends, read_events
 from core.runs.listing import RUN_ID, list_runs
 from core.runs.lock import RunLock
@@ -66,10 +69,15 @@ _EDIT_SECONDS = 30
 
 
 class RunStore:
-    """All runs in one folder. The folder is made together with the first run."""
+    """All runs in one folder. The folder is made together with the first run.
 
-    def __init__(self, root: str | Path) -> None:
+    access: what the one who acts may do. Whatever changes a run checks it, and the runs that are
+    read carry it to `core.runs.launch`.
+    """
+
+    def __init__(self, root: str | Path, access: Access = EVERYTHING) -> None:
         self.root = Path(root)
+        self.access = access
 
     # -- make and find --
 
@@ -90,13 +98,14 @@ class RunStore:
 
         The id is derived from the token, and the folder appears by one rename. So two processes
         that create with one token at the same time agree without talking to each other. Raises
-        UserError for a parent that is missing, not wanted, or without a result, and for words that
-        cannot be tags.
+        UserError for a parent that is missing, not wanted, or without a result, for words that
+        cannot be tags, and if no run may be made now.
         """
         seed = token or secrets.token_hex(16)
         run_id = run_id_of(seed)
         if token and (self.root / run_id).exists():
             return self.get(run_id)
+        check_limits(self.access, self.root)
         config = RunConfig(
             id=run_id,
             name=clean_name(name) or describe_recipe(recipe),
@@ -104,6 +113,7 @@ class RunStore:
             parent=parent,
             recipe=recipe,
             tags=check_tags(tags),
+            owner=self.access.person,
             **self._subject(recipe, parent),
         )
         with explain_unwritable(self.root):
@@ -154,7 +164,7 @@ class RunStore:
         """Read the run as it is now. Raises UserError if it is not there or cannot be read."""
         path = self._path(run_id)
         try:
-            return read_run(path)
+            return replace(read_run(path), access=self.access)
         except FileNotFoundError:
             raise UserError(
                 f"There is no run {run_id!r} in {self.root}; it may be in the trash."
@@ -178,7 +188,8 @@ class RunStore:
 
         Those that only measure their parent are among them.
         """
-        return list_runs(self.root)
+        runs, damaged_ids = list_runs(self.root)
+        return [replace(run, access=self.access) for run in runs], damaged_ids
 
     def lineage(self, run_id: str) -> _Runs:
         """Read the run's ancestors, the first one first, and the run itself.
@@ -241,7 +252,8 @@ class RunStore:
 
     def _change_config(self, run_id: str, change: Callable[[RunConfig], RunConfig]) -> Run:
         """Change what config.json says of a run. Of two changes at the same time none is lost."""
-        self.get(run_id)  # says if it is not there
+        run = self.get(run_id)  # says if it is not there
+        self.access.check_change(run)
         lock = FileLock(self.root / ".edit.lock", timeout=_EDIT_SECONDS)
         with explain_unwritable(self.root), lock:
             run = self.get(run_id)
@@ -251,12 +263,13 @@ class RunStore:
     def delete(self, run_id: str) -> None:
         """Move the run to the trash, and with it the runs that only measured it.
 
-        Raises UserError while a worker is at it, or about to be.
+        Raises UserError while a worker is at it, or about to be, and for a run of somebody else.
 
         The run's lock decides between a delete and a start at the same time. Whoever comes second
         finds the run started, or gone.
         """
         deleted = self.get(run_id)
+        self.access.check_change(deleted)
         with RunLock(deleted.path) as lock:
             # Whatever the status says, no worker is at a run whose lock could be taken.
             if not self._take(lock, run_id) or self.get(run_id).status.starting:
@@ -274,10 +287,11 @@ class RunStore:
 
         One that is active stays until `tidy`.
         """
-        for run in self.list(helpers=True):
+        everybodys = RunStore(self.root)
+        for run in everybodys.list(helpers=True):
             if run.is_helper and not (self.root / str(run.config.parent)).exists():
                 with contextlib.suppress(UserError):  # it is active
-                    self.delete(run.id)
+                    everybodys.delete(run.id)
 
     def _take(self, lock: RunLock, run_id: str) -> bool:
         try:
@@ -291,7 +305,7 @@ class RunStore:
 
         Those that only measured one are restored with it.
         """
-        return RunStore(self._trash).list()
+        return RunStore(self._trash, self.access).list()
 
     def trash_bytes(self) -> int:
         """Return the size of the deleted runs in bytes."""
@@ -300,9 +314,10 @@ class RunStore:
     def restore(self, run_id: str) -> Run:
         """Bring a run back from the trash, and with it the runs that only measured it.
 
-        Raises UserError if that is not possible.
+        Raises UserError if that is not possible, and for a run of somebody else.
         """
         target = self._path(run_id)
+        self._check_deleted(run_id)
         try:
             (self._trash / run_id).rename(target)
         except OSError as error:
@@ -313,11 +328,26 @@ class RunStore:
                     run.path.rename(self._path(run.id))
         return self.get(run_id)
 
+    def _check_deleted(self, run_id: str) -> None:
+        """Raise UserError if the run in the trash is somebody else's."""
+        self.access.check_write()
+        with contextlib.suppress(OSError, ValueError):  # it is gone, or damaged
+            self.access.check_change(read_run(self._trash / run_id))
+
     def empty_trash(self) -> int:
-        """Delete the runs in the trash for good, and return the number of bytes that this freed."""
-        freed = self.trash_bytes()
-        delete_all(self._trash)
-        return freed
+        """Delete the runs in the trash for good, and return the number of bytes that this freed.
+
+        Those of other people stay, unless an admin does it.
+        """
+        self.access.check_write()
+        before = self.trash_bytes()
+        if self.access.is_admin:
+            delete_all(self._trash)
+        else:
+            for run in self.trash():
+                if self.access.may_change(run):
+                    self.delete_for_good(run.id)
+        return before - self.trash_bytes()
 
     def trash_with_helpers(self) -> dict[str, _Runs]:
         """Read each deleted run and those that only measured it, by the id of the run."""
@@ -330,8 +360,9 @@ class RunStore:
     def delete_for_good(self, run_id: str) -> bool:
         """Delete one run that is in the trash, and return whether it was there.
 
-        Those that only measured it go with it.
+        Those that only measured it go with it. Raises UserError for a run of somebody else.
         """
+        self._check_deleted(run_id)
         group = self.trash_with_helpers().get(run_id, [])
         deleted = [delete_one(self._trash, run.id) for run in group]
         return any(deleted)
@@ -340,8 +371,10 @@ class RunStore:
         """Delete what nobody needs: old deleted runs, and drafts that a kill has left behind.
 
         Runs that only measured a deleted one go into the trash. Does nothing if this process did it
-        within the last hour.
+        within the last hour, or if nothing may be changed.
         """
+        if self.access.rules.read_only:
+            return
         if tidy_runs(self.root, self._trash):
             self._delete_helpers()
 

@@ -7,7 +7,7 @@ from core.hashes import content_hash
 from core.runs.archive.layout import CONFIG, STATUS, archived_files
 from core.runs.run import MODEL, Run, RunConfig
 
-_VARIABLE = {"id", "name", "tags", "parent"}
+_VARIABLE = {"id", "name", "tags", "parent", "owner"}
 _NOT_COMPARED = (CONFIG, STATUS, "log.txt")
 
 

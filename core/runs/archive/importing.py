@@ -10,6 +10,7 @@ from pathlib import Path
 from core.errors import UserError
 from core.events import Event
 from core.files import sync_folder, write_atomically
+from core.runs.access.limits import check_limits
 from core.runs.archive.identity import identity, is_same
 from core.runs.archive.layout import CONFIG
 from core.runs.archive.unpacking import unpack_run
@@ -44,9 +45,11 @@ def import_run(
     """Import the run in the zip `source`, with its id and its parent.
 
     If there is another run with its id, it gets a new one, the same at every import. If it is there
-    already, nothing changes. name: what errors call the zip. Raises UserError, in one sentence, for
-    a zip that is damaged or hostile, and for a full disk; then nothing is left behind.
+    already, nothing changes. It belongs to the one who imports it; where nobody logs in, to the one
+    in the zip. name: what errors call the zip. Raises UserError, in one sentence, for a zip that is
+    damaged or hostile, for a full disk, and if no run may be made now; then nothing is left behind.
     """
+    check_limits(store.access, store.root)
     name = name or source.name
     with explain_unwritable(store.root):
         store.root.mkdir(parents=True, exist_ok=True)
@@ -91,7 +94,9 @@ def _place(store: RunStore, draft: Path, parent_identity: str | None) -> Importe
     parent, parent_notes = _find_parent(store, config, parent_identity)
     run_id, id_notes = _free_id(store, config, draft)
     run_name = clean_name(config.name) or describe_recipe(config.recipe)
-    changed = config.model_copy(update={"id": run_id, "parent": parent, "name": run_name})
+    owner = store.access.person or config.owner
+    update = {"id": run_id, "parent": parent, "name": run_name, "owner": owner}
+    changed = config.model_copy(update=update)
     there = _find(store, run_id)
     if there is not None:
         return _already_there(there, changed, draft)

@@ -1,7 +1,8 @@
 """Proposes what can be removed from the folder of the runs, with the bytes that this frees.
 
 Nothing that another run needs is proposed: a run that another one was made from stays, and so does
-a run with a tag, by which a person says that it matters.
+a run with a tag, by which a person says that it matters. What the one who asks may not delete is
+not proposed to them.
 """
 
 import contextlib
@@ -70,8 +71,9 @@ def propose(store: RunStore, older_than: float | None = None) -> list[Proposal]:
     runs = store.list(helpers=True)
     helpers = _helpers_by_parent(runs)
     parents = {run.config.parent for run in runs if not run.is_helper}
-    proposals = [*_checkpoints(runs), *_trash(store)]
-    for run in runs:
+    may_change = store.access.may_change
+    proposals = [*_checkpoints(filter(may_change, runs)), *_trash(store)]
+    for run in filter(may_change, runs):
         if run.is_helper or run.active or run.tags or run.id in parents:
             continue
         if any(helper.active for helper in helpers.get(run.id, ())):
@@ -105,7 +107,7 @@ def _helpers_by_parent(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return helpers
 
 
-def _checkpoints(runs: Sequence[Run]) -> list[Proposal]:
+def _checkpoints(runs: Iterable[Run]) -> list[Proposal]:
     found = []
     for run in runs:
         if run.state == "finished":
@@ -118,6 +120,8 @@ def _checkpoints(runs: Sequence[Run]) -> list[Proposal]:
 def _trash(store: RunStore) -> list[Proposal]:
     proposals = []
     for run_id, group in store.trash_with_helpers().items():
+        if not store.access.may_change(group[0]):
+            continue
         number = sum(folder_bytes(str(run.path)) for run in group)
         proposals.append(Proposal("trash", run_id, group[0].name, number))
     return proposals

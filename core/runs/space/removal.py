@@ -42,6 +42,7 @@ def _remove_one(store: RunStore, item: Proposal) -> bool:
 def _delete_checkpoint(store: RunStore, run_id: str) -> bool:
     """Delete the checkpoint of a run, unless a worker is at it."""
     run = store.get(run_id)
+    store.access.check_change(run)
     with RunLock(run.path) as lock:
         if not lock.take(timeout=0.1):
             return False

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from core.config import data_root
 from core.errors import UserError
+from core.runs.access.limits import check_limits
 from core.runs.cluster.address import cluster_address
 from core.runs.launch import spawn_worker
 from core.runs.run import explain_unwritable
@@ -15,10 +16,13 @@ def start(sweep: Sweep, data: str | Path | None = None) -> None:
 
     `data` is the folder of the data sets (default: `core.config.data_root()`). If two are started
     at once, the second one ends by itself. The process stays on this machine, also if RAY_ADDRESS
-    names a cluster for its runs. Raises UserError if no process can be started.
+    names a cluster for its runs. Raises UserError if no process can be started, and for a sweep
+    that `sweep.access` does not let start, or not now.
     """
     if sweep.alive:
         return
+    sweep.access.check_change(sweep)
+    check_limits(sweep.access, sweep.path.parent.parent)
     cluster_address()  # says what is wrong with it
     allow(sweep)
     with explain_unwritable(sweep.path.parent.parent):
@@ -37,6 +41,10 @@ def allow(sweep: Sweep) -> None:
 
 
 def cancel(sweep: Sweep) -> None:
-    """Ask the process to stop at the next event. Its run can then be continued."""
+    """Ask the process to stop at the next event. Its run can then be continued.
+
+    Raises UserError for a sweep that `sweep.access` does not let change.
+    """
+    sweep.access.check_change(sweep)
     with explain_unwritable(sweep.path.parent.parent):
         sweep.cancel_file.touch()

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from core.config import data_root
 from core.errors import UserError
 from core.files import write_atomically
+from core.runs.access.limits import check_limits
 from core.runs.listing import RUN_ID
 from core.runs.lock import RunLock
 from core.runs.run import explain_unwritable, to_json
@@ -61,8 +62,9 @@ class SweepStore:
 
         parent: id of the run whose network each chain begins with. tags: for all its runs, also
         those that exist already. Raises UserError for no chains, for a parent without a result, for
-        words that cannot be tags, and if the folder cannot be written.
+        words that cannot be tags, if the folder cannot be written, and if no run may be made now.
         """
+        check_limits(self.runs.access, self.runs.root)
         tags = check_tags(tags)
         planned = tuple(plan_chains(chains, parent, self.data))
         self._check(planned, parent)
@@ -77,6 +79,7 @@ class SweepStore:
                     created=time.time(),
                     parent=parent,
                     tags=tags,
+                    owner=self.runs.access.person,
                     chains=planned,
                 )
                 self._write(config)
@@ -93,11 +96,13 @@ class SweepStore:
     ) -> Sweep:
         """Add those of the chains that the sweep does not have yet, and tags for all its runs.
 
-        Raises UserError if the sweep begins with another network, and as `create` does.
+        Raises UserError if the sweep begins with another network, if it is somebody else's, and as
+        `create` does.
         """
+        check_limits(self.runs.access, self.runs.root)
         tags = check_tags(tags)
         planned = plan_chains(chains, parent, self.data)
-        self.get(sweep_id)  # says if it is not there
+        self.runs.access.check_change(self.get(sweep_id))
         with self._editing():
             config = self.get(sweep_id).config
             if config.parent != parent:
@@ -143,8 +148,12 @@ class SweepStore:
         return [step for step in steps if not step.is_finished]
 
     def delete(self, sweep_id: str) -> None:
-        """Delete the sweep. Its runs stay. Raises UserError while a process works on it."""
+        """Delete the sweep. Its runs stay. Raises UserError while a process works on it.
+
+        Likewise for a sweep of somebody else.
+        """
         sweep = self.get(sweep_id)
+        self.runs.access.check_change(sweep)
         with explain_unwritable(self.runs.root), RunLock(sweep.path) as lock:
             if not lock.take(timeout=1) or is_alive(sweep.path, but_lock=True):
                 raise UserError(f"“{sweep.name}” is running: cancel it before you delete it.")
@@ -176,7 +185,7 @@ class SweepStore:
         for config in configs:
             path = self._path(config.id)
             members = tuple(tuple(steps_of(chain, config.parent, runs)) for chain in config.chains)
-            sweeps.append(Sweep(path, config, is_alive(path), members))
+            sweeps.append(Sweep(path, config, is_alive(path), members, self.runs.access))
         return sweeps
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ from the start of that process until it has the lock.
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import Recipe
 from core.config.budget import NOTHING_FITS
+from core.runs.access.access import EVERYTHING, Access
+from core.runs.access.person import Person
 from core.runs.listing import RUN_ID
 from core.runs.lock import is_lock_held
 from core.runs.run import STARTING_SECONDS, Run
@@ -46,7 +48,8 @@ class SweepConfig(BaseModel):
     """The settings of a sweep.
 
     id: ten hexadecimal digits. created: time in seconds since the epoch. parent: id of the run that
-    each chain begins with, None if it begins with a training. tags: those of all its runs.
+    each chain begins with, None if it begins with a training. tags: those of all its runs. owner:
+    who made it, and its runs; None if nobody was logged in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +59,7 @@ class SweepConfig(BaseModel):
     created: float = Field(ge=0, le=3e10)
     parent: str | None = None
     tags: Tags = ()
+    owner: Person | None = None
     chains: tuple[PlannedChain, ...] = Field(min_length=1)
 
 
@@ -93,12 +97,15 @@ class Sweep:
     """A sweep as it was on disk when it was read.
 
     alive: a process worked on it then, or had just been started. members: the steps of each chain.
+    access: what the one who read it may do with it.
     """
 
     path: Path
     config: SweepConfig
     alive: bool
     members: tuple[tuple[Step, ...], ...]
+    access: Access = field(default=EVERYTHING, compare=False, repr=False)
+    is_for_everybody: bool = field(default=False, init=False)
 
     @property
     def id(self) -> str:
@@ -107,6 +114,10 @@ class Sweep:
     @property
     def name(self) -> str:
         return self.config.name
+
+    @property
+    def owner(self) -> Person | None:
+        return self.config.owner
 
     @property
     def cancel_file(self) -> Path:

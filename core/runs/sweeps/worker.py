@@ -16,6 +16,7 @@ from core.config import data_root
 from core.errors import UserError
 from core.events import Event, Note, Progress
 from core.runs import launch
+from core.runs.access.access import Access
 from core.runs.cluster.address import cluster_address
 from core.runs.heartbeat import beating
 from core.runs.lock import RunLock
@@ -44,7 +45,8 @@ def work(
     deleted.
     """
     stop = stop or Stop()
-    store = SweepStore(RunStore(sweep.path.parent.parent), data)
+    root = sweep.path.parent.parent
+    store = SweepStore(RunStore(root, Access(sweep.owner)), data)  # its runs are its owner's, too
     with RunLock(sweep.path) as lock:
         if not lock.take(timeout=3):
             return

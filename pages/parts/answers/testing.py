@@ -11,6 +11,7 @@ from core.runs.answers import find_answers_run, request_answers
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.answers.comparison import answers_of, cached_test_set_hash
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.live_runs import draw_live_runs, draw_run_boxes
 from pages.parts.shared.words import plain
@@ -71,9 +72,10 @@ def _draw_button(
         icon=":material/play_arrow:",
         type="primary",
         key="test_networks",
-        help=(
+        **permission(
+            None,
             "Each test has its own process, so you can close the browser. A test that was stopped"
-            " continues where it was."
+            " continues where it was.",
         ),
     )
     if clicked:

@@ -14,6 +14,7 @@ from core.runs import launch
 from core.runs.int8 import int8_runs, newest_int8, request_int8
 from core.runs.run import INT8, Run
 from core.runs.store import RunStore
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.accuracies import interval_note
 from pages.parts.shared.address import keep_in_address, parse_flag
@@ -71,9 +72,10 @@ def _draw_button(store: RunStore, run: Run, recipe: Int8Recipe, root: Path) -> N
         type="primary",
         key="make_int8",
         width="stretch",
-        help=(
+        **permission(
+            None,
             "It runs in a process of its own, so you can close the browser. The same settings are"
-            " made once: if they were already, this opens their run."
+            " made once: if they were already, this opens their run.",
         ),
     )
     if clicked:

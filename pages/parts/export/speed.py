@@ -23,6 +23,7 @@ from core.runs.latency import (
 )
 from core.runs.run import Run
 from core.runs.store import RunStore
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.address import keep_in_address, parse_flag
 from pages.parts.shared.fields import help_text, number_field
@@ -126,8 +127,11 @@ def _draw_button(
         type="primary",
         key="measure_speed",
         width="stretch",
-        disabled=is_busy,
-        help="It waits until no other run works on the processor, because that would slow it.",
+        **permission(
+            None,
+            "It waits until no other run works on the processor, because that would slow it.",
+            is_busy,
+        ),
     )
     if clicked:
         with shell.showing_errors():

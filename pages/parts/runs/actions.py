@@ -11,6 +11,7 @@ from core.runs.store import RunStore
 from pages.parts.runs.compare_link import draw_compare_link
 from pages.parts.runs.reader import draw_reader_button
 from pages.parts.runs.storage.zip_download import draw_zip_download
+from pages.parts.server.permission import draw_refusal, permission
 from pages.parts.shared import shell
 from pages.parts.shared.accuracies import accuracy_text, best_words
 from pages.parts.shared.words import size
@@ -44,6 +45,7 @@ def draw_actions(store: RunStore, run: Run) -> None:
                 _draw_prune(run)
             _draw_downloads(run)
         _draw_menu(store, run)
+    draw_refusal(run)
 
 
 def _is_quantized(run: Run) -> bool:
@@ -72,7 +74,7 @@ def _draw_cancel(run: Run) -> None:
         "Cancelling …" if is_requested else "Cancel",
         icon=":material/stop_circle:",
         key="cancel",
-        disabled=is_requested,
+        **permission(run, disabled=is_requested),
     )
     if clicked:
         with shell.showing_errors():
@@ -95,7 +97,10 @@ def _draw_link_to_live_activations(run: Run) -> None:
 
 def _draw_resume(run: Run) -> None:
     label = "Start" if run.state == "created" else "Resume"
-    if st.button(label, icon=":material/play_arrow:", type="primary", key="resume"):
+    clicked = st.button(
+        label, icon=":material/play_arrow:", type="primary", key="resume", **permission(run)
+    )
+    if clicked:
         with shell.showing_errors():
             launch.resume(run, shell.data_folder())
             st.rerun()
@@ -227,15 +232,20 @@ def _draw_duplicate(run: Run) -> None:
 def _draw_rename(store: RunStore, run: Run) -> None:
     with st.form("rename", border=False):
         # The key contains the run, so that the field of another run starts with that run's name.
-        name = st.text_input("Name", run.name, max_chars=120, key=f"name-{run.id}")
-        if st.form_submit_button("Save", icon=":material/edit:"):
+        name = st.text_input(
+            "Name", run.name, max_chars=120, key=f"name-{run.id}", **permission(run)
+        )
+        if st.form_submit_button("Save", icon=":material/edit:", **permission(run)):
             with shell.showing_errors():
                 store.rename(run.id, name)
                 st.rerun()
 
 
 def _draw_delete(store: RunStore, run: Run) -> None:
-    if not st.button("Delete", icon=":material/delete:", key="delete", type="tertiary"):
+    clicked = st.button(
+        "Delete", icon=":material/delete:", key="delete", type="tertiary", **permission(run)
+    )
+    if not clicked:
         return
     with shell.showing_errors():
         store.delete(run.id)

@@ -5,6 +5,7 @@ import streamlit as st
 from core.runs.comparison.figures import bytes_on_disk, kept_share
 from core.runs.run import Run
 from core.runs.store import describe_recipe
+from pages.parts.runs.owners import owner_name
 from pages.parts.shared.run_line import draw_run_line
 from pages.parts.shared.words import kept, plain, size
 
@@ -46,6 +47,8 @@ def _draw_card(run: Run) -> None:
         number = bytes_on_disk(run)
         if number is not None:
             facts.append(size(number))
+        if run.owner:
+            facts.append(f":material/person: {plain(owner_name(run))}")
         if run.tags:
             facts.append(f":material/label: {plain(', '.join(run.tags))}")
         st.caption(" · ".join([*facts, run.id]))

@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.runs import launch
 from core.runs.run import SILENT_SECONDS, Run
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.words import duration
 
@@ -22,7 +23,9 @@ def draw_silence(run: Run) -> None:
         "Force stop",
         icon=":material/dangerous:",
         key="force_stop",
-        help="Ends the process at once. What it did after the last checkpoint is done again.",
+        **permission(
+            run, "Ends the process at once. What it did after the last checkpoint is done again."
+        ),
     )
     if clicked:
         with shell.showing_errors():

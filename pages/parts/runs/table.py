@@ -12,6 +12,7 @@ from core.runs.run import Run
 from core.runs.space.disk_use import disk_use
 from core.runs.store import RunStore
 from pages.parts.runs.cards import TABLE_KEY, draw_cards, made_by
+from pages.parts.runs.owners import draw_owner_filter, owner_name, runs_of
 from pages.parts.runs.storage.clean_up import draw_disk_use
 from pages.parts.runs.storage.import_run import draw_import_run_button, draw_imported
 from pages.parts.runs.tags import draw_tag_menu
@@ -42,6 +43,7 @@ _COLUMNS = {
         "Made by", help="Training, import, or the way it was quantized."
     ),
     "tags": st.column_config.ListColumn("Tags"),
+    "owner": st.column_config.TextColumn("Owner", help="Who started it."),
     "model": st.column_config.TextColumn("Network"),
     "dataset": st.column_config.TextColumn("Data set"),
     "density": st.column_config.NumberColumn(
@@ -81,8 +83,10 @@ def draw_runs(store: RunStore) -> None:
             draw_tag_menu(store, [run for run in runs if not run.is_helper])
             draw_import_network_button(store)
             draw_import_run_button(store)
-        tags = draw_tag_filter("runs_tags", runs)
-        _draw_live_table(store, any(run.active for run in runs), tags)
+        with st.container(horizontal=True, vertical_alignment="bottom", key="runs_filters"):
+            tags = draw_tag_filter("runs_tags", runs)
+            only_mine = draw_owner_filter(store.access)
+        _draw_live_table(store, any(run.active for run in runs), tags, only_mine)
         draw_disk_use(store, all_runs)
     else:
         _draw_no_runs(store)
@@ -127,10 +131,11 @@ def _draw_no_runs(store: RunStore) -> None:
         draw_import_run_button(store)
 
 
-def _draw_live_table(store: RunStore, was_active: bool, tags: list[str]) -> None:
+def _draw_live_table(store: RunStore, was_active: bool, tags: list[str], only_mine: bool) -> None:
     """Draw the table every two seconds while a run is active, else every ten.
 
     The slower pace is for runs that are started elsewhere. tags: those that the runs must have.
+    only_mine: whether to leave out the runs of other people.
     """
 
     @st.fragment(run_every=2 if was_active else 10, key="table")
@@ -139,7 +144,7 @@ def _draw_live_table(store: RunStore, was_active: bool, tags: list[str]) -> None
         is_active = any(run.active for run in runs)
         if st.query_params.get("run") or is_active != was_active:
             st.rerun()
-        listed = tagged_runs(runs, tags)
+        listed = tagged_runs(runs_of(store.access, runs, only_mine), tags)
         with st.container(key=TABLE_KEY):
             _draw_table(listed)
         draw_cards(listed)
@@ -153,6 +158,8 @@ def _draw_table(runs: list[Run]) -> None:
     columns = dict(_COLUMNS)
     if not any(run.tags for run in runs):
         del columns["tags"]
+    if not any(run.owner for run in runs):
+        del columns["owner"]
     st.dataframe(
         pd.DataFrame([_row(run, disk.get(run.id)) for run in runs], columns=list(columns)),
         hide_index=True,
@@ -181,6 +188,7 @@ def _row(run: Run, disk_bytes: int | None) -> dict[str, Any]:
         "name": run.name,
         "kind": made_by(run),
         "tags": list(run.tags),
+        "owner": owner_name(run) or None,
         "model": run.model,
         "dataset": run.dataset,
         "density": kept_share(run),

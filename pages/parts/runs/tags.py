@@ -9,6 +9,7 @@ from core.runs.comparison.compared import unique_names
 from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.tags import MOST_TAGS, all_tags
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.words import plain
 
@@ -31,6 +32,7 @@ def draw_tags(store: RunStore, run: Run) -> None:
         width=420,
         on_change=_save_tags,
         args=(store, run, key),
+        **permission(run),
     )
     error = st.session_state.pop(_ERROR, None)
     if error:
@@ -56,7 +58,7 @@ def draw_tag_menu(store: RunStore, runs: Sequence[Run]) -> None:
         icon=":material/label:",
         key="tag_menu",
         on_change="rerun",
-        help="Give tags to several runs, or take them away.",
+        **permission(None, "Give tags to several runs, or take them away."),
     )
     if menu.open:
         with menu:
@@ -64,7 +66,7 @@ def draw_tag_menu(store: RunStore, runs: Sequence[Run]) -> None:
 
 
 def _draw_form(store: RunStore, runs: Sequence[Run]) -> None:
-    names = unique_names(runs)
+    names = unique_names([run for run in runs if store.access.may_change(run)])
     with st.form("tag_runs", border=False, clear_on_submit=True):
         chosen = st.multiselect(
             "Runs",

@@ -5,6 +5,7 @@ import streamlit as st
 from core.runs.run import Run
 from core.runs.store import RunStore
 from core.runs.trash import TRASH_DAYS
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.words import plain, size
 
@@ -30,17 +31,27 @@ def draw_trash(store: RunStore) -> None:
         st.caption(f"Deleted runs stay here for {TRASH_DAYS} days.")
         for run in runs:
             _draw_deleted_run(store, run)
+        own = [run for run in runs if store.access.may_change(run)]
+        if not own:
+            return
         with st.popover("Empty the trash", icon=":material/delete_forever:"):
             st.markdown("This cannot be undone.")
-            if st.button(f"Delete {len(runs)} for good", type="primary", key="empty"):
+            if st.button(f"Delete {len(own)} for good", type="primary", key="empty"):
                 st.session_state.pop("deleted", None)
-                store.empty_trash()
-                st.rerun()
+                with shell.showing_errors():
+                    store.empty_trash()
+                    st.rerun()
 
 
 def _draw_deleted_run(store: RunStore, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Restore", icon=":material/restore_from_trash:", key=f"restore-{run.id}"):
+        clicked = st.button(
+            "Restore",
+            icon=":material/restore_from_trash:",
+            key=f"restore-{run.id}",
+            **permission(run),
+        )
+        if clicked:
             _restore(store, run.id)
         st.markdown(plain(run.name), width="stretch")
 

@@ -16,6 +16,7 @@ from pages.parts.runs.actions import draw_actions
 from pages.parts.runs.details import draw_details
 from pages.parts.runs.figures import draw_figures
 from pages.parts.runs.outcome import outcome_sentence
+from pages.parts.runs.owners import owner_name
 from pages.parts.runs.silence import draw_silence
 from pages.parts.runs.tags import draw_tags
 from pages.parts.runs.tracker_link import draw_tracker_link
@@ -59,9 +60,10 @@ def _draw_header(run: Run) -> None:
     created = datetime.fromtimestamp(run.config.created)
     summary = run.status.summary
     density = run.density if summary is None else summary.density
+    by = f" by {plain(owner_name(run))}" if run.owner else ""
     st.caption(
         f"{run.model} on {plain(run.dataset)}, {kept(density)} · created {created:%d %b %Y, %H:%M}"
-        f" · {_device_words(run)} · {run.id}"
+        f"{by} · {_device_words(run)} · {run.id}"
     )
 
 

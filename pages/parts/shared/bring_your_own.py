@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.runs.store import RunStore
+from pages.parts.server.permission import permission
 from pages.parts.shared.import_images import import_images_dialog
 from pages.parts.shared.import_network import import_network_dialog
 
@@ -18,7 +19,9 @@ def draw_own_network_button(store: RunStore, root: Path) -> None:
         "Bring your own network",
         icon=":material/upload_file:",
         key="own_network",
-        help="Import a checkpoint from elsewhere: .safetensors, .secateur, .pt, .pth or .th.",
+        **permission(
+            None, "Import a checkpoint from elsewhere: .safetensors, .secateur, .pt, .pth or .th."
+        ),
     )
     if clicked:
         import_network_dialog(store, root)
@@ -33,7 +36,7 @@ def draw_own_images_button(root: Path) -> None:
         "Bring your own images",
         icon=":material/add_photo_alternate:",
         key="own_images",
-        help="Import a folder, a zip file, an .npz file or Parquet files.",
+        **permission(None, "Import a folder, a zip file, an .npz file or Parquet files."),
     )
     if clicked:
         import_images_dialog(root)

@@ -6,6 +6,8 @@ import streamlit as st
 
 from core import data
 from core.errors import UserError
+from pages.parts.server.login import access
+from pages.parts.server.permission import permission
 from pages.parts.shared.progress import drain
 from pages.parts.shared.shell import draw_error
 
@@ -25,10 +27,11 @@ def draw_get_images(what: str, dataset: str, root: Path, key: str) -> None:
         "Get them now",
         icon=":material/download:",
         key=key,
-        help=f"Downloads and prepares {dataset}.",
+        **permission(None, f"Downloads and prepares {dataset}."),
     ):
         return
     try:
+        access().check_write()
         drain(data.prepare(dataset, root), st.empty())
     except (UserError, OSError) as error:
         draw_error(error)

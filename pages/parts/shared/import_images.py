@@ -13,6 +13,7 @@ from core.data.isolated import import_images_isolated
 from core.data.labelled.parquet_files import split_of_word
 from core.errors import UserError
 from core.events import Note
+from pages.parts.server.login import access
 from pages.parts.shared.progress import drain
 from pages.parts.shared.words import plain
 
@@ -98,6 +99,7 @@ def _import_images(sources: _Sources, root: Path, name: str, side: int) -> bool:
     notes: list[Note] = []
     shown_names: dict[str, str] = {}
     try:
+        access().check_write()
         with tempfile.TemporaryDirectory() as folder:
             paths = [_path_of(source, Path(folder)) for source in sources]
             shown_names = dict(zip(map(str, paths), map(_shown_name, sources), strict=True))

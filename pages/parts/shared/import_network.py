@@ -13,6 +13,7 @@ from core.files import content_of
 from core.models import own_networks
 from core.runs.run import IMPORT_SOURCE, Run
 from core.runs.store import RunStore
+from pages.parts.server.permission import permission
 from pages.parts.shared.checkpoint_form import (
     choose_dataset,
     choose_network,
@@ -50,7 +51,9 @@ def draw_import_network_button(store: RunStore) -> None:
         icon=":material/upload_file:",
         key="import_network",
         width="content",
-        help="Import a checkpoint from elsewhere: .safetensors, .secateur, .pt, .pth or .th.",
+        **permission(
+            None, "Import a checkpoint from elsewhere: .safetensors, .secateur, .pt, .pth or .th."
+        ),
     )
     if clicked:
         import_network_dialog(store, data_folder())

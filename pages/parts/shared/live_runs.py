@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.runs import launch
 from core.runs.run import Run
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.states import draw_state
 from pages.parts.shared.words import plain
@@ -27,8 +28,10 @@ def draw_live_runs(runs: Sequence[Run], read: Callable[[], Sequence[Run]], key: 
             if {run.id for run in active} != active_before:
                 st.rerun()
             draw_run_boxes(runs_now)
-            if st.button("Stop", icon=":material/stop_circle:", key=f"stop_{key}"):
-                for run in active:
+            own = [run for run in active if run.access.may_change(run)]
+            may_stop = permission((own or active)[0] if active else None)
+            if st.button("Stop", icon=":material/stop_circle:", key=f"stop_{key}", **may_stop):
+                for run in own:
                     launch.cancel(run)
 
     draw()

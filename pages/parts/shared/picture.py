@@ -14,6 +14,7 @@ from core import data
 from core.data.isolated import open_picture_isolated
 from core.data.picture import MAX_PICTURE_BYTES
 from core.errors import UserError
+from pages.parts.server.permission import permission
 from pages.parts.shared.address import keep_choice_in_address, keep_in_address, number_parser
 from pages.parts.shared.shell import draw_error
 from pages.parts.shared.words import plain
@@ -124,16 +125,17 @@ def _draw_upload() -> UploadedFile | None:
         type=_FILE_TYPES,
         key="upload",
         max_upload_size=MAX_PICTURE_BYTES // 2**20,
-        help=(
+        **permission(
+            None,
             "A PNG, JPEG, WebP, BMP or GIF file (its first frame) of up to 50 megapixels. The"
-            " network gets the middle square."
+            " network gets the middle square.",
         ),
     )
 
 
 def _draw_camera() -> UploadedFile | None:
     return st.camera_input(
-        "Photograph", key="camera", help="The browser asks for permission first."
+        "Photograph", key="camera", **permission(None, "The browser asks for permission first.")
     )
 
 

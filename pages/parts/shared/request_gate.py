@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pages.parts.server.cookie import may_fetch
 
 _NO_FRAMES = {"Content-Security-Policy": "frame-ancestors 'none'", "X-Frame-Options": "DENY"}
 _POLICY_VIOLATION = 1008  # a status code of WebSockets
@@ -20,8 +23,9 @@ class RequestGate:
     """An ASGI middleware that lets only requests of the app's own pages through.
 
     A request must name a host of `server.allowedHosts`. If it names the page that made it (the
-    header Origin), that page must be the app's own, or one of `server.corsAllowedOrigins`. Every
-    answer forbids the browser to show it in a frame.
+    header Origin), that page must be the app's own, or one of `server.corsAllowedOrigins`. Where
+    people log in, files are for those who did. Every answer forbids the browser to show it in a
+    frame.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,7 +42,7 @@ class RequestGate:
                 MutableHeaders(scope=message).update(_NO_FRAMES)
             await send(message)
 
-        refusal = _refusal(Headers(scope=scope))
+        refusal = _refusal(Headers(scope=scope)) or _closed(scope)
         if not refusal:
             await self.app(scope, receive, send_without_frames)
         elif scope["type"] == "websocket":
@@ -53,12 +57,19 @@ def _refusal(headers: Headers) -> str:
     if not _is_host_allowed(host):
         return (
             f"This app is not served under the name {host[:100]!r}. Whoever runs it can add the"
-            " name to server.allowedHosts; docs/DEPLOY.md tells how."
+            " name to server.allowedHosts; docs/SERVER.md tells how."
         )
     origin = headers.get("origin")
     if origin is not None and not _is_origin_allowed(origin, host):
         return f"The page {origin[:100]!r} is not part of this app, and may not use it."
     return ""
+
+
+def _closed(scope: Scope) -> str:
+    """Say that a file is only for those who are logged in, "" if the request may have it."""
+    if may_fetch(scope["path"], HTTPConnection(scope).cookies):
+        return ""
+    return "Log in to the app first."
 
 
 def _is_host_allowed(host: str) -> bool:

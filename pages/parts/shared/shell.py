@@ -10,6 +10,8 @@ import streamlit as st
 from core.config import data_root, runs_root
 from core.errors import UserError
 from core.runs.store import RunStore
+from pages.parts.server.entrance import is_let_in
+from pages.parts.server.login import access
 from pages.parts.shared.address import open_page
 from pages.parts.shared.words import plain
 
@@ -21,17 +23,17 @@ def guard(page: str) -> None:
 
     Until a session has run the entry file, Streamlit answers a deep link such as /train with the
     page's file alone. In that case the entry file runs here, with the page inside it, and the outer
-    run of the page ends. `page` is the page's file.
+    run of the page ends. `page` is the page's file. The same for whoever must log in first.
     """
-    if not st.session_state.get("entered"):
+    if not st.session_state.get("entered") or not is_let_in():
         runpy.run_path(str(_ENTRY))
         st.stop()
     open_page(Path(page).stem)
 
 
 def run_store() -> RunStore:
-    """The runs of this app."""
-    store = RunStore(runs_root())
+    """The runs of this app, with what the one who uses the page may do with them."""
+    store = RunStore(runs_root(), access())
     store.tidy()
     return store
 

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.errors import UserError
 from core.runs import launch
 from core.runs.run import Run
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.words import plain
 
@@ -39,9 +40,8 @@ def draw_start_button(
         icon=":material/play_arrow:",
         type="primary",
         key=key,
-        disabled=disabled,
         width="stretch" if stretched else "content",
-        help=help_text,
+        **permission(None, help_text, disabled),
     )
     if not clicked:
         return

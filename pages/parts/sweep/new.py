@@ -14,6 +14,7 @@ from core.runs.sweeps.check import check_chains
 from core.runs.sweeps.grid import Chain
 from core.runs.sweeps.store import SweepStore
 from pages.parts.budget.sizes import check_limit
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.start import draw_impossible_start
 from pages.parts.sweep.forecast import draw_forecast
@@ -96,7 +97,7 @@ def _draw_start(
         type="primary",
         key="start_sweep",
         width="stretch",
-        help="The sweep has its own process, so you can close the browser.",
+        **permission(None, "The sweep has its own process, so you can close the browser."),
     )
     if not clicked:
         return

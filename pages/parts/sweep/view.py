@@ -14,6 +14,7 @@ from core.runs.sweeps.budgets.fitted import is_budget
 from core.runs.sweeps.points import Axes, Point, axes_of, points_of, seconds_left, without_budgets
 from core.runs.sweeps.store import SweepStore
 from core.runs.sweeps.sweep import Sweep
+from pages.parts.server.permission import draw_refusal, permission
 from pages.parts.shared import shell
 from pages.parts.shared.states import signed_state
 from pages.parts.shared.words import duration, plain
@@ -41,6 +42,7 @@ def draw_sweep(store: RunStore, sweep_id: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="sweep_header"):
         st.title(plain(sweep.name), width="content", anchor=False)
         draw_sweep_state(sweep)
+    draw_refusal(sweep)
     _draw_actions(sweeps, sweep)
     _draw_live_part(sweeps, sweep)
 
@@ -62,8 +64,11 @@ def _draw_cancel(sweep: Sweep) -> None:
         "Cancelling …" if is_requested else "Cancel",
         icon=":material/stop_circle:",
         key="cancel_sweep",
-        disabled=is_requested,
-        help="The run that is at work is stopped with a checkpoint. Resume continues it.",
+        **permission(
+            sweep,
+            "The run that is at work is stopped with a checkpoint. Resume continues it.",
+            is_requested,
+        ),
     )
     if clicked:
         with shell.showing_errors():
@@ -77,7 +82,9 @@ def _draw_resume(sweep: Sweep) -> None:
         icon=":material/play_arrow:",
         type="primary",
         key="resume_sweep",
-        help="Goes on with the runs that are missing, and tries those that failed once more.",
+        **permission(
+            sweep, "Goes on with the runs that are missing, and tries those that failed once more."
+        ),
     )
     if clicked:
         with shell.showing_errors():
@@ -98,7 +105,7 @@ def _draw_compare(sweep: Sweep) -> None:
 
 
 def _draw_delete(sweeps: SweepStore, sweep: Sweep) -> None:
-    with st.popover("Delete", icon=":material/delete:"):
+    with st.popover("Delete", icon=":material/delete:", **permission(sweep)):
         st.markdown("The sweep is deleted. Its runs stay.")
         if st.button("Delete the sweep", type="primary", key="delete_sweep"):
             with shell.showing_errors():

@@ -8,6 +8,7 @@ import streamlit as st
 from core.runs import launch
 from core.runs.run import Run
 from core.runs.store import RunStore
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.run_line import draw_run_line
 from pages.parts.shared.words import plain
@@ -58,7 +59,7 @@ def _draw_stopped(run: Run, root: Path) -> None:
         "Try again",
         icon=":material/replay:",
         key=f"tour_again_{run.id}",
-        help="Continues from the last checkpoint, or starts anew if there is none.",
+        **permission(run, "Continues from the last checkpoint, or starts anew if there is none."),
     )
     if clicked:
         with shell.showing_errors():

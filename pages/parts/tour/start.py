@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.runs.store import RunStore
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.tour.runs import start_trainings
 
@@ -21,7 +22,9 @@ def draw_tour_button(place: DeltaGenerator, label: str, store: RunStore, root: P
         type="primary",
         key="tour",
         width="content",
-        help="Trains two small networks, one after the other, and shows all that the app does.",
+        **permission(
+            None, "Trains two small networks, one after the other, and shows all that the app does."
+        ),
     )
     if not clicked:
         return

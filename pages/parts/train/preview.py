@@ -12,6 +12,8 @@ from core.config import TrainRecipe
 from core.errors import UserError
 from core.events import Event
 from core.forecast import pace, pruning
+from pages.parts.server.login import access
+from pages.parts.server.permission import permission
 from pages.parts.shared.progress import drain, drain_once, is_quick
 from pages.parts.shared.shell import draw_error
 from pages.parts.shared.words import plain, size
@@ -143,9 +145,11 @@ def _draw_prepare_button(dataset: data.Choice, root: Path) -> None:
         " it before.",
         icon=":material/download:",
     )
-    if not st.button("Get it now", icon=":material/download:", key="prepare"):
+    clicked = st.button("Get it now", icon=":material/download:", key="prepare", **permission())
+    if not clicked:
         return
     try:
+        access().check_write()
         drain(data.prepare(dataset.name, root), st.empty())
     except (UserError, OSError) as error:
         draw_error(error)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core import data
 from core.config import TrainRecipe
+from pages.parts.server.permission import permission
 from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.fields import help_text
 from pages.parts.shared.import_images import import_images_dialog
@@ -34,7 +35,9 @@ def draw_dataset_choice(root: Path) -> data.Choice:
             icon=":material/add_photo_alternate:",
             key="import",
             width="content",
-            help="Import your own images: a folder, a zip file, an .npz file or Parquet files.",
+            **permission(
+                None, "Import your own images: a folder, a zip file, an .npz file or Parquet files."
+            ),
         )
         if clicked:
             import_images_dialog(root)

@@ -17,6 +17,7 @@ from core.runs.space.proposals import (
 from core.runs.space.removal import remove_proposed
 from core.runs.store import RunStore
 from core.runs.trash import TRASH_DAYS
+from pages.parts.server.permission import permission
 from pages.parts.shared.words import size
 
 _PREVIEW = "clean_preview"
@@ -48,7 +49,7 @@ def draw_disk_use(store: RunStore, runs: Sequence[Run]) -> None:
             icon=":material/cleaning_services:",
             key="clean_up",
             type="tertiary",
-            help="See what can go, with its size, before anything is removed.",
+            **permission(None, "See what can go, with its size, before anything is removed."),
         )
     if clicked:
         clean_up_dialog(store)

@@ -8,6 +8,7 @@ import streamlit as st
 from core.errors import UserError
 from core.runs.archive.importing import ImportedRun, import_run
 from core.runs.store import RunStore
+from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.progress import drain
 from pages.parts.shared.words import plain
@@ -22,7 +23,9 @@ def draw_import_run_button(store: RunStore) -> None:
         icon=":material/folder_zip:",
         key="import_run",
         width="content",
-        help="Open a run that was downloaded as one zip, here or on another machine.",
+        **permission(
+            None, "Open a run that was downloaded as one zip, here or on another machine."
+        ),
     )
     if clicked:
         import_run_dialog(store)

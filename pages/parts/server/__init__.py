@@ -1,0 +1,1 @@
+"""The app for several people: the login, and what each of them may do."""
