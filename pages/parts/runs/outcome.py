@@ -171,7 +171,7 @@ def _budgeted(run: Run, recipe: BudgetRecipe, summary: Summary, events: EventRow
     )
     kept = limit_outcome(recipe, chosen_candidate(tried_candidates(events), summary), summary)
     if kept is not None:
-        text += f" {limit_sentence(recipe, kept)}"
+        text += f" {limit_sentence(recipe, kept, summary)}"
     before = summary.parent_accuracy or 0.0
     if before - summary.test_accuracy < _SMALL_LOSS:
         return text
