@@ -137,7 +137,8 @@ def stop_at(events):
     """The name of the moment after which a run is stopped, "" if it goes on."""
     last = events[-1]
     if isinstance(last, ThinnedCandidate):
-        return {(3, 0): "search"}.get((len(tried_in(events)), last.epochs), f"epoch {last.epochs}")
+        is_third = len(tried_in(events)) == 3
+        return "search" if is_third else f"epoch {last.epochs}"
     is_step = isinstance(last, Progress) and last.stage.endswith("epoch 2 of 2")
     return "in epoch 2" if is_step else ""
 
@@ -198,8 +199,8 @@ def test_a_limit_that_nothing_reaches_ends_in_the_nearest_and_says_by_how_much(p
     events = list(job.events())
     (warning,) = [e.text for e in events if isinstance(e, Note) and e.level == "warning"]
     assert "No number of channels that was tried makes the network 1000x as fast" in warning
-    fastest = max(tried_in(events), key=lambda event: event.least)
-    assert summary_of(events).speedup == fastest.speedup
+    last = tried_in(events)[-1]
+    assert summary_of(events).speedup == last.speedup
 
 
 @pytest.mark.parametrize("stop", ["epoch 1", "in epoch 2"])

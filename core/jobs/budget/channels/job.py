@@ -161,7 +161,7 @@ class FasterJob:
         network.load_state_dict(state)
         smaller = smaller_of(network, self.parent.card)
         yield from smaller.notes()
-        speed = yield from meter.measure(smaller.network)
+        speed = yield from meter.confirm(smaller.network)
         self._packed = data
         self._result = replace(chosen, state=state, speed=speed)
         yield self._result.event()

@@ -78,14 +78,13 @@ class ChannelSearch:
                 yield from self._try(method)
         while True:
             best = self._best()
+            method, density = best or self._nearest()
+            made = yield from self._measure(method, density, confirms=True)
+            if made.speed.keeps(self._faster):
+                return made
             if best is None:
-                return (yield from self._nearest())
-            network = self._judge.thinned(self._masks(*best), self._images)
-            smaller = smaller_of(network, self._card).network
-            speed = yield from self._meter.confirm(smaller)
-            if speed.keeps(self._faster):
-                return (yield from self._measure(*best))
-            method, _ = best
+                yield Note(describe_missed(made.speed, self._faster), "warning")
+                return made
             yield from self._bisect(method)
 
     def _try(self, method: TrainedMethod) -> Generator[Event, None, None]:
@@ -133,24 +132,26 @@ class ChannelSearch:
         pairs = kept.items()
         return min(pairs, key=lambda pair: self._probes[pair[0]][pair[1]].divergence, default=None)
 
-    def _nearest(self) -> Generator[Event, None, ThinnedNetwork]:
+    def _nearest(self) -> tuple[TrainedMethod, float]:
+        """Return the method and the density whose interval begins highest."""
         pairs = [(method, nearest_density(self._speeds(method))) for method in self._probes]
-        method, density = max(pairs, key=lambda pair: self._speeds(pair[0])[pair[1]].least)
-        made = yield from self._measure(method, density)
-        yield Note(describe_missed(made.speed, self._faster), "warning")
-        return made
+        return max(pairs, key=lambda pair: self._speeds(pair[0])[pair[1]].least)
 
     def _masks(self, method: TrainedMethod, density: float) -> dict[str, Tensor]:
         return whole_channels(self._scores[method], density)
 
     def _measure(
-        self, method: TrainedMethod, density: float
+        self, method: TrainedMethod, density: float, *, confirms: bool = False
     ) -> Generator[Event, None, ThinnedNetwork]:
-        """Measure a network's speed and its answers. Ends with the event that reports it."""
+        """Measure a network's speed and its answers. Ends with the event that reports it.
+
+        confirms: whether the speed is measured for longer.
+        """
         masks = self._masks(method, density)
         network = self._judge.thinned(masks, self._images)
         smaller = smaller_of(network, self._card).network
-        speed = yield from self._meter.measure(smaller)
+        measure = self._meter.confirm if confirms else self._meter.measure
+        speed = yield from measure(smaller)
         key = f"{method} {density!r}"
         known = self._memory.divergences
         if key not in known:

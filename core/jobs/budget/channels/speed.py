@@ -28,9 +28,11 @@ Pixels = NDArray[np.float32]
 
 
 class SpeedMeter:
-    """Measures networks beside the parent, each shape of a network only once.
+    """Measures networks beside the parent, each shape of a network only once, or twice.
 
     The speed of a network follows from its shapes, so a tuned network has that of the one before.
+    A run that continues repeats its search with the speeds of the checkpoint. So a speed counts as
+    confirmed only from the moment on at which the search asks for that.
     """
 
     def __init__(self, parent: nn.Module, card: ModelCard, pixels: Pixels, seconds: float):
@@ -40,18 +42,19 @@ class SpeedMeter:
         self._seconds = seconds
         self._parent = export_onnx(without_dead_channels(parent, card).network, card)
         self._speeds: dict[str, Speed] = {}
-        self._confirmed: set[str] = set()
+        self._longer: dict[str, Speed] = {}
+        self._confirmed: set[str] = set()  # shapes
 
     def measure(self, smaller: nn.Module) -> Generator[Event, None, Speed]:
         """Return the speed of a network without its removed channels."""
         key = shapes_key(smaller)
         if key not in self._speeds:
             self._speeds[key] = yield from self._compare(smaller, self._seconds)
-        return self._speeds[key]
+        return self.known(key)
 
     def known(self, shapes: str) -> Speed:
         """Return a speed that was measured. shapes: the result of `shapes_key`."""
-        return self._speeds[shapes]
+        return self._longer[shapes] if shapes in self._confirmed else self._speeds[shapes]
 
     def confirm(self, smaller: nn.Module) -> Generator[Event, None, Speed]:
         """Return the speed as it is measured anew and for longer, which replaces the one before.
@@ -59,10 +62,10 @@ class SpeedMeter:
         Of many speeds the one that just keeps a limit is likely to be a lucky one.
         """
         key = shapes_key(smaller)
-        if key not in self._confirmed:
-            self._speeds[key] = yield from self._compare(smaller, _LONGER * self._seconds)
-            self._confirmed.add(key)
-        return self._speeds[key]
+        if key not in self._longer:
+            self._longer[key] = yield from self._compare(smaller, _LONGER * self._seconds)
+        self._confirmed.add(key)
+        return self._longer[key]
 
     def _compare(self, smaller: nn.Module, seconds: float) -> Generator[Event, None, Speed]:
         yield Progress("Exporting to ONNX", 0, 0)
@@ -91,13 +94,15 @@ class SpeedMeter:
 
     def checkpoint(self) -> dict[str, Any]:
         """Return all speeds as plain data."""
-        speeds = {key: asdict(speed) for key, speed in self._speeds.items()}
-        return {"speeds": speeds, "confirmed": sorted(self._confirmed)}
+        return {
+            "speeds": {key: asdict(speed) for key, speed in self._speeds.items()},
+            "longer": {key: asdict(speed) for key, speed in self._longer.items()},
+        }
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue with the speeds that `checkpoint` returned."""
         self._speeds = {key: Speed(**speed) for key, speed in saved["speeds"].items()}
-        self._confirmed = set(saved["confirmed"])
+        self._longer = {key: Speed(**speed) for key, speed in saved["longer"].items()}
 
 
 def shapes_key(network: nn.Module) -> str:
