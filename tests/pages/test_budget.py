@@ -484,7 +484,7 @@ def test_a_run_says_whether_it_became_so_much_faster(faster, words, sentence, ap
         "milliseconds": 0.16,
         "parent_milliseconds": 0.35,
     }
-    summary = searched.status.summary.model_copy(update=speeds)
+    summary = store.get(searched.id).status.summary.model_copy(update=speeds)
     write_status(run.path, run.status.model_copy(update={"state": "finished", "summary": summary}))
     opened(app, "runs", run=run.id)
     shown_figures = figures(app)
