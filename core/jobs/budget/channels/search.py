@@ -109,9 +109,7 @@ class ChannelSearch:
             yield from self._measure(method, density)
 
     def _has_time(self, name: str) -> bool:
-        """Whether there is time for more. With given epochs of tuning there always is."""
-        if self._recipe.tuning_epochs is not None:
-            return True
+        """Whether there is time for more, which is decided once."""
 
         def left() -> float:
             return float(self._clock.left > _TUNING_SHARE * self._clock.seconds)
