@@ -15,6 +15,7 @@ from core.runs.budget import TriedSpeed
 
 HEIGHT = 340  # pixels
 _LEAST = 1e-6  # nats; the log scale shows no less
+_POWERS = [10.0**power for power in range(-6, 3)]  # where the log scale has its lines
 _STATES = {"tuned": "diamond", "not tuned": "circle"}
 _FIGURES = ("number", "method", "density", "milliseconds", "speedup", "least", "most")
 _COLUMNS = [*_FIGURES, "divergence", "drawn", "epochs", "state", "chosen"]
@@ -77,7 +78,7 @@ def speedup_alt_text(table: pd.DataFrame) -> str:
 
 
 def _cost_axis() -> alt.Y:
-    axis = alt.Axis(format="~g", labelFlush=False, tickCount=5)
+    axis = alt.Axis(format="~g", labelFlush=False, values=_POWERS)
     return alt.Y("drawn:Q", title=_DIVERGENCE, scale=alt.Scale(type="log", padding=15), axis=axis)
 
 

@@ -77,7 +77,8 @@ def draw_speeds(run: Run, recipe: BudgetRecipe, events: EventRows) -> None:
     st.altair_chart(charts.speedup_chart(table, recipe.faster or 1), key="speedups", alt=alt)
     st.caption(
         f"{len(tried):,} tried: each point is the network without some of its channels, and its bar"
-        " is the 95% interval of its speed. What lies right of the dashed line is fast enough."
+        " is the 95% interval of its speed. It is fast enough if the whole bar lies right of the"
+        " dashed line."
     )
     with st.expander("As a table", icon=":material/table_rows:"):
         st.dataframe(
