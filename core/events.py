@@ -42,6 +42,9 @@ class Summary(BaseModel):
     points of accuracy that were lost, from the answers to the same images before and after.
     half_a_accuracy: accuracy of the resulting network on the other half. By it the best of several
     runs is chosen, so that half B can report.
+    milliseconds: time of one image in float without the removed channels, of the median call.
+    parent_milliseconds: the same before. speedup: how many times faster that is, in the median
+    round of both. speedup_interval: its 95% interval.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +72,10 @@ class Summary(BaseModel):
     test_half: Literal["B"] | None = None
     lost_interval: tuple[float, float] | None = None
     half_a_accuracy: float | None = None
+    milliseconds: float | None = None
+    parent_milliseconds: float | None = None
+    speedup: float | None = None
+    speedup_interval: tuple[float, float] | None = None
 
     @property
     def guessing(self) -> bool:
@@ -216,6 +223,36 @@ class Candidate(Event):
             text += f", {self.lost:.2f} points lost on half A of the test images"
         if self.most_lost is not None:
             text += f", at most {self.most_lost:.2f}"
+        return f"{text}."
+
+
+@dataclass(frozen=True)
+class ThinnedCandidate(Event):
+    """A network without some of its channels was tried, for a limit of time.
+
+    method: by which the channels were chosen. density: fraction of the prunable weights that is
+    kept. divergence: as in Candidate. parent_milliseconds, milliseconds: time of one image before
+    and after, of the median call. speedup: how many times faster it is, in the median round of
+    both. least, most: the ends of its 95% interval. epochs: of tuning.
+    """
+
+    method: str
+    density: float
+    divergence: float
+    parent_milliseconds: float
+    milliseconds: float
+    speedup: float
+    least: float
+    most: float
+    epochs: int = 0
+
+    def __str__(self) -> str:
+        text = (
+            f"Candidate: {self.density:.2%} kept by {self.method}, {self.speedup:.2f}x as fast (95%"
+            f" {self.least:.2f} to {self.most:.2f}), KL divergence {self.divergence:.4f} nats"
+        )
+        if self.epochs:
+            text += f", tuned for {self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
         return f"{text}."
 
 

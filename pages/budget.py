@@ -1,7 +1,5 @@
 """Budget: say what may be spent, and a search finds the clusters or bits of each layer."""
 
-import sys
-
 import streamlit as st
 
 from core.commands.budget import budget_command
@@ -11,7 +9,7 @@ from core.runs.run import Run
 from pages.parts.budget.fields import LABELS
 from pages.parts.budget.form import draw_budget_form, refill_budget_form
 from pages.parts.budget.outcome import draw_budget_outcome
-from pages.parts.budget.sizes import check_limit, float_bytes_of, smallest_bytes
+from pages.parts.budget.sizes import check_limit, describe_check, float_bytes_of, smallest_bytes
 from pages.parts.quantize.model import describe_model
 from pages.parts.shared import shell
 from pages.parts.shared.address import take_from_address, write_address
@@ -24,8 +22,8 @@ root = shell.data_folder()
 
 st.title("Budget")
 st.markdown(
-    "Say what you can spend: bytes, or points of accuracy. The search finds out what each layer"
-    " gets, shows all that it tries, and says whether the limit is kept."
+    "Say what you can spend: bytes, points of accuracy, or time. The search finds out what each"
+    " layer gets, shows all that it tries, and says whether the limit is kept."
 )
 with shell.showing_errors():
     source = take_from_address("from")  # set by "Duplicate with changes" of a run
@@ -48,10 +46,10 @@ with form:
         float_bytes = float_bytes_of(parent)
         recipe = draw_budget_form(parent, float_bytes)
         check_recipe(recipe, root, LABELS, parent.dataset)
-        ready = "Measuring" if "torch" in sys.modules else "Getting ready and measuring"
-        with place, st.spinner(f"{ready} the smallest file there is …"):
+        with place, st.spinner(describe_check(recipe)):
             check_limit(parent, recipe)
-            smallest = None if recipe.layers else smallest_bytes(parent, recipe)
+            has_sizes = not recipe.layers and recipe.faster is None
+            smallest = smallest_bytes(parent, recipe) if has_sizes else None
     except UserError as error:
         draw_impossible_start(start, "Fit the budget", "budget", error, "This cannot work")
         write_address()

@@ -2,6 +2,7 @@
 
 python -m core budget RUN --smaller 8
 python -m core budget RUN --lose 0.5 --minutes 20
+python -m core budget RUN --faster 2
 python -m core budget RUN --layers conv1.weight=5c fc.weight=4b
 """
 
@@ -33,6 +34,7 @@ BUDGET_FLAGS = {
     "bytes": "--bytes",
     "smaller": "--smaller",
     "lose": "--lose",
+    "faster": "--faster",
     "minutes": "--minutes",
     "kinds": "--kinds",
     "layers": "--layers",
@@ -45,7 +47,7 @@ BUDGET_FLAGS = {
     "seed": "--seed",
     "device": "--device",
 }
-_LIMITS = ("bytes", "smaller", "lose", "layers")
+_LIMITS = ("bytes", "smaller", "lose", "faster", "layers")
 _LIMIT_FLAGS = [BUDGET_FLAGS[name] for name in _LIMITS]
 _JSON_KEYS = (
     "run_id",
@@ -60,6 +62,10 @@ _JSON_KEYS = (
     "half_a_accuracy",
     "float_bytes",
     "packed_bytes",
+    "parent_milliseconds",
+    "milliseconds",
+    "speedup",
+    "speedup_interval",
     "epochs",
     "train_seconds",
     "device",
@@ -113,10 +119,11 @@ def _parser() -> Parser:
         description=(
             "Find the clusters or bits of each layer, so that the network of a finished run fits a"
             " budget. The result is a new run, with a packed file. Exactly one limit is given:"
-            " --bytes or --smaller, with the best answers within it, or --lose, with the fewest"
-            " bytes. With --layers in place of a limit, nothing is searched. The accuracies of the"
-            " result are those of one half of the test images, which decides nothing. With"
-            " --images, --trials and --epochs, the clock decides nothing either."
+            " --bytes, --smaller or --faster, with the best answers within it, or --lose, with the"
+            " fewest bytes. --faster removes whole channels. With --layers in place of a limit,"
+            " nothing is searched. The accuracies of the result are those of one half of the test"
+            " images, which decides nothing. With --images, --trials and --epochs, the clock"
+            " decides nothing either, except with --faster."
         ),
     )
     parser.add_argument(
@@ -173,6 +180,8 @@ def _create_run(options: argparse.Namespace, store: RunStore) -> Run:
     check_recipe(recipe, data_root(options.data_dir), names, parent.dataset)
     if recipe.layers and parent.has_model:
         _check_layers(recipe, parent.path / MODEL)
+    elif recipe.faster is not None and parent.has_model:
+        _check_channels(parent.path / MODEL)
     elif recipe.lose is None and parent.has_model:
         check_bytes(recipe, parent.path / MODEL)
     return store.create(recipe, options.name, parent.id, tags=typed_tags(options))
@@ -190,6 +199,16 @@ def check_bytes(recipe: BudgetRecipe, model: Path) -> None:
         check_smallest(recipe, read_model(model))
     except UserError as error:
         raise UserError(f"{flag}: {error}") from None
+
+
+def _check_channels(model: Path) -> None:
+    """Raise UserError, naming the flag, if no channel can leave the network."""
+    from core.jobs.budget.channels.masks import check_channels  # imports torch
+
+    try:
+        check_channels(read_model(model))
+    except UserError as error:
+        raise UserError(f"{BUDGET_FLAGS['faster']}: {error}") from None
 
 
 def _check_layers(recipe: BudgetRecipe, model: Path) -> None:

@@ -42,9 +42,15 @@ class ModelCard(BaseModel):
 
     @property
     def _kinds_since_pruning(self) -> set[str]:
-        kinds = [str(recipe.get("kind")) for recipe in self.recipes]
+        kinds = [_kind_of(recipe) for recipe in self.recipes]
         pruned = [index for index, kind in enumerate(kinds) if kind == "prune"]
         return set(kinds[pruned[-1] :]) if pruned else set(kinds)
+
+
+def _kind_of(recipe: dict[str, Any]) -> str:
+    """Return the kind of a recipe. A budget of time only prunes."""
+    is_time_budget = recipe.get("kind") == "budget" and recipe.get("faster") is not None
+    return "prune" if is_time_budget else str(recipe.get("kind"))
 
 
 def dataset_of(recipes: tuple[dict[str, Any], ...]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from core.config import Recipe
+from core.config import BudgetRecipe, Recipe
 from core.report.format.markup import Markup, Node, bullet_list, element, facts, joined
 from core.report.subject import Subject
 from core.runs.comparison.compared import KINDS
@@ -56,8 +56,14 @@ def _speed_statement(subject: Subject) -> Markup:
     return _statement("Speed of the networks", "measured where it is said", words)
 
 
+def _accuracy_kind(recipe: Recipe) -> str:
+    """Return the kind of a recipe. A budget of time only prunes."""
+    is_time_budget = isinstance(recipe, BudgetRecipe) and recipe.faster is not None
+    return "prune" if is_time_budget else recipe.kind
+
+
 def _accuracy_words(subject: Subject) -> str:
-    kinds = {run.run.recipe.kind for run in subject.chosen}
+    kinds = {_accuracy_kind(run.run.recipe) for run in subject.chosen}
     words = "Test images were answered in float32 arithmetic."
     if kinds & {"kmeans", "affine", "budget"}:
         words += (

@@ -19,6 +19,7 @@ from core.config import (
 from core.errors import UserError
 from core.hashes import content_hash
 from core.jobs.answers import AnswersJob
+from core.jobs.budget.channels.job import FasterJob
 from core.jobs.budget.job import BudgetJob
 from core.jobs.import_network import ImportJob
 from core.jobs.int8 import Int8Job
@@ -62,6 +63,8 @@ def begin_job(run: Run, data_root: Path, checkpoint: Mapping[str, Any] | None) -
         case BudgetRecipe() as recipe:
             parent = _parent_of(run)
             network = saved.read_model(parent.path / MODEL)
+            if recipe.faster is not None:
+                return FasterJob(recipe, network, data_root, checkpoint)
             recorded = recorded_accuracy(parent)
             return BudgetJob(recipe, network, data_root, checkpoint, recorded)
         case Int8Recipe() as recipe:

@@ -3,8 +3,9 @@
 Nothing here needs torch, because a page reads it every second while the run works.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from core.config import BudgetRecipe
@@ -32,12 +33,31 @@ class TriedCandidate:
 
 
 @dataclass(frozen=True)
+class TriedSpeed:
+    """A network without some channels that was measured. The figures are those of its event.
+
+    number: counted from 1 in the order in which they were tried.
+    """
+
+    number: int
+    method: str
+    density: float
+    divergence: float
+    parent_milliseconds: float
+    milliseconds: float
+    speedup: float
+    least: float
+    most: float
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
 class LimitOutcome:
     """How a result compares with the limit of its run.
 
-    slack: what is left until the limit, in bytes or in percentage points; below 0 if it is broken.
-    unit: "bytes" or "points". uncertain: how far the end of the 95% interval of the points is
-    beyond the limit; 0 or less if it is within.
+    slack: what is left until the limit, in bytes, in percentage points or in times; below 0 if it
+    is broken. unit: "bytes", "points" or "times". uncertain: how far the end of the 95% interval of
+    the points or of the times is beyond the limit; 0 or less if it is within.
     """
 
     slack: float
@@ -73,6 +93,39 @@ def tried_candidates(events: EventRows) -> list[TriedCandidate]:
             known.add(key)
             tried.append(made)
     return tried
+
+
+def tried_speeds(events: EventRows) -> list[TriedSpeed]:
+    """Return the networks that a run with a limit of time has tried in order, each once."""
+    tried: list[TriedSpeed] = []
+    known: set[TriedSpeed] = set()
+    names = [field.name for field in fields(TriedSpeed) if field.name != "number"]
+    for event in events:
+        if event["event"] != "thinnedcandidate":
+            continue
+        figures = {name: event[name] for name in names if name in event}
+        made = TriedSpeed(0, **figures)
+        if made not in known:
+            known.add(made)
+            tried.append(replace(made, number=len(tried) + 1))
+    return tried
+
+
+def best_speed(recipe: BudgetRecipe, tried: Sequence[TriedSpeed]) -> TriedSpeed | None:
+    """Return the network of least divergence that is fast enough; None if none is."""
+    faster = recipe.faster or math.inf
+    return min(
+        (made for made in tried if made.least >= faster),
+        key=lambda made: judged_divergence(made.divergence, made.epochs),
+        default=None,
+    )
+
+
+def chosen_speed(tried: Sequence[TriedSpeed], summary: Summary) -> TriedSpeed | None:
+    """Return the network with which a finished run ended; None if its events are gone."""
+    figures = (summary.speedup, summary.milliseconds, summary.epochs)
+    same = [made for made in tried if (made.speedup, made.milliseconds, made.epochs) == figures]
+    return min(same, key=lambda made: made.divergence, default=None)
 
 
 def measured_damage(events: EventRows) -> dict[str, list[dict[str, Any]]]:
@@ -121,6 +174,11 @@ def limit_outcome(
 
     None if the recipe has no limit, or if it is not known what the result lost on half A.
     """
+    if recipe.faster is not None:
+        if summary.speedup is None or summary.speedup_interval is None:
+            return None
+        least, _ = summary.speedup_interval
+        return LimitOutcome(summary.speedup - recipe.faster, "times", recipe.faster - least)
     if recipe.lose is not None:
         if chosen is None or chosen.lost is None or chosen.most_lost is None:
             return None

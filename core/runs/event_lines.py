@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, TypeAdapter
 from pydantic_core import from_json
 
-from core.events import Candidate, EpochEnd, LayersMeasured
+from core.events import Candidate, EpochEnd, LayersMeasured, ThinnedCandidate
 
 Events = list[dict[str, Any]]
 
@@ -45,6 +45,7 @@ _READ_KINDS: dict[str, TypeAdapter[Any]] = {
     "epochend": TypeAdapter(EpochEnd),
     "candidate": TypeAdapter(Candidate),
     "layersmeasured": TypeAdapter(LayersMeasured),
+    "thinnedcandidate": TypeAdapter(ThinnedCandidate),
     "pruned": TypeAdapter(_Pruned),
     "quantized": TypeAdapter(_Quantized),
 }

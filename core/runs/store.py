@@ -426,6 +426,8 @@ def _describe_limit(recipe: BudgetRecipe) -> str:
         return f"at most {recipe.bytes:,} bytes"
     if recipe.smaller is not None:
         return f"{recipe.smaller:g}x smaller"
+    if recipe.faster is not None:
+        return f"{recipe.faster:g}x faster"
     return f"lose at most {recipe.lose:g} points"
 
 

@@ -22,7 +22,15 @@ from filelock import FileLock, Timeout
 
 from core.config import TrainRecipe, data_root
 from core.errors import RankLost, UserError
-from core.events import Candidate, EpochEnd, Event, Finished, LayersMeasured, Progress
+from core.events import (
+    Candidate,
+    EpochEnd,
+    Event,
+    Finished,
+    LayersMeasured,
+    Progress,
+    ThinnedCandidate,
+)
 from core.machine import host_name
 from core.runs.failures import explain_failure
 from core.runs.heartbeat import beating
@@ -201,7 +209,9 @@ def carry_out(run: Run, job: "Job", stop: Stop, record: Record) -> Generator[Eve
             if isinstance(event, EpochEnd) and kept_epochs.due(0):
                 with kept_epochs:
                     artefacts.save_epoch(run, job, event.epoch)
-            is_milestone = isinstance(event, EpochEnd | Candidate | LayersMeasured)
+            is_milestone = isinstance(
+                event, EpochEnd | Candidate | LayersMeasured | ThinnedCandidate
+            )
             if checkpoints.due(EPOCH_SAVE_SECONDS if is_milestone else BATCH_SAVE_SECONDS):
                 with checkpoints:
                     artefacts.save_checkpoint(run, job)

@@ -15,7 +15,7 @@ from core.data.batches import DeviceImages
 from core.data.imageset import Dataset, ImageSet, Rows
 from core.errors import UserError
 from core.events import Progress
-from core.inspect.behaviour.paired import PairedCounts
+from core.inspect.behaviour.paired import PairedCounts, describe_loss
 from core.training.evaluate import TEST_BATCH
 
 Right = NDArray[np.bool_]
@@ -69,6 +69,15 @@ def paired_counts(before: Right, after: Right) -> PairedCounts:
         broken=int((before & ~after).sum()),
         fixed=int((~before & after).sum()),
         both_wrong=int((~before & ~after).sum()),
+    )
+
+
+def describe_half_b(counts: PairedCounts) -> str:
+    """Say what a result loses on half B, whose images decided nothing."""
+    return (
+        f"On half B of the test images, {counts.images:,} which decided nothing, accuracy goes from"
+        f" {counts.first_accuracy:.2%} to {counts.second_accuracy:.2%}: a loss of"
+        f" {describe_loss(counts)}."
     )
 
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.commands.budget import budget_command
 from core.config import BudgetRecipe
-from core.events import Candidate, LayersMeasured
+from core.events import Candidate, LayersMeasured, ThinnedCandidate
 from core.models import build, saved
 from core.models.card import ModelCard
 from core.runs import launch
@@ -237,6 +237,7 @@ def test_the_address_fills_the_form(app, trained):
     [
         BudgetRecipe(bytes=20_001, minutes=3, kinds=("round",), images=64, device="cpu"),
         BudgetRecipe(lose=2, tuning_epochs=0, seed=7, batch_size=64, lr=0.003),
+        BudgetRecipe(faster=2.5, minutes=9, tuning_epochs=1),
         BudgetRecipe(layers=MIXED, tuning_epochs=1),
     ],
     ids=str,
@@ -245,6 +246,20 @@ def test_a_run_is_duplicated_with_all_its_settings(recipe, app, trained, store):
     run = store.create(recipe, parent=trained.id)
     opened(app, **{"from": run.id})
     assert shown(app) == budget_command(recipe, trained.id)
+
+
+def test_a_limit_of_time_hides_what_has_no_meaning_then(app, trained):
+    limit(opened(app), "faster")
+    assert not app.exception
+    assert shown(app) == budget_command(BudgetRecipe(faster=1.5), trained.id)
+    assert figures(app)["Limit"] == ("1.5× faster", "in float, here")
+    assert "Smallest file there is" not in figures(app)
+    hidden = {"budget_kinds", "budget_images", "budget_trials"}
+    assert not hidden & {widget.key for widget in [*app.number_input, *app.button_group]}
+    number(app, "faster").set_value(3.0).run()
+    assert shown(app) == budget_command(BudgetRecipe(faster=3), trained.id)
+    limit(app, "smaller")
+    assert number(app, "images").value is None
 
 
 def test_only_a_budget_run_can_be_duplicated(app, trained):
@@ -444,3 +459,49 @@ def test_a_trained_network_offers_a_budget(app, trained):
     app.button(key="fit_budget").click().run()
     assert app.title[0].value == "Budget"
     assert app.selectbox(key="run").value == trained.id
+
+
+# -- a limit of time --
+
+
+@pytest.mark.parametrize(
+    ("faster", "words", "sentence"),
+    [
+        (2.0, "kept", "The limit of 2x is kept: 2.25x (95% 2.12 to 2.38), 0.35 ms -> 0.16 ms."),
+        (2.2, "not certain", "The limit of 2.2x is not certain: 2.25x (95% 2.12 to 2.38)"),
+        (3.0, "missed", "The limit of 3x is missed by 0.75x: 2.25x (95% 2.12 to 2.38)"),
+    ],
+)
+def test_a_run_says_whether_it_became_so_much_faster(faster, words, sentence, app, searched, store):
+    run = store.create(BudgetRecipe(faster=faster), parent=searched.config.parent)
+    add(
+        run,
+        [
+            ThinnedCandidate("channel-snip", 0.05, 0.5, 0.35, 0.1, 3.5, 3.25, 3.75),
+            ThinnedCandidate("channel-snip", 0.2, 0.1, 0.35, 0.16, 2.25, 2.125, 2.375, epochs=2),
+        ],
+    )
+    speeds = {
+        "speedup": 2.25,
+        "speedup_interval": (2.125, 2.375),
+        "milliseconds": 0.16,
+        "parent_milliseconds": 0.35,
+    }
+    summary = store.get(searched.id).status.summary.model_copy(update=speeds)
+    write_status(run.path, run.status.model_copy(update={"state": "finished", "summary": summary}))
+    opened(app, "runs", run=run.id)
+    shown_figures = figures(app)
+    assert shown_figures["Times faster"] == ("2.25×", "95%: 2.12 to 2.38")
+    assert shown_figures["An image takes"] == ("0.16 ms", "before: 0.35 ms")
+    assert shown_figures["Limit"] == (words, f"{faster:g}× faster")
+    assert sentence in app.success[0].value
+    _, tables = frontier(app)
+    assert [row["number"] for row in tables["tried"] if row["chosen"]] == [2]
+    assert "simulated" not in texts(app).lower()
+
+
+def test_a_search_for_speed_shows_its_best_while_it_works(app, trained, store):
+    run = store.create(BudgetRecipe(faster=2), parent=trained.id)
+    add(run, [ThinnedCandidate("channel-snip", 0.05, 0.5, 0.35, 0.1, 3.5, 3.25, 3.75)])
+    opened(app, "runs", run=run.id)
+    assert figures(app)["Best so far"] == ("3.50×", "95%: 3.25 to 3.75")

@@ -17,7 +17,7 @@ from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.errors import UserError
 from core.events import Event, Finished, LayersMeasured, Note, Quantized, Summary
-from core.inspect.behaviour.paired import PairedCounts, describe_loss, lost_interval
+from core.inspect.behaviour.paired import PairedCounts, lost_interval
 from core.jobs.budget.candidates import CandidateMaker, quantized_items
 from core.jobs.budget.checks import check_choices, check_smallest
 from core.jobs.budget.setup import SearchSetup
@@ -37,6 +37,7 @@ from core.search.halves import (
     HalfCheck,
     Right,
     answers_right,
+    describe_half_b,
     half_images,
     halve_by_content,
     paired_counts,
@@ -118,11 +119,7 @@ class BudgetJob:
         result = tools.maker.network_of(self._chosen)
         right = yield from answers_right(result, images["B"], "Testing the result on half B")
         counts = paired_counts(self._right["B"], right)
-        yield Note(
-            f"On half B of the test images, {counts.images:,} which decided nothing, accuracy goes"
-            f" from {counts.first_accuracy:.2%} to {counts.second_accuracy:.2%}: a loss of"
-            f" {describe_loss(counts)}."
-        )
+        yield Note(describe_half_b(counts))
         right_on_a = yield from answers_right(result, images["A"], "Testing the result on half A")
         yield Finished(self._summary(result, counts, float(right_on_a.mean())))
 

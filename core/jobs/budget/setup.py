@@ -109,7 +109,7 @@ class SearchSetup:
         decide = self._memory.decide
         option = LayerOption(units_of(self._recipe.kinds)[0], _TIMED_NUMBER)
         return plan.Pace(
-            decide("image seconds", lambda: _image_seconds(network, self._choosing)),
+            decide("image seconds", lambda: image_seconds(network, self._choosing)),
             decide("option seconds", lambda: option_seconds(network, names, option)),
             len(names),
         )
@@ -152,7 +152,7 @@ def blend(batches: Sequence[Tensor], seed: int) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _image_seconds(network: nn.Module, images: DeviceImages) -> float:
+def image_seconds(network: nn.Module, images: DeviceImages) -> float:
     """Time a forward pass, and return its seconds for each image."""
     batch = spread_batches(images, _TIMED_IMAGES)[0]
     network(batch[:8])  # allocates, and chooses kernels

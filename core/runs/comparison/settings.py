@@ -54,6 +54,7 @@ _LABELS = {
     "budget.bytes": "Limit in bytes",
     "budget.smaller": "Limit: times smaller",
     "budget.lose": "Limit: points lost",
+    "budget.faster": "Limit: times faster",
     "budget.kinds": "Choices of a layer",
     "budget.images": "Images for the search",
     "budget.lr": "Tuning learning rate",

@@ -16,6 +16,7 @@ LABELS = {
     "smaller": "Times smaller",
     "bytes": "Bytes",
     "lose": "Points of accuracy",
+    "faster": "Times faster",
     "minutes": "Minutes",
     "kinds": "A layer may get",
     "layers": "Choice for each layer",

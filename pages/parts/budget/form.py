@@ -71,13 +71,14 @@ def draw_budget_form(parent: Run, float_bytes: int) -> BudgetRecipe:
         values = draw_limit(float_bytes)
         wish = st.empty()
     _draw_time()
-    if not layers:
+    is_faster = "faster" in values
+    if not layers and not is_faster:
         values["kinds"] = _draw_kinds()
     with st.expander("More settings", icon=":material/tune:"):
-        _draw_more_settings(is_search=not layers)
-    values |= {name: st.session_state[key_of(name)] for name in _PLAIN_FIELDS}
-    if layers:
-        del values["trials"]
+        _draw_more_settings(is_search=not layers, is_faster=is_faster)
+    unused = {"images", "trials"} if is_faster else {"trials"} if layers else set()
+    used = [name for name in _PLAIN_FIELDS if name not in unused]
+    values |= {name: st.session_state[key_of(name)] for name in used}
     recipe = validate_recipe(BudgetRecipe, values, LABELS)
     if wish is not None:
         wish.caption(describe_wish(recipe))
@@ -142,10 +143,11 @@ def _parse_kinds(text: str) -> list[str] | None:
 # -- more settings --
 
 
-def _draw_more_settings(*, is_search: bool) -> None:
+def _draw_more_settings(*, is_search: bool, is_faster: bool) -> None:
     left, right = st.columns(2)
-    draw_number(left, "images", 64, placeholder=AS_TIME_ALLOWS)
-    draw_number(right, "trials", placeholder=AS_TIME_ALLOWS, disabled=not is_search)
+    if not is_faster:
+        draw_number(left, "images", 64, placeholder=AS_TIME_ALLOWS)
+        draw_number(right, "trials", placeholder=AS_TIME_ALLOWS, disabled=not is_search)
     draw_number(left, "tuning_epochs", placeholder=AS_TIME_ALLOWS)
     draw_number(right, "lr", 0.001)
     draw_number(left, "batch_size", 32)

@@ -1,5 +1,6 @@
 """The sizes that a limit is compared with, and the refusal of a limit that nothing keeps."""
 
+import sys
 from pathlib import Path
 
 import streamlit as st
@@ -39,11 +40,28 @@ def smallest_bytes(run: Run, recipe: BudgetRecipe) -> int:
     return _smallest_bytes(model_key(run), recipe.kinds, recipe.rest)
 
 
+def describe_check(recipe: BudgetRecipe) -> str:
+    """Say what `check_limit` waits for, which takes longest the first time."""
+    ready = "" if "torch" in sys.modules else "Getting ready and "
+    if recipe.faster is not None:
+        return f"{ready}looking for channels that can leave …".capitalize()
+    return f"{ready}measuring the smallest file there is …".capitalize()
+
+
 def check_limit(run: Run, recipe: BudgetRecipe) -> None:
-    """Raise UserError if no choice keeps the limit of bytes, or if a layer is not there."""
+    """Raise UserError if no choice keeps the limit of bytes, or if a layer is not there.
+
+    For a limit of time: if no channel can leave the network.
+    """
     key = model_key(run)
     if recipe.layers:
         _check_choices(key, recipe.model_dump_json())
+        return
+    if recipe.faster is not None:
+        try:
+            _check_channels(key)
+        except UserError as error:
+            raise UserError(f"{LABELS['faster']}: {error}") from None
         return
     most = recipe.byte_limit(float_bytes_of(run))
     if most is None or most > smallest_bytes(run, recipe) + _NEAR:
@@ -88,3 +106,11 @@ def _check_choices(model: FileKey, recipe: str) -> None:
     from core.models.saved import read_model
 
     check_choices(BudgetRecipe.model_validate_json(recipe), read_model(Path(model[0])))
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _check_channels(model: FileKey) -> None:
+    from core.jobs.budget.channels.masks import check_channels  # imports torch
+    from core.models.saved import read_model
+
+    check_channels(read_model(Path(model[0])))

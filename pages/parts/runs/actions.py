@@ -49,6 +49,8 @@ def draw_actions(store: RunStore, run: Run) -> None:
 
 
 def _is_quantized(run: Run) -> bool:
+    if isinstance(run.recipe, BudgetRecipe) and run.recipe.faster is not None:
+        return False
     return isinstance(run.recipe, KMeansRecipe | AffineRecipe | BudgetRecipe)
 
 

@@ -96,7 +96,9 @@ def _for_affine(recipe: AffineRecipe) -> list[str]:
 def _for_budget(recipe: BudgetRecipe) -> list[str]:
     """A wider limit helps most, then more choices for a layer, and more time for them."""
     remedies = ["allow a larger file" if recipe.lose is None else "allow a smaller loss"]
-    if recipe.layers:
+    if recipe.faster is not None:
+        remedies = ["ask for less speed"]
+    elif recipe.layers:
         remedies = ["search for another choice"]
     elif len(recipe.kinds) == 1:
         remedies.append("let each layer share or round its weights")

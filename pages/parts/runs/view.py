@@ -139,7 +139,7 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
         if run.recipe.epochs > 1:  # one point is no curve
             _draw_curves(run, epochs)
             _draw_density_course(run, epochs)
-        if run.recipe.kind in ("kmeans", "affine", "budget"):
+        if _is_simulated(run):
             st.caption(SIMULATED_QUANTIZATION)
         if run.recipe.kind == "int8":
             st.caption(REAL_INTEGERS)
@@ -147,6 +147,13 @@ def _draw_live_part(store: RunStore, old_run: Run) -> None:
         draw_details(store, run)
 
     draw_live_part()
+
+
+def _is_simulated(run: Run) -> bool:
+    """Whether the result computes with quantized weights in float."""
+    if isinstance(run.recipe, BudgetRecipe):
+        return run.recipe.faster is None
+    return run.recipe.kind in ("kmeans", "affine")
 
 
 def _draw_progress(run: Run) -> None:

@@ -18,6 +18,7 @@ SAMPLES = [
     BudgetRecipe(smaller=8.5, minutes=20, kinds=("round",), seed=7),
     BudgetRecipe(lose=0.0, images=64, trials=0, tuning_epochs=0, device="cpu"),
     BudgetRecipe(lose=0.5, kinds=("round", "share"), lr=0.003, batch_size=64, rest="float32"),
+    BudgetRecipe(faster=2.5, minutes=20, tuning_epochs=3),
     BudgetRecipe(
         layers={
             "a.weight": {"clusters": 5},
@@ -82,8 +83,10 @@ def test_a_run_from_the_command_line(trained, store, capsys):
     [
         ("--smaller 8", "RUN is missing"),
         ("0123456789 --smaller 8", "RUN: "),
-        ("PARENT", "one of --bytes, --smaller, --lose, --layers must be given, got none"),
+        ("PARENT", "one of --bytes, --smaller, --lose, --faster, --layers must be given"),
         ("PARENT --bytes 9 --lose 1", "must be given, got --bytes and --lose"),
+        ("PARENT --bytes 9 --faster 2", "must be given, got --bytes and --faster"),
+        ("PARENT --faster 1", "--faster must be in (1, 1000], got 1"),
         ("PARENT --bytes 9 --layers 0.weight=5c", "must be given, got --bytes and --layers"),
         ("PARENT --layers 5c", "--layers: takes a layer's name and its choice"),
         ("PARENT --layers 0.weight=5", "--layers: takes 5c for 5 clusters"),
@@ -124,7 +127,9 @@ def test_a_choice_for_every_layer_is_made_without_a_search(trained, store, capsy
 
 def test_a_recipe_takes_exactly_one_limit():
     for limits in ({}, {"bytes": 9, "lose": 1.0}):
-        with pytest.raises(ValueError, match="exactly one of bytes, smaller, lose and layers"):
+        with pytest.raises(
+            ValueError, match="exactly one of bytes, smaller, lose, faster and layers"
+        ):
             BudgetRecipe(**limits)
     with pytest.raises(UserError, match="must be given"):
         recipe_from("RUN")

@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 
 from core.config import BudgetRecipe
-from core.events import Candidate, LayersMeasured
+from core.events import Candidate, LayersMeasured, ThinnedCandidate
 from core.runs.budget import (
     LimitOutcome,
     TriedCandidate,
     best_so_far,
+    best_speed,
     chosen_candidate,
+    chosen_speed,
     limit_outcome,
     measured_damage,
     tried_candidates,
+    tried_speeds,
 )
 from core.runs.event_lines import read_events, to_lines
 from tests.sample_runs import sample_run, summary_of
@@ -134,3 +137,47 @@ def test_a_tuned_candidate_must_be_clearly_closer():
     tried = [made(1, 90, 0.1), made(2, 90, 0.098, epochs=1)]
     assert number_of(best_so_far(BYTES, tried, 100)) == 1
     assert number_of(best_so_far(BYTES, [*tried, made(3, 90, 0.07, epochs=2)], 100)) == 3
+
+
+# -- a limit of time --
+
+FASTER = BudgetRecipe(faster=2)
+SPEEDS = [
+    ThinnedCandidate("channel-snip", 0.1, 0.5, 1.0, 0.3, 3.3, 3.0, 3.5),
+    ThinnedCandidate("channel-snip", 0.4, 0.1, 1.0, 0.5, 2.1, 1.9, 2.2),
+    ThinnedCandidate("channel-snip", 0.3, 0.2, 1.0, 0.4, 2.4, 2.0, 2.6),
+    ThinnedCandidate("channel-snip", 0.3, 0.199, 1.0, 0.4, 2.4, 2.0, 2.6, epochs=1),
+]
+
+
+def speeds_of(events, tmp_path):
+    file = Path(tmp_path / "events.jsonl")
+    file.write_bytes(to_lines([event.to_dict() for event in events]))
+    return tried_speeds(read_events(file))
+
+
+def test_the_best_so_far_is_fast_enough_at_the_lower_end_and_has_the_least_divergence(tmp_path):
+    tried = speeds_of([*SPEEDS, SPEEDS[0]], tmp_path)
+    assert [made.number for made in tried] == [1, 2, 3, 4]
+    assert number_of(best_speed(FASTER, tried)) == 3  # tuning did not come clearly closer
+    assert best_speed(BudgetRecipe(faster=4), tried) is None
+
+
+@pytest.mark.parametrize(
+    ("faster", "slack", "uncertain", "is_kept"),
+    [(2.0, 0.5, 0.0, True), (2.25, 0.25, 0.25, False), (3.0, -0.5, 1.0, False)],
+)
+def test_a_limit_of_time_is_held_against_the_lower_end(faster, slack, uncertain, is_kept, summary):
+    figures = {"speedup": 2.5, "speedup_interval": (2.0, 2.75), "milliseconds": 0.4}
+    measured = summary.model_copy(update=figures)
+    outcome = limit_outcome(BudgetRecipe(faster=faster), None, measured)
+    assert outcome == LimitOutcome(slack, "times", uncertain)
+    assert outcome.is_kept == is_kept
+    assert limit_outcome(BudgetRecipe(faster=faster), None, summary) is None
+
+
+def test_the_chosen_network_has_the_measured_figures_of_the_result(tmp_path, summary):
+    tried = speeds_of(SPEEDS, tmp_path)
+    figures = {"speedup": 2.4, "milliseconds": 0.4, "epochs": 1}
+    assert number_of(chosen_speed(tried, summary.model_copy(update=figures))) == 4
+    assert chosen_speed(tried, summary) is None

@@ -18,6 +18,7 @@ from core.runs.budget import (
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.budget.search.picked import draw_picked, pick, picked_number
+from pages.parts.budget.search.speeds import draw_speeds
 from pages.parts.budget.sizes import float_bytes_of_run
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class _Search:
 def draw_search(store: RunStore, run: Run) -> None:
     """Draw the candidates that a budget run has tried so far. Call it again while it works."""
     events = store.events(run.id)
+    if isinstance(run.recipe, BudgetRecipe) and run.recipe.faster is not None:
+        draw_speeds(run, run.recipe, events)
+        return
     search = _search_of(store, run, events)
     if search is not None:
         _draw_chart(search)

@@ -14,25 +14,28 @@ from core.runs.budget import (
 )
 from core.runs.run import Run
 from core.runs.store import RunStore
+from pages.parts.budget.search.figures import draw_accuracies, draw_sizes
+from pages.parts.budget.search.speeds import draw_speed_result, speed_sentence
 from pages.parts.budget.sizes import float_bytes_of_run
-from pages.parts.shared.accuracies import interval_note
 from pages.parts.shared.metrics import draw_metric
-from pages.parts.shared.words import percent, size
+from pages.parts.shared.words import size
 
 
 def draw_budget_result(store: RunStore, run: Run) -> None:
     """Draw the figures that a budget run has so far."""
     recipe = run.recipe
     assert isinstance(recipe, BudgetRecipe)
+    if recipe.faster is not None:
+        draw_speed_result(store, run, recipe)
+        return
     tried = tried_candidates(store.events(run.id))
     summary = run.status.summary
     with st.container(horizontal=True, key="figures"):
         if summary is not None:
-            _draw_accuracies(run, summary)
-            _draw_sizes(summary)
-            _draw_limit(
-                recipe, limit_outcome(recipe, chosen_candidate(tried, summary), summary), summary
-            )
+            draw_accuracies(run, summary)
+            draw_sizes(summary)
+            outcome = limit_outcome(recipe, chosen_candidate(tried, summary), summary)
+            _draw_limit(recipe, outcome, summary)
         elif tried:
             most = recipe.byte_limit(float_bytes_of_run(store, run))
             _draw_best(best_so_far(recipe, tried, most), len(tried), most)
@@ -43,6 +46,8 @@ def limit_sentence(recipe: BudgetRecipe, outcome: LimitOutcome, summary: Summary
 
     A loss on half B that is beyond the limit is named, too.
     """
+    if outcome.unit == "times":
+        return speed_sentence(recipe, outcome, summary)
     sentence = _decision_sentence(recipe, outcome)
     reported = _reported_loss(summary)
     if recipe.lose is None or reported is None or reported <= recipe.lose:
@@ -107,55 +112,6 @@ def best_sentence(store: RunStore, run: Run) -> str:
     made = min(same, key=lambda made: made.divergence, default=None)
     figures = "" if made is None else f", KL divergence {made.divergence:.4f} nats"
     return f"**Packed** is the best so far: {number:,} bytes{figures}. No test image has tested it."
-
-
-def _draw_accuracies(run: Run, summary: Summary) -> None:
-    half = "" if summary.test_half is None else f", half {summary.test_half}"
-    images = "test images" if summary.test_images is None else f"{summary.test_images:,} images"
-    interval = interval_note(run, summary.test_accuracy)
-    draw_metric(
-        f"Accuracy{half}",
-        percent(summary.test_accuracy),
-        f"of {images}",
-        f"Of the result, on images that decided nothing. {interval}",
-    )
-    before = summary.parent_accuracy
-    if before is None:
-        return
-    draw_metric(
-        f"Float network{half}",
-        percent(before),
-        "of the same images",
-        f"Before. {interval_note(run, before)}",
-    )
-    draw_metric("Lost", *_loss_texts(summary, before))
-
-
-def _loss_texts(summary: Summary, before: float) -> tuple[str, str, str]:
-    """Return the loss in points, its interval, and what that means."""
-    points = 100 * (before - summary.test_accuracy)
-    value = f"{points:.2f} points".replace("-", "−")
-    if summary.lost_interval is None:
-        return value, "of accuracy", ""
-    low, high = summary.lost_interval
-    interval = f"95%: {low:.2f} to {high:.2f}".replace("-", "−")
-    help_text = (
-        "95% interval of the loss (Agresti and Min), from the answers of both networks to the same"
-        " images. Below 0 the result would be better."
-    )
-    return value, interval, help_text
-
-
-def _draw_sizes(summary: Summary) -> None:
-    if summary.packed_bytes is None or summary.float_bytes is None:
-        return
-    draw_metric(
-        "Packed file",
-        size(summary.packed_bytes),
-        f"float: {size(summary.float_bytes)}",
-        f"{summary.packed_bytes:,} bytes. The same network in float takes {summary.float_bytes:,}.",
-    )
-    draw_metric("Smaller by", f"{summary.float_bytes / summary.packed_bytes:.1f}×", "on disk")
 
 
 def _draw_limit(recipe: BudgetRecipe, outcome: LimitOutcome | None, summary: Summary) -> None:

@@ -1,0 +1,236 @@
+"""Makes a network so many times faster: removes channels, tunes the rest, packs and tests."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import data
+from core.accuracy import best_epoch
+from core.compress import codec
+from core.compress.masks import counts as mask_counts
+from core.config import BudgetRecipe
+from core.events import Event, Finished, Note, Pruned, Summary, judged_divergence
+from core.inspect.behaviour.paired import PairedCounts, lost_interval
+from core.jobs.budget.channels.masks import check_channels
+from core.jobs.budget.channels.search import ChannelSearch
+from core.jobs.budget.channels.setup import ThinningSetup
+from core.jobs.budget.channels.speed import SpeedMeter
+from core.jobs.budget.channels.thinned import ThinnedNetwork, smaller_of
+from core.jobs.budget.channels.tuning import ChannelTuning
+from core.jobs.job import count_kept, restoring, summarize
+from core.jobs.pack_and_test import add_recipe
+from core.jobs.parent_dataset import load_parent_dataset
+from core.models.card import ModelCard
+from core.models.saved import SavedModel
+from core.search import plan
+from core.search.halves import (
+    Right,
+    answers_right,
+    describe_half_b,
+    half_images,
+    halve_by_content,
+    paired_counts,
+)
+from core.search.memory import Memory
+from core.training.device import choose_device, prepare_process
+from core.training.history import History
+
+_CALIBRATION_IMAGES = 64
+"""Images for 8-bit integers that are only timed. Their accuracy is not used."""
+
+
+class FasterJob:
+    """One run of a BudgetRecipe with a limit of time; see `core.jobs.job.Job`.
+
+    parent: the trained network. device: the device that the run uses. Times are measured on the
+    CPU.
+
+    Raises UserError for what cannot work.
+    """
+
+    def __init__(
+        self,
+        recipe: BudgetRecipe,
+        parent: SavedModel,
+        data_root: Path,
+        checkpoint: Mapping[str, Any] | None = None,
+    ):
+        self.recipe = recipe
+        self.parent = parent
+        self.data_root = data_root
+        self.device = choose_device(recipe.device)
+        self._saved = checkpoint
+        self._memory = Memory()
+        self._right: Right | None = None  # of the float network, on half B
+        self._spent_before = checkpoint["spent"] if checkpoint else 0.0
+        self._clock = plan.Clock(recipe.minutes, self._spent_before)
+        self._meter: SpeedMeter | None = None
+        self._start: ThinnedNetwork | None = None
+        self._tuning: ChannelTuning | None = None
+        self._result: ThinnedNetwork | None = None
+        self._packed = b""
+        if checkpoint is not None:
+            with restoring():
+                self._memory.restore(checkpoint["memory"])
+                self._right = checkpoint["right"].numpy()
+                if checkpoint["start"] is not None:
+                    self._start = ThinnedNetwork.restore(checkpoint["start"])
+
+    def events(self) -> Generator[Event, None, None]:
+        """Test the parent, search the channels, tune, pack and test. Ends with Finished."""
+        card = self.parent.card
+        prepare_process()
+        yield from data.prepare(card.dataset, self.data_root)
+        dataset = load_parent_dataset(card, self.data_root)
+        check_channels(self.parent)
+        network = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
+        _, rows = halve_by_content(dataset.test)
+        half_b = half_images(dataset, rows, self.device)
+        yield Note(f"{card.model} on {card.dataset}: removing channels, on {self.device}.")
+        if self._right is None:
+            stage = "Testing the float network on half B"
+            self._right = yield from answers_right(network, half_b, stage)
+        # Tests of the float network and of the result come on top of the minutes.
+        self._clock = plan.Clock(self.recipe.minutes, self._spent_before)
+        setup = ThinningSetup(self.recipe, card, dataset, network, self._memory)
+        meter = self._make_meter(setup)
+        if self._start is None:
+            search = ChannelSearch(
+                self.recipe, card, setup.judge, setup.images, meter, self._memory, self._clock
+            )
+            self._start = yield from search.run()
+        chosen = yield from self._tune(self._start, setup)
+        result = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
+        smaller = yield from self._pack(chosen, result, meter)
+        int8 = yield from meter.compare_int8(smaller, setup.pixels(_CALIBRATION_IMAGES))
+        if int8 is not None:
+            yield int8
+        right = yield from answers_right(result, half_b, "Testing the result on half B")
+        counts = paired_counts(self._right, right)
+        yield Note(describe_half_b(counts))
+        yield Finished(self._summary(result, counts))
+
+    def _make_meter(self, setup: ThinningSetup) -> SpeedMeter:
+        network = self.parent.network()
+        self._meter = SpeedMeter(network, self.parent.card, setup.pixels(1), setup.seconds)
+        if self._saved is not None and self._saved["speeds"] is not None:
+            with restoring():
+                self._meter.restore(self._saved["speeds"])
+        return self._meter
+
+    def _tune(
+        self, start: ThinnedNetwork, setup: ThinningSetup
+    ) -> Generator[Event, None, ThinnedNetwork]:
+        """Tune the network, and return the better one of the two, which are as fast."""
+        epochs, count = setup.tuning_amount(self._clock)
+        if not epochs:
+            return start
+        tuning = setup.tuning(start, epochs, count)
+        if self._saved is not None and self._saved["tuning"] is not None:
+            with restoring():
+                tuning.restore(self._saved["tuning"])
+        else:
+            tuning.begin(start.masks, self.recipe.seed)
+        self._tuning = tuning
+        while not tuning.is_finished:
+            divergence = yield from tuning.train_epoch()
+            tuned = replace(start, divergence=divergence, epochs=len(tuning.history.rows))
+            yield tuned.event()
+        best = best_epoch(tuning.history.rows)
+        state = tuning.history.best
+        tuned = replace(start, divergence=best["divergence"], epochs=best["epoch"], state=state)
+        if judged_divergence(tuned.divergence, tuned.epochs) < start.divergence:
+            return tuned
+        yield Note("Tuning did not come clearly closer to the float network, so it is not used.")
+        return start
+
+    def _pack(
+        self, chosen: ThinnedNetwork, network: nn.Module, meter: SpeedMeter
+    ) -> Generator[Event, None, nn.Module]:
+        """Pack the network, and measure it without its removed channels, which is returned.
+
+        network: it gets the weights that the file holds.
+        """
+        content = {name: chosen.state[name] for name in self.parent.state}
+        data, _ = codec.pack(content, self.card(), self.recipe.rest)
+        state = codec.unpack(data).state()
+        network.load_state_dict(state)
+        smaller = smaller_of(network, self.parent.card)
+        yield from smaller.notes()
+        speed = yield from meter.confirm(smaller.network)
+        self._packed = data
+        self._result = replace(chosen, state=state, speed=speed)
+        yield self._result.event()
+        pairs = mask_counts(chosen.masks)
+        kept = sum(kept for kept, _ in pairs.values())
+        total = sum(total for _, total in pairs.values())
+        yield Pruned(kept, total, {name: list(pair) for name, pair in pairs.items()})
+        return smaller.network
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Return all that is needed to continue from here, or None before anything is known."""
+        if self._right is None:
+            return None
+        return {
+            "history": [],
+            "memory": self._memory.checkpoint(),
+            "right": torch.from_numpy(self._right),
+            "spent": self._clock.spent,
+            "speeds": self._checkpoint_of(self._meter, "speeds"),
+            "start": None if self._start is None else self._start.checkpoint(),
+            "tuning": self._checkpoint_of(self._tuning, "tuning"),
+        }
+
+    def _checkpoint_of(self, part: SpeedMeter | ChannelTuning | None, name: str) -> Any:
+        """Return what a part has to save; what was saved before until the part takes it over."""
+        if part is not None:
+            return part.checkpoint()
+        return self._saved[name] if self._saved is not None else None
+
+    def result(self) -> dict[str, dict[str, Tensor]]:
+        """Return the network as the packed file holds it, and its masks; empty before the end."""
+        if self._result is None:
+            return {}
+        return {"model": self._result.state, "masks": self._result.masks}
+
+    def card(self) -> ModelCard:
+        """Return what a reader of the weights must know: the parent's card, and this recipe."""
+        return add_recipe(self.parent.card, self.recipe)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the packed file; empty before the end."""
+        return {"packed.secateur": self._packed} if self._packed else {}
+
+    def _summary(self, network: nn.Module, counts: PairedCounts) -> Summary:
+        assert self._result is not None
+        ledger = codec.unpack(self._packed).ledger
+        speed = self._result.speed
+        history = History() if self._tuning is None else self._tuning.history
+        summary = summarize(
+            self.card(),
+            self.device,
+            History(),
+            **count_kept(network),
+            test_accuracy=counts.second_accuracy,
+            test_images=counts.images,
+            parent_accuracy=counts.first_accuracy,
+            float_bytes=ledger.float_bytes,
+            packed_bytes=ledger.total,
+            test_half="B",
+            lost_interval=lost_interval(counts),
+            milliseconds=speed.milliseconds,
+            parent_milliseconds=speed.parent_milliseconds,
+            speedup=speed.speedup,
+            speedup_interval=(speed.least, speed.most),
+        )
+        return summary.model_copy(
+            update={
+                "epochs": self._result.epochs,
+                "train_seconds": history.train_seconds,
+                "images_per_second": history.images_per_second,
+            }
+        )
