@@ -141,7 +141,7 @@ ENDED = {
 @pytest.mark.parametrize(("answer", "worker", "state", "message"), ENDED.values(), ids=ENDED)
 def test_a_job_that_ended_without_its_worker_ends_the_run(store, answer, worker, state, message):
     run = store.create(RECIPE)
-    answers = {}
+    answers: dict[str, object] = {}
     with answering(answers) as address:
         job = RayJob(address=address, id="secateur-1", data="/data")
         if answer is not None:

@@ -52,6 +52,15 @@ def on_cluster(cluster, monkeypatch):
     return cluster
 
 
+def host_of(run):
+    return run.status.worker and run.status.worker.host
+
+
+def is_running(jobs, name):
+    job = jobs.get(name)
+    return job is not None and job.status == "RUNNING"
+
+
 def same_weights(run, other):
     names = ("model.safetensors", "masks.safetensors")
     return all((run.path / name).read_bytes() == (other.path / name).read_bytes() for name in names)
@@ -67,9 +76,9 @@ def test_a_sweep_on_the_cluster_has_the_same_weights_as_here(
     sent = list(work_on_sweep(sweep, digits))
     sweep = sweeps.get(sweep.id)
     assert sweep.state == "finished", sent
-    hosts = {run.status.worker.host for run in sweep.runs}
+    hosts = {host_of(run) for run in sweep.runs}
     assert hosts == {host_name(), "node-2"}
-    assert all(run.status.job.address == on_cluster.address for run in sweep.runs)
+    assert {run.status.job and run.status.job.address for run in sweep.runs} == {on_cluster.address}
 
     torch.set_num_threads(1)
     local = SweepStore(RunStore(tmp_path / "local"))
@@ -88,7 +97,7 @@ def test_a_run_whose_node_is_lost_is_resumed_elsewhere_to_the_same_bits(
     monkeypatch.setenv(command.PYTHON, str(eager_python(tmp_path)))
     jobs = Jobs(on_cluster.address)
     jobs.submit("keeps-the-head-busy", "exec sleep 10000", 0, 1, {})
-    until(lambda: jobs.get("keeps-the-head-busy").status == "RUNNING", PATIENCE)
+    until(lambda: is_running(jobs, "keeps-the-head-busy"), PATIENCE)
     run = launch.start(store.create(RECIPE), digits)
     assert run.state == "queued"
     until(lambda: store.get(run.id).status.epoch >= 2, PATIENCE)
@@ -101,7 +110,7 @@ def test_a_run_whose_node_is_lost_is_resumed_elsewhere_to_the_same_bits(
     jobs.stop("keeps-the-head-busy")
     assert launch.resume(store.get(run.id), digits).state == "queued"
     until(lambda: store.get(run.id).state == "finished", PATIENCE)
-    assert store.get(run.id).status.worker.host == host_name()
+    assert host_of(store.get(run.id)) == host_name()
     assert 2 <= sum(event["event"] == "epochend" for event in events_before) < RECIPE.epochs
 
     torch.set_num_threads(1)
@@ -113,7 +122,7 @@ def test_a_run_whose_node_is_lost_is_resumed_elsewhere_to_the_same_bits(
 
 def essence(events):
     """The events without their times, and without the note that a run was continued."""
-    timed = {"time", "train_seconds", "summary"}
+    timed = {"time", "train_seconds", "seconds", "images_per_second", "summary"}
     rows = [{name: row[name] for name in row.keys() - timed} for row in events]
     return [row for row in rows if not str(row.get("text", "")).startswith("Continued in epoch")]
 
