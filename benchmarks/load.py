@@ -166,7 +166,7 @@ def table(measured: Measured) -> list[Row]:
             "page": name,
             "reruns": len(seconds),
             "median s": round(statistics.median(seconds), 2),
-            "95% s": round(statistics.quantiles(seconds, n=20)[-1], 2),
+            "95% s": round(statistics.quantiles(seconds, n=20, method="inclusive")[-1], 2),
             "longest s": round(max(seconds), 2),
         }
         for name, seconds in [*groups, ("all pages", everything)]
