@@ -12,8 +12,8 @@ from core.runs import launch as run_launch
 from core.runs.sweeps import launch
 from core.runs.sweeps.grid import Grid, Lists
 from core.runs.sweeps.store import SweepStore
-from pages.parts.sweep import forecast
-from pages.parts.sweep.base import address_of_recipe
+from pages.parts.sweep.form import forecast
+from pages.parts.sweep.form.base import address_of_recipe
 from pages.parts.sweep.link import address_of_quantization
 from tests.core.runs.sweeps.test_budgets import fail, fit
 from tests.core.runs.sweeps.test_budgets import make as make_budgets

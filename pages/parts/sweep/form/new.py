@@ -16,8 +16,8 @@ from core.runs.sweeps.store import SweepStore
 from pages.parts.budget.sizes import check_limit
 from pages.parts.shared import shell
 from pages.parts.shared.start import draw_impossible_start
-from pages.parts.sweep.forecast import draw_forecast
-from pages.parts.sweep.form import SweepForm, draw_sweep_form
+from pages.parts.sweep.form.fields import SweepForm, draw_sweep_form
+from pages.parts.sweep.form.forecast import draw_forecast
 
 _NEW = "new"
 
