@@ -132,10 +132,10 @@ def _draw_live_part(sweeps: SweepStore, old: Sweep) -> None:
 
 def _draw_progress(sweep: Sweep) -> None:
     steps = sweep.steps
-    finished = sum(step.is_finished for step in steps)
-    text = f"{finished:,} of {len(steps):,} runs"
+    done = sum(step.is_done for step in steps)
+    text = f"{done:,} of {len(steps):,} runs"
     active = next((run for run in sweep.runs if run.active), None)
-    share = float(finished)
+    share = float(done)
     if active is not None:
         text += f" · now {plain(active.name)}"
         share += active.status.progress
