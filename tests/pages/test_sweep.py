@@ -311,3 +311,4 @@ def test_the_picture_of_budgets_names_the_best(app, store, spawned):
     rows = app.dataframe[0].value
     assert list(rows["Bytes"].dropna()) == [980, 900]
     assert list(rows["Tested on"].dropna().unique()) == ["all test images", "half B"]
+    assert list(rows["Status"]).count("✕ too large") == 1
