@@ -5,7 +5,7 @@ import streamlit as st
 from pages.parts.shared import shell
 from pages.parts.shared.address import write_address
 from pages.parts.sweep.earlier import draw_earlier_sweeps
-from pages.parts.sweep.new import draw_new_sweep
+from pages.parts.sweep.form.new import draw_new_sweep
 from pages.parts.sweep.view import draw_sweep
 
 shell.guard(__file__)

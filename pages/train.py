@@ -9,7 +9,7 @@ from core.runs.run import Run
 from pages.parts.shared import shell
 from pages.parts.shared.address import take_from_address, write_address
 from pages.parts.shared.start import draw_impossible_start, draw_start_button
-from pages.parts.sweep.base import address_of_recipe
+from pages.parts.sweep.form.base import address_of_recipe
 from pages.parts.sweep.link import draw_sweep_link
 from pages.parts.train.form import draw_presets, form_recipe, refill_form
 from pages.parts.train.network import draw_network_choice

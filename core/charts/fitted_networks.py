@@ -120,8 +120,8 @@ def _limit_layers() -> list[alt.Chart]:
     """Return a dashed line at each limit, with its number of bytes."""
     limits = alt.Chart(alt.NamedData("limits")).encode(x=alt.X("bytes:Q"))
     tooltip = [alt.Tooltip("bytes:Q", title="Limit (bytes)", format=",d")]
-    text = limits.mark_text(align="right", dx=-5, baseline="top", color=GREY)
+    text = limits.mark_text(baseline="bottom", color=GREY)
     return [
         limits.mark_rule(color=GREY, strokeDash=_DASHES).encode(tooltip=tooltip),
-        text.encode(y=alt.value(4), text="words:N"),
+        text.encode(y=alt.value(-4), text="words:N"),  # above the picture, where no point is
     ]

@@ -8,6 +8,7 @@ python -m core budget RUN --layers conv1.weight=5c fc.weight=4b
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,12 +98,7 @@ def budget_recipe(options: argparse.Namespace) -> BudgetRecipe:
     if len(typed) != 1:
         given = " and ".join(typed) or "none"
         raise UserError(f"one of {', '.join(_LIMIT_FLAGS)} must be given, got {given}")
-    typed_kinds = values.get("kinds", ())
-    if len(set(typed_kinds)) < len(typed_kinds):
-        raise UserError(f"--kinds takes each kind once, got {' '.join(typed_kinds)}")
-    if "prune" in typed_kinds and "share" not in typed_kinds:
-        raise UserError(f"--kinds takes prune with share only, got {' '.join(typed_kinds)}")
-    kinds = {f"kinds.{place}": "--kinds" for place in range(len(typed_kinds))}
+    kinds = names_of_kinds(values.get("kinds", ()))
     named = values.get("layers", ())
     layers = dict(named)
     if len(layers) < len(named):
@@ -111,6 +107,18 @@ def budget_recipe(options: argparse.Namespace) -> BudgetRecipe:
     return validate_recipe(
         BudgetRecipe, values | {"layers": layers}, BUDGET_FLAGS | kinds | layer_flags
     )
+
+
+def names_of_kinds(kinds: Sequence[str]) -> dict[str, str]:
+    """Return the flag that was typed for each place of --kinds, as `validate_recipe` takes it.
+
+    Raises UserError for kinds that do not go together.
+    """
+    if len(set(kinds)) < len(kinds):
+        raise UserError(f"--kinds takes each kind once, got {' '.join(kinds)}")
+    if "prune" in kinds and "share" not in kinds:
+        raise UserError(f"--kinds takes prune with share only, got {' '.join(kinds)}")
+    return {f"kinds.{place}": BUDGET_FLAGS["kinds"] for place in range(len(kinds))}
 
 
 def _parser() -> Parser:

@@ -111,8 +111,8 @@ def _report(sweep: Sweep, options: argparse.Namespace) -> None:
     for answer in best:  # an unfinished sweep may not have come to a limit yet
         if answer.best is not None or answer.too_large or sweep.state == "finished":
             print(answer.describe(), file=out)
-    finished = sum(step.is_finished for step in sweep.steps)
-    text = f"{finished} of {len(sweep.steps)} runs are finished."
+    done = sum(step.is_done for step in sweep.steps)
+    text = f"{done} of {len(sweep.steps)} runs are finished."
     if sweep.state != "finished":
         text += f" Continue with: {PROGRAM} --resume {sweep.id}"
     print(text, file=out)

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Container
 from typing import Any
 
-from core.commands.budget import BUDGET_FLAGS
+from core.commands.budget import BUDGET_FLAGS, names_of_kinds
 from core.commands.flags import add_field_flag, typed_values
 from core.commands.terminal import Parser
 from core.commands.train import TRAIN_FLAGS, add_prune_type_flag, yes_or_no
@@ -106,7 +106,10 @@ def grid_of(options: argparse.Namespace) -> Grid:
                 f"{_typed_limits(budget)} excludes --clusters, --bits and --rounding: a budget"
                 " finds clusters and bits itself"
             )
-        return Grid(lists, budget=budget, names=SWEEP_NAMES)
+        names = SWEEP_NAMES
+        for kinds in budget.get("kinds", ()):
+            names = names | names_of_kinds(kinds)
+        return Grid(lists, budget=budget, names=names)
     if both and not kmeans and not affine:
         flag = _BOTH_FLAGS[next(iter(both))]
         raise UserError(f"{flag} needs --clusters or --bits")

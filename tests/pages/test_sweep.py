@@ -8,16 +8,19 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import AffineRecipe, KMeansRecipe, Prune, TrainRecipe
 from core.config.budget import NOTHING_FITS
+from core.models import build, saved
 from core.runs import launch as run_launch
+from core.runs.run import MODEL
 from core.runs.sweeps import launch
 from core.runs.sweeps.grid import Grid, Lists
 from core.runs.sweeps.store import SweepStore
-from pages.parts.sweep import forecast
-from pages.parts.sweep.base import address_of_recipe
+from pages.parts.sweep.form import forecast
+from pages.parts.sweep.form.base import address_of_recipe
 from pages.parts.sweep.link import address_of_quantization
 from tests.core.runs.sweeps.test_budgets import fail, fit
 from tests.core.runs.sweeps.test_budgets import make as make_budgets
 from tests.core.runs.sweeps.test_points import finish
+from tests.pages.test_budget import CARD
 from tests.pages.test_train import opened as opened_train
 from tests.sample_runs import sample_run
 
@@ -283,6 +286,8 @@ def test_a_limit_that_is_no_number_is_explained(app, store):
 
 def test_a_trained_network_is_fitted_into_budgets(app, store, spawned):
     run = sample_run(store)
+    content = saved.model_bytes(build("LeNet5", 10).state_dict(), CARD)
+    (run.path / MODEL).write_bytes(content)
     opened(app, start="quantize", parent=run.id, compress_by="budget", limit="lose")
     assert app.code[0].value == f"python -m core sweep --parent {run.id} --lose 0.5 --minutes 2.0"
 
@@ -297,11 +302,13 @@ def test_the_picture_of_budgets_names_the_best(app, store, spawned):
     fail(sweeps, dense, f"{NOTHING_FITS} 1,000 bytes: the smallest has 1,200 bytes.")
     fit(sweeps, quarter, 900, half_a=0.80, half_b=0.84)
     opened(app, sweep=sweep.id)
-    said = texts(app)
+    said = texts(app).replace("\\", "")
     assert "Best within 1,000 bytes: LeNet5 at 50% in 980 bytes, 82.00%" in said
     assert "1 network could not fit" in said
     assert "chosen by half A, so half B had no part in it" in said
     assert "failed, the first with" not in said
+    assert app.get("progress")[0].proto.text == "6 of 6 runs"
     rows = app.dataframe[0].value
     assert list(rows["Bytes"].dropna()) == [980, 900]
     assert list(rows["Tested on"].dropna().unique()) == ["all test images", "half B"]
+    assert list(rows["Status"]).count("✕ too large") == 1

@@ -91,6 +91,11 @@ class Step:
             return False
         return self.run.status.message.startswith(NOTHING_FITS)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to run: it finished, or its network could not fit."""
+        return self.is_finished or self.could_not_fit
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -146,8 +151,7 @@ class Sweep:
         """
         if self.alive:
             return "running"
-        has_ended = all(step.is_finished or step.could_not_fit for step in self.steps)
-        return "finished" if has_ended else "stopped"
+        return "finished" if all(step.is_done for step in self.steps) else "stopped"
 
 
 def is_alive(path: Path, but_lock: bool = False) -> bool:

@@ -20,7 +20,7 @@ def draw_earlier_sweeps(store: RunStore) -> None:
 
 
 def _draw_line(sweep: Sweep) -> None:
-    finished = sum(step.is_finished for step in sweep.steps)
+    done = sum(step.is_done for step in sweep.steps)
     with st.container(horizontal=True, vertical_alignment="center"):
         draw_sweep_state(sweep)
         st.page_link(
@@ -29,4 +29,4 @@ def _draw_line(sweep: Sweep) -> None:
             query_params={"sweep": sweep.id},
             width="stretch",
         )
-        st.markdown(f"{finished:,} of {len(sweep.steps):,} runs", width="content")
+        st.markdown(f"{done:,} of {len(sweep.steps):,} runs", width="content")

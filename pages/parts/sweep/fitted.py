@@ -44,7 +44,7 @@ def _draw_answer(answer: BestWithin, sweep: Sweep, names_dataset: bool) -> None:
     st.success(plain(so_far + text), icon=":material/trophy:")
     st.page_link(
         "pages/runs.py",
-        label="Open the best network",
+        label=plain(f"Open the best network within {answer.limit.describe()}"),
         icon=":material/arrow_forward:",
         query_params={"run": answer.best.run.id},
     )

@@ -1,13 +1,9 @@
 """The page of one sweep: its state, its progress, the chart as it grows, and its runs."""
 
-from typing import Any
-
-import pandas as pd
 import streamlit as st
 
 from core.errors import UserError
-from core.runs.comparison.settings import DENSITY, SEED, label_of, settings_of
-from core.runs.run import Run
+from core.runs.comparison.settings import label_of
 from core.runs.store import RunStore
 from core.runs.sweeps import launch
 from core.runs.sweeps.budgets.fitted import is_budget
@@ -16,9 +12,9 @@ from core.runs.sweeps.store import SweepStore
 from core.runs.sweeps.sweep import Sweep
 from pages.parts.server.permission import draw_refusal, permission
 from pages.parts.shared import shell
-from pages.parts.shared.states import signed_state
 from pages.parts.shared.words import duration, plain
 from pages.parts.sweep.fitted import draw_fitted
+from pages.parts.sweep.runs import draw_sweep_runs
 from pages.parts.sweep.state import draw_sweep_state
 
 _MOST_COMPARED = 200
@@ -132,17 +128,17 @@ def _draw_live_part(sweeps: SweepStore, old: Sweep) -> None:
             draw_fitted(sweep)
         if not all(is_budget(steps) for steps in sweep.members):
             _draw_chart(sweep, without_budgets(points_of(sweep)), axes)
-        _draw_table(sweep, axes, has_budgets)
+        draw_sweep_runs(sweep, axes, has_budgets)
 
     draw_live_part()
 
 
 def _draw_progress(sweep: Sweep) -> None:
     steps = sweep.steps
-    finished = sum(step.is_finished for step in steps)
-    text = f"{finished:,} of {len(steps):,} runs"
+    done = sum(step.is_done for step in steps)
+    text = f"{done:,} of {len(steps):,} runs"
     active = next((run for run in sweep.runs if run.active), None)
-    share = float(finished)
+    share = float(done)
     if active is not None:
         text += f" · now {plain(active.name)}"
         share += active.status.progress
@@ -198,68 +194,3 @@ def _chance(points: list[Point]) -> float | None:
     classes = {point.run.status.summary.classes for point in points if point.run.status.summary}
     number = classes.pop() if len(classes) == 1 else None
     return 1 / number if number else None
-
-
-def _draw_table(sweep: Sweep, axes: Axes, has_budgets: bool) -> None:
-    """Draw a row for each run that exists. A click on a row opens its run."""
-    rows = table_rows(sweep, axes)
-    if not has_budgets:
-        for row in rows:
-            del row["Tested on"], row["Bytes"]
-    if not rows:
-        return
-    event = st.dataframe(
-        pd.DataFrame(rows).drop(columns="id"),
-        hide_index=True,
-        key="sweep_runs",
-        column_config={
-            "Run": st.column_config.TextColumn(width=300),
-            "Test accuracy": st.column_config.NumberColumn(format="%.2f%%"),
-            "Bytes": st.column_config.NumberColumn(format="localized"),
-            label_of(DENSITY): st.column_config.NumberColumn(format="percent"),
-        },
-        on_select="rerun",
-        selection_mode="single-row",
-        placeholder="—",
-        alt="The runs of this sweep with their settings and accuracies",
-    )
-    if event["selection"]["rows"]:
-        shell.open_run(rows[event["selection"]["rows"][0]]["id"])
-
-
-def table_rows(sweep: Sweep, axes: Axes) -> list[dict[str, Any]]:
-    """Return a row for each run, with those of its settings that the chart tells apart."""
-    names = [name for name in (axes.along, *axes.lines, SEED) if name is not None]
-    rows: dict[str, dict[str, Any]] = {}
-    for steps in sweep.members:
-        for length, step in enumerate(steps, 1):
-            if step.run is None:
-                continue
-            settings = settings_of(step.recipe for step in steps[:length])
-            rows[step.run_id] = {
-                "id": step.run_id,
-                "Run": step.run.name,
-                "Status": signed_state(step.run),
-                "Test accuracy": _percent(step.run),
-                "Tested on": _tested_on(step.run),
-                "Bytes": _packed_bytes(step.run),
-                **{label_of(name): settings.get(name) for name in names},
-            }
-    return list(rows.values())
-
-
-def _tested_on(run: Run) -> str | None:
-    summary = run.status.summary
-    if summary is None:
-        return None
-    return f"half {summary.test_half}" if summary.test_half else "all test images"
-
-
-def _packed_bytes(run: Run) -> int | None:
-    summary = run.status.summary
-    return None if summary is None else summary.packed_bytes
-
-
-def _percent(run: Run) -> float | None:
-    accuracy = run.status.test_accuracy
-    return None if accuracy is None else 100 * accuracy

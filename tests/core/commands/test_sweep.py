@@ -132,7 +132,12 @@ def test_points_are_added_to_a_sweep(capsys, store, digits):
             "one of --bytes, --smaller, --lose must be given, got --bytes and",
         ),
         ("--bytes 900 --bits 4", "--bytes excludes --clusters, --bits and --rounding"),
-        ("--bytes 900 --kinds share,melt", "--kinds must be one of"),
+        (
+            "--bytes 900 --kinds share,melt",
+            "--kinds must be 'share', 'round' or 'prune', got 'melt'",
+        ),
+        ("--bytes 900 --kinds share share,share", "--kinds takes each kind once"),
+        ("--bytes 900 --kinds round,prune", "--kinds takes prune with share only"),
         ("--smaller 1", "--smaller must be"),
         ("--dataset Nowhere", "--dataset must be one of"),
         ("--clusters 1", "--clusters must be in [2, 256], got 1"),

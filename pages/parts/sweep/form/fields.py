@@ -14,9 +14,9 @@ from core.runs.sweeps.grid import Grid
 from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.fields import help_text, number_field
 from pages.parts.shared.model_choice import choose_model
-from pages.parts.sweep.base import base_settings, draw_base
-from pages.parts.sweep.compression import COMPRESSIONS, draw_compression
-from pages.parts.sweep.lists import choose_networks, choose_several, list_numbers, parse_share
+from pages.parts.sweep.form.base import base_settings, draw_base
+from pages.parts.sweep.form.compression import COMPRESSIONS, draw_compression
+from pages.parts.sweep.form.lists import choose_networks, choose_several, list_numbers, parse_share
 
 _DENSITIES = ["100%", "50%", "20%", "10%", "5%", "2%", "1%", "0.5%"]
 _SCOPES = {"global": False, "layerwise": True}

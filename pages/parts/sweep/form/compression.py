@@ -11,7 +11,7 @@ from core.errors import UserError
 from pages.parts.budget.limit import LIMITS
 from pages.parts.shared.address import choice_parser, keep_in_address
 from pages.parts.shared.fields import help_text, number_field
-from pages.parts.sweep.lists import choose_several, list_numbers
+from pages.parts.sweep.form.lists import choose_several, list_numbers
 
 COMPRESSIONS = {"none": "No", "quantize": "Clusters or bits", "budget": "A budget"}
 """What can be done with each network, and what it is called."""

@@ -17,8 +17,8 @@ from pages.parts.budget.sizes import check_limit
 from pages.parts.server.permission import permission
 from pages.parts.shared import shell
 from pages.parts.shared.start import draw_impossible_start
-from pages.parts.sweep.forecast import draw_forecast
-from pages.parts.sweep.form import SweepForm, draw_sweep_form
+from pages.parts.sweep.form.fields import SweepForm, draw_sweep_form
+from pages.parts.sweep.form.forecast import draw_forecast
 
 _NEW = "new"
 
