@@ -193,6 +193,11 @@ def test_the_summary_says_what_was_measured(finished):
     assert summary.parent_milliseconds == last.parent_milliseconds
     assert summary.epochs == last.epochs
     assert summary.density == last.density
+    said = [event.text for event in events if isinstance(event, Note)]
+    (words,) = [text for text in said if text.startswith("One image takes")]
+    assert (
+        f"{last.speedup:.2f}x as fast (95% interval {last.least:.2f} to {last.most:.2f})" in words
+    )
     assert summary.packed_bytes == len(job.files()["packed.secateur"])
     assert (summary.test_half, summary.test_images) == ("B", 180)
     assert {event.epochs for event in tried_in(events)} == {0, 1, 2}
@@ -206,10 +211,11 @@ def test_the_result_was_fast_enough_or_the_run_says_that_it_was_not(finished):
 
 
 def test_a_limit_that_nothing_reaches_ends_in_the_nearest_and_says_by_how_much(parent, digits):
-    job = FasterJob(recipe_of(faster=1000.0, tuning_epochs=0), parent, digits)
-    events = list(job.events())
-    (warning,) = [e.text for e in events if isinstance(e, Note) and e.level == "warning"]
-    assert "No number of channels that was tried makes the network 1000x as fast" in warning
+    recipe = recipe_of(faster=1000.0, minutes=1e-6, tuning_epochs=None)
+    events = list(FasterJob(recipe, parent, digits).events())
+    missed, untuned = [e.text for e in events if isinstance(e, Note) and e.level == "warning"]
+    assert "No number of channels that was tried makes the network 1000x as fast" in missed
+    assert "For lack of time, the network is not tuned." in untuned
     last = tried_in(events)[-1]
     assert summary_of(events).speedup == last.speedup
 
