@@ -248,8 +248,9 @@ class ThinnedCandidate(Event):
 
     def __str__(self) -> str:
         text = (
-            f"Candidate: {self.density:.2%} kept by {self.method}, {self.speedup:.2f}x as fast (95%"
-            f" {self.least:.2f} to {self.most:.2f}), KL divergence {self.divergence:.4f} nats"
+            f"Candidate: {self.density:.2%} of the weights kept by {self.method},"
+            f" {self.speedup:.2f}x as fast (95% {self.least:.2f} to {self.most:.2f}),"
+            f" KL divergence {self.divergence:.4f} nats"
         )
         if self.epochs:
             text += f", tuned for {self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"

@@ -86,7 +86,8 @@ class BudgetRecipe(FrozenModel):
         le=10_000,
         description=(
             "Time to spend on the search and on tuning, in minutes. The tests of the result come on"
-            " top. More time tries more."
+            " top. More time tries more. With a limit of time, tuning has half of it, even if the"
+            " search takes longer."
         ),
     )
     kinds: tuple[BudgetKind, ...] = Field(

@@ -15,12 +15,13 @@ from core.compress.masks import counts as mask_counts
 from core.config import BudgetRecipe
 from core.events import Event, Finished, Note, Pruned, Summary, judged_divergence
 from core.inspect.behaviour.paired import PairedCounts, lost_interval
+from core.jobs.budget.channels.density import describe_speed
 from core.jobs.budget.channels.masks import check_channels
 from core.jobs.budget.channels.search import ChannelSearch
 from core.jobs.budget.channels.setup import ThinningSetup
 from core.jobs.budget.channels.speed import SpeedMeter
 from core.jobs.budget.channels.thinned import ThinnedNetwork, smaller_of
-from core.jobs.budget.channels.tuning import ChannelTuning
+from core.jobs.budget.channels.tuning import ChannelTuning, describe_short_tuning
 from core.jobs.job import count_kept, restoring, summarize
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
@@ -127,6 +128,8 @@ class FasterJob:
     ) -> Generator[Event, None, ThinnedNetwork]:
         """Tune the network, and return the better one of the two, which are as fast."""
         epochs, count = setup.tuning_amount(self._clock)
+        if count is not None or (not epochs and self.recipe.tuning_epochs is None):
+            yield Note(describe_short_tuning(count), "warning")
         if not epochs:
             return start
         tuning = setup.tuning(start, epochs, count)
@@ -165,6 +168,8 @@ class FasterJob:
         self._packed = data
         self._result = replace(chosen, state=state, speed=speed)
         yield self._result.event()
+        assert self.recipe.faster is not None
+        yield Note(describe_speed(speed, self.recipe.faster))
         pairs = mask_counts(chosen.masks)
         kept = sum(kept for kept, _ in pairs.values())
         total = sum(total for _, total in pairs.values())

@@ -18,7 +18,7 @@ from core.jobs.budget.channels.density import (
 from core.jobs.budget.channels.masks import least_density, whole_channels
 from core.jobs.budget.channels.speed import SpeedMeter, shapes_key
 from core.jobs.budget.channels.thinned import Judge, ThinnedNetwork, smaller_of
-from core.jobs.budget.channels.tuning import pruning_recipe
+from core.jobs.budget.channels.tuning import TUNING_SHARE, pruning_recipe
 from core.jobs.choose_masks import images_to_score_on
 from core.jobs.compression_images import CompressionImages
 from core.models.card import ModelCard
@@ -28,7 +28,6 @@ from core.search.plan import Clock
 
 _METHODS: tuple[TrainedMethod, ...] = ("channel-snip", "channel-magnitude")
 _FEWEST_PROBES = 4  # of the first method, however long they take
-_TUNING_SHARE = 0.5  # of the time, which is left to tuning
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class ChannelSearch:
         """Whether there is time for more, which is decided once."""
 
         def left() -> float:
-            return float(self._clock.left > _TUNING_SHARE * self._clock.seconds)
+            return float(self._clock.left > TUNING_SHARE * self._clock.seconds)
 
         return bool(self._memory.decide(f"time for {name}", left))
 

@@ -10,7 +10,7 @@ from core.config import BudgetRecipe
 from core.data import Dataset
 from core.jobs.budget.channels.speed import Pixels
 from core.jobs.budget.channels.thinned import Judge, ThinnedNetwork
-from core.jobs.budget.channels.tuning import ChannelTuning, pruning_recipe
+from core.jobs.budget.channels.tuning import TUNING_SHARE, ChannelTuning, pruning_recipe
 from core.jobs.budget.setup import blend, image_seconds, spread_batches
 from core.jobs.compression_images import CompressionImages
 from core.models.card import ModelCard
@@ -69,7 +69,8 @@ class ThinningSetup:
         extra = self.judge.images
 
         def affordable() -> float:
-            return plan.count_tuning_images(self._pace, clock.left, training, extra)
+            seconds = max(clock.left, TUNING_SHARE * clock.seconds)
+            return plan.count_tuning_images(self._pace, seconds, training, extra)
 
         count = int(self._memory.decide("tuning images", affordable))
         if count >= training:

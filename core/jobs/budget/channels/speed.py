@@ -44,6 +44,7 @@ class SpeedMeter:
         self._speeds: dict[str, Speed] = {}
         self._longer: dict[str, Speed] = {}
         self._confirmed: set[str] = set()  # shapes
+        self._last = ("", b"")  # the shapes and the ONNX file of the last network
 
     def measure(self, smaller: nn.Module) -> Generator[Event, None, Speed]:
         """Return the speed of a network without its removed channels."""
@@ -68,10 +69,21 @@ class SpeedMeter:
         return self._longer[key]
 
     def _compare(self, smaller: nn.Module, seconds: float) -> Generator[Event, None, Speed]:
-        yield Progress("Exporting to ONNX", 0, 0)
-        files = {"before": self._parent, "after": export_onnx(smaller, self._card)}
+        exported = yield from self._export(smaller)
+        files = {"before": self._parent, "after": exported}
         before, after = yield from _times(files, self._pixels, seconds)
         return Speed(before.median, after.median, after.speedup, after.low, after.high)
+
+    def _export(self, smaller: nn.Module) -> Generator[Event, None, bytes]:
+        """Return an ONNX file with these shapes: the last one again if it has them.
+
+        An export takes seconds, and only the speed of the file is asked for.
+        """
+        key = shapes_key(smaller)
+        if key != self._last[0]:
+            yield Progress("Exporting to ONNX", 0, 0)
+            self._last = key, export_onnx(smaller, self._card)
+        return self._last[1]
 
     def compare_int8(
         self, smaller: nn.Module, calibration: Pixels
@@ -80,8 +92,8 @@ class SpeedMeter:
 
         calibration: normalised images, (N, 3, side, side).
         """
+        exported = yield from self._export(smaller)
         yield Progress("Rounding to 8 bits", 0, 0)
-        exported = export_onnx(smaller, self._card)
         files = {_FLOAT: exported, "int8": quantize_int8(exported, [calibration])}
         before, after = yield from _times(files, self._pixels, self._seconds)
         if not after.is_faster:

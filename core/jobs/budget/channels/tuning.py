@@ -17,6 +17,12 @@ from core.training.evaluate import Validation
 from core.training.fine_tune import FineTuning
 from core.training.history import History
 
+TUNING_SHARE = 0.5
+"""The part of the minutes that is left to tuning, and that it has even if a search took longer.
+
+Without whole channels a network is nearly guessing until it is tuned.
+"""
+
 _SCORING_IMAGES = 512
 
 
@@ -97,3 +103,9 @@ def pruning_recipe(
         train_images=train_images,
         seed=recipe.seed,
     )
+
+
+def describe_short_tuning(images: int | None) -> str:
+    """Say that the minutes were too few. images: to tune on, None if there is no time for any."""
+    done = "not tuned" if images is None else f"tuned on {images:,} images only, less than an epoch"
+    return f"For lack of time, the network is {done}. With more minutes it answers better."
