@@ -57,6 +57,11 @@ def budgets(sweep):
     return [steps[-1] for steps in sweep.members]
 
 
+def best_of(answer):
+    assert answer.best is not None
+    return answer.best
+
+
 def test_half_a_chooses_and_half_b_reports(sweeps):
     sweep = make(sweeps)
     dense, half, quarter = budgets(sweep)
@@ -64,7 +69,7 @@ def test_half_a_chooses_and_half_b_reports(sweeps):
     fit(sweeps, half, 980, half_a=0.85, half_b=0.82)
     fit(sweeps, quarter, 700, half_a=0.70, half_b=0.75)
     (answer,) = best_within(sweeps.get(sweep.id))
-    assert answer.best.run.id == half.run_id
+    assert best_of(answer).run.id == half.run_id
     assert answer.compared == 3
     assert answer.describe() == (
         "Best within 1,000 bytes: LeNet5 at 50% in 980 bytes, 82.00% (76.1 to 86.7) on half B of"
@@ -77,7 +82,7 @@ def test_the_smaller_of_equals_is_the_best(sweeps):
     for step, size in zip(budgets(sweep), (900, 800, 950), strict=True):
         fit(sweeps, step, size, half_a=0.8, half_b=0.8)
     (answer,) = best_within(sweeps.get(sweep.id))
-    assert answer.best.bytes == 800
+    assert best_of(answer).bytes == 800
 
 
 def test_a_network_of_a_smaller_limit_is_also_within_a_larger_one(sweeps):
@@ -88,7 +93,7 @@ def test_a_network_of_a_smaller_limit_is_also_within_a_larger_one(sweeps):
     small, large = best_within(sweeps.get(sweep.id))
     assert (small.limit.value, small.compared) == (500, 3)
     assert (large.limit.value, large.compared) == (1000, 6)
-    assert small.best.bytes == large.best.bytes == 490
+    assert best_of(small).bytes == best_of(large).bytes == 490
 
 
 def test_the_limit_of_a_factor_depends_on_the_network(sweeps):
@@ -98,7 +103,7 @@ def test_the_limit_of_a_factor_depends_on_the_network(sweeps):
     fit(sweeps, half, 990, half_a=0.9, half_b=0.8, float_bytes=7000)
     fit(sweeps, quarter, 990, half_a=0.7, half_b=0.8)
     (answer,) = best_within(sweeps.get(sweep.id))
-    assert answer.best.run.id == dense.run_id
+    assert best_of(answer).run.id == dense.run_id
     assert answer.compared == 2
     assert "within 1/8 of the float network's bytes: dense LeNet5" in answer.describe()
 
@@ -144,7 +149,7 @@ def test_each_data_set_has_a_best_network(sweeps):
         fit(sweeps, step, 980, half_a=0.8, half_b=0.82)
     answers = best_within(sweeps.get(sweep.id))
     assert [answer.limit.dataset for answer in answers] == ["CIFAR10", "Digits"]
-    assert [answer.best.summary.dataset for answer in answers] == ["CIFAR10", "Digits"]
+    assert [best_of(answer).summary.dataset for answer in answers] == ["CIFAR10", "Digits"]
 
 
 def test_a_parent_is_fitted_into_several_limits(sweeps, store):
@@ -153,7 +158,7 @@ def test_a_parent_is_fitted_into_several_limits(sweeps, store):
     assert best_within(sweep) == []  # the data set is that of the runs
     fit(sweeps, budgets(sweep)[0], 980, half_a=0.8, half_b=0.82, density=0.1)
     (answer,) = best_within(sweeps.get(sweep.id))
-    assert answer.best.name == "LeNet5 at 10%"
+    assert best_of(answer).name == "LeNet5 at 10%"
 
 
 def test_the_chart_and_the_table_by_hand(sweeps):
