@@ -18,7 +18,7 @@ DOCUMENTS = [
     "docs/GLOSSARY.md",
     "docs/SERVER.md",
 ]
-NOT_IN_GIT = ("runs/", "data/", ".venv/", ".streamlit/secrets.toml", "secrets.toml")
+NOT_IN_GIT = ("runs/", "data/", ".venv/", ".streamlit/secrets.toml", "secrets.toml", "log.txt")
 COMMAND = re.compile(r"python3? -m (core(?:\.\w+)*|benchmarks\.\w+)((?: [^`|\n]*)?)")
 
 

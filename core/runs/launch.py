@@ -222,7 +222,7 @@ def _change_status(run: Run, status: Status, **changes: Any) -> None:
 
 def _launch(run: Run, data: str | Path | None, states: frozenset[State], here: bool) -> Run:
     """Reopen the run and start its worker, if it is in one of `states`. Return it as it is then."""
-    store = RunStore(run.path.parent)
+    store = RunStore(run.path.parent, run.access)
     explain_untrusted_locks(store.root)  # from now on heartbeats count, too, if locks do not hold
     # What only measures another run is quick, and may be about this machine.
     address = None if here or run.is_helper else cluster_address()

@@ -1,17 +1,24 @@
-"""Several people share a server: a real provider, the real login, and one run of Ann's."""
+"""Several people share a server: a real provider, the real login, and runs of Ann's."""
 
 import http.client
 import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from filelock import FileLock
 
 pytest.importorskip("authlib", reason="Authlib is not installed (requirements-server.txt)")
 
+from core.runs import launch
+from core.runs.access.access import Access
+from core.runs.access.person import Person
+from core.runs.store import RunStore
 from tests import chromium as browser
-from tests.chromium import PATIENCE, expect, has_navigation, is_in_state
+from tests.chromium import PATIENCE, STILL, expect, has_navigation, is_in_state
 from tests.oidc_provider import providing
-from tests.sample_runs import sample_run
+from tests.sample_runs import RECIPE, sample_run
+
+ANN = Person(id="ann@example.org", name="Ann Lee")
 
 RULES = '[secateur]\nadmins = ["chief@example.org"]\nmembers = ["*@example.org"]'
 pytestmark = browser.needs_chromium
@@ -34,7 +41,7 @@ def log_in(chromium, address):
     contexts = []
 
     def log_in_as(who):
-        context = chromium.new_context(viewport={"width": 1280, "height": 900})
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, **STILL)
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
@@ -43,9 +50,19 @@ def log_in(chromium, address):
         page.get_by_role("link", name=who, exact=True).click()
         return page
 
+    expect.set_options(timeout=PATIENCE)
     yield log_in_as
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def busy(runs):
+    """Hold the device, so that runs wait in the queue and leave the processor to the browser."""
+    slots = runs.root / ".slots"
+    slots.mkdir(exist_ok=True)
+    with FileLock(slots / "cpu.lock"):
+        yield
 
 
 def status_of(url, cookies=()):
@@ -89,31 +106,40 @@ def test_an_address_that_the_provider_did_not_verify_opens_nothing(log_in):
     expect(page.get_by_test_id("stTopNav")).to_have_count(0)
 
 
-def test_a_run_of_one_person_is_seen_by_all_and_stopped_by_her_or_an_admin(address, log_in):
+def test_a_run_carries_the_name_of_whoever_logged_in_until_they_log_out(
+    address, runs, busy, log_in
+):
     ann = log_in("ann")
     has_navigation(ann)
-    ann.goto(f"{address}/train?epochs=10000")
+    ann.goto(f"{address}/train?device=cpu")
     ann.get_by_role("button", name="Start training").click()
     ann.wait_for_url(re.compile("run="))
     expect(ann.get_by_text("by Ann Lee")).to_be_visible()
+    assert runs.list()[0].owner == ANN
     expect(ann.get_by_role("button", name="Cancel", exact=True)).to_be_enabled()
-
-    bob = log_in("bob")
-    has_navigation(bob)
-    bob.goto(ann.url)
-    expect(
-        bob.get_by_text("belongs to Ann Lee: only they or an admin may change it")
-    ).to_be_visible()
-    expect(bob.get_by_role("button", name="Cancel", exact=True)).to_be_disabled()
-
-    chief = log_in("chief")
-    has_navigation(chief)
-    chief.goto(ann.url)
-    chief.get_by_role("button", name="Cancel", exact=True).click()
-    is_in_state(chief, "cancelled")
+    of_the_run = ann.url
 
     ann.get_by_test_id("stTopNav").get_by_role("button", name="Ann Lee", exact=True).click()
     ann.get_by_role("menuitem", name="Log out").click()
     has_only_the_login(ann)
-    ann.goto(chief.url)
+    ann.goto(of_the_run)
     has_only_the_login(ann)
+
+
+def test_a_run_is_seen_by_others_and_cancelled_by_an_admin(address, runs, busy, data_home, log_in):
+    on_cpu = RECIPE.model_copy(update={"device": "cpu"})
+    run = RunStore(runs.root, Access(ANN)).create(on_cpu, "Ann's")
+    launch.start(run, data_home)
+    bob = log_in("bob")
+    has_navigation(bob)
+    bob.goto(f"{address}/runs?run={run.id}")
+    expect(bob.get_by_text("only they or an admin may change it")).to_be_visible()
+    expect(bob.get_by_role("button", name="Cancel", exact=True)).to_be_disabled()
+    bob.context.close()
+
+    chief = log_in("chief")
+    has_navigation(chief)
+    chief.goto(f"{address}/runs?run={run.id}")
+    chief.get_by_role("button", name="Cancel", exact=True).click()
+    is_in_state(chief, "cancelled")
+    assert runs.get(run.id).owner == ANN

@@ -113,7 +113,7 @@ def _draw_run_here(run: Run) -> None:
         "Run here instead",
         icon=":material/computer:",
         key="run_here",
-        help="Do not use the cluster, and continue on the machine of this app.",
+        **permission(run, "Do not use the cluster, and continue on the machine of this app."),
     )
     if clicked:
         with shell.showing_errors():

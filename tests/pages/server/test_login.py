@@ -174,21 +174,28 @@ def test_a_run_carries_the_name_of_the_one_who_starts_it(store, monkeypatch, dig
     assert run.owner == ANN
 
 
-READ_ONLY_PAGES = {
-    "home": ["tour", "own_network", "own_images"],
-    "train": ["launch", "import"],
-    "runs": ["import_network", "import_run", "clean_up"],
-}
-
-
-@pytest.mark.parametrize("page", READ_ONLY_PAGES)
-def test_read_only_disables_and_says_why(store, page, monkeypatch, digits):
+def test_read_only_is_said_above_the_page(monkeypatch):
     monkeypatch.setenv("SECATEUR_READ_ONLY", "1")
-    sample_run(store)
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=120).run()
+    assert "This server is read-only" in app.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("page", "runs", "keys"),
+    [
+        ("home", 0, ["tour", "own_network", "own_images"]),
+        ("home", 1, ["tour"]),
+        ("train", 0, ["launch", "import"]),
+        ("runs", 1, ["import_network", "import_run", "clean_up"]),
+    ],
+)
+def test_read_only_disables_what_changes_something(store, page, runs, keys, monkeypatch, digits):
+    monkeypatch.setenv("SECATEUR_READ_ONLY", "1")
+    for _ in range(runs):
+        sample_run(store)
     app = local(page)
     assert not app.exception
-    assert "This server is read-only" in app.info[0].value
-    for key in READ_ONLY_PAGES[page]:
+    for key in keys:
         assert app.button(key=key).disabled
         assert "read-only" in app.button(key=key).help.replace("\\", "")
 
