@@ -169,7 +169,7 @@ def test_the_accuracies_are_those_of_half_b(parent, digits, search_once):
     assert summary.test_accuracy == pytest.approx(accuracy_on(state, rows, parent, digits))
     assert summary.parent_accuracy == pytest.approx(accuracy_on(parent.state, rows, parent, digits))
     assert "half B" in str(events[-1])
-    half_a = sorted(set(range(360)) - set(rows.tolist()))
+    half_a = sorted(set(range(360)) - set(rows))
     assert summary.half_a_accuracy == pytest.approx(accuracy_on(state, half_a, parent, digits))
 
 
