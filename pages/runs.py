@@ -9,10 +9,13 @@ from pages.parts.shared import shell
 from pages.parts.shared.address import write_address
 
 shell.guard(__file__)
-launch.look_after(shell.run_store().root)
+store = shell.run_store()
+if not store.access.rules.read_only:
+    with shell.showing_errors():
+        launch.look_after(store.root)
 run_id = st.query_params.get("run")
 if run_id:
-    draw_run(shell.run_store(), run_id)
+    draw_run(store, run_id)
 else:
-    draw_runs(shell.run_store())
+    draw_runs(store)
 write_address()
