@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""The files of Linux that contain the limit of a container's memory, in bytes."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -119,7 +122,7 @@ def _cpu() -> str:
 def _memory() -> int:
     """The bytes of memory that are installed, or the limit of a container if that is less."""
     limits = [_installed_memory()]
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    for file in LIMIT_FILES:
         # The file is missing, or contains "max", if there is no limit.
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(file).read_text(encoding="utf-8")))

@@ -7,7 +7,7 @@ from core.compress import codec
 from core.runs.budget import tried_candidates
 from core.runs.layer_choices import choice_code
 from tests import chromium as browser
-from tests.chromium import expect, go_to, is_in_state, number, start
+from tests.chromium import expect, is_in_state, number, start
 
 pytestmark = browser.needs_chromium
 
@@ -31,9 +31,7 @@ def spend_little(page, epochs):
 
 def type_limit(tab, address, trained, name, value):
     """Open the form for the trained network, and type a limit into it."""
-    page = tab(f"{address}/runs?run={trained.id}")
-    is_in_state(page, "finished")
-    go_to(page, "Budget")
+    page = tab(f"{address}/budget?run={trained.id}")
     expect(page.get_by_role("heading", level=1)).to_have_text(["Budget"])
     page.get_by_role("radio", name=name).click()
     number(page, name, value)

@@ -114,9 +114,11 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(ENTRY).parent)
 
 
-def test_a_containers_limit_is_the_memory(monkeypatch):
+def test_a_containers_limit_is_the_memory(monkeypatch, tmp_path):
+    file = tmp_path / "memory.max"
+    file.write_text("1073741824\n")
     monkeypatch.setattr(machine, "_installed_memory", lambda: 64 * 2**30)
-    monkeypatch.setattr(Path, "read_text", lambda self, **_: "1073741824")
+    monkeypatch.setattr(machine, "LIMIT_FILES", (str(file),))
     assert machine.describe_machine().memory == 2**30
 
 
