@@ -44,6 +44,13 @@ def recipe(file):
     return RECIPE.model_copy(update={"model": models.model_info("my_network").name})
 
 
+def work_in_process(store, run, digits):
+    """Let a worker of its own work on the run to its end, and return the run."""
+    command = [sys.executable, "-m", "core.runs.worker", str(run.path), "--data-dir", str(digits)]
+    subprocess.run(command, check=False)
+    return store.get(run.id)
+
+
 def finished(store, run, digits):
     """Work on a run in this process, and return the run."""
     for _ in work(run, digits):
@@ -54,10 +61,7 @@ def finished(store, run, digits):
 
 
 def test_a_worker_trains_prunes_and_saves_it(store, digits, recipe):
-    run = store.create(recipe)
-    command = [sys.executable, "-m", "core.runs.worker", str(run.path), "--data-dir", str(digits)]
-    subprocess.run(command, check=False)
-    trained = store.get(run.id)
+    trained = work_in_process(store, store.create(recipe), digits)
     assert trained.state == "finished", trained.status.message
     assert f"{recipe.model} on Digits with 64 training images" in store.log(trained.id)
     model = saved.read_model(trained.path / MODEL)
@@ -84,12 +88,7 @@ def test_a_worker_trains_prunes_and_saves_it(store, digits, recipe):
     assert saved.read_card(shared.path / MODEL).model == recipe.model
 
 
-def test_a_run_resumes_with_its_own_version_only(store, digits, file, recipe, work_on, monkeypatch):
-    def continued():
-        """The run after a process that never built the network has worked on it."""
-        work_on(store.get(run.id)).join()
-        return store.get(run.id)
-
+def test_a_run_resumes_with_its_own_version_only(store, digits, file, recipe, monkeypatch):
     monkeypatch.setattr(worker, "EPOCH_SAVE_SECONDS", 0)
     monkeypatch.setattr(worker, "SAVING_SHARE", 0)
     recipe = recipe.model_copy(update={"epochs": 2})
@@ -102,18 +101,18 @@ def test_a_run_resumes_with_its_own_version_only(store, digits, file, recipe, wo
     events.close()
     assert store.get(run.id).state == "interrupted"
     file.write_text(OTHER)
-    changed = continued()
+    changed = work_in_process(store, store.get(run.id), digits)
     assert changed.state == "failed"
     assert changed.status.message.startswith(f"{recipe.model} was built from another version of")
     file.unlink()
-    gone = continued()
+    gone = work_in_process(store, changed, digits)
     assert gone.state == "failed"
     assert (
         gone.status.message
         == f"{recipe.model} was built from {file}, which is gone: bring it back."
     )
     file.write_text(GOOD)
-    resumed = continued()
+    resumed = work_in_process(store, gone, digits)
     assert resumed.state == "finished", resumed.status.message
     assert "Continued in epoch" in store.log(run.id)
 
