@@ -51,6 +51,7 @@ def trained(runs, data_home):
 
 def test_a_network_leaves_as_integers_that_answer_alone(tab, address, trained, data_home, tmp_path):
     page = tab(f"{address}/runs?run={trained.id}")
+    page.get_by_role("button", name="More").click()
     page.get_by_role("link", name="Export").last.click()
     page.wait_for_url(re.compile("/export"))
     page.get_by_role("button", name="Make it in integers").click()
