@@ -73,7 +73,6 @@ def look_after(root: Path) -> None:
         return
     folder = root / FOLDER
     with explain_unwritable(root):
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / STARTING).touch()
         _run_module("core.runs.cluster.dispatcher", [str(root.absolute())], folder)
 
@@ -125,6 +124,7 @@ def reopen(
         take_stop_request(run)
         changes: dict[str, Any] = {"state": "starting", "stage": "Starting"}
         if job is not None:
+            (run.path.parent / FOLDER).mkdir(exist_ok=True)  # before a look can find the run
             changes = {"state": "queued", "stage": "Waiting for the cluster", "worker": None}
         _change_status(run, status, message="", queued_at=time.time(), job=job, **changes)
         return True

@@ -59,7 +59,8 @@ def take_stop_request(run: Run) -> bool:
 def needs_dispatcher(root: Path) -> bool:
     """Whether runs wait for a cluster and no process looks after them, nor was just started."""
     folder = root / FOLDER
-    if is_lock_held(folder) or not waiting_runs(root):
+    # Without a cluster there is no folder, and a page need not list all runs for this.
+    if not folder.exists() or is_lock_held(folder) or not waiting_runs(root):
         return False
     with contextlib.suppress(OSError):
         return time.time() - (folder / STARTING).stat().st_mtime > STARTING_SECONDS

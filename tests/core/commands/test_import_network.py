@@ -37,7 +37,11 @@ def other_names(net):
     """The same under other names."""
     path = net.with_name("other.pth")
     torch.save(
-        {name.replace("features", "body"): tensor for name, tensor in torch.load(net).items()}, path
+        {
+            name.replace("features", "body"): tensor
+            for name, tensor in torch.load(net, weights_only=True).items()
+        },
+        path,
     )
     return path
 
@@ -105,7 +109,7 @@ def test_the_files_own_normalisation_comes_first(net, tmp_path, store, capsys):
         side=32,
     )
     path = tmp_path / "own.safetensors"
-    path.write_bytes(model_bytes(torch.load(net), card))
+    path.write_bytes(model_bytes(torch.load(net, weights_only=True), card))
     code, out, _ = run(capsys, path, "--dataset", "Digits")
     assert code == 0
     assert "the file's own figures" in out
@@ -126,7 +130,7 @@ def test_names_that_mean_the_same_need_no_word_and_are_shown(net, store, capsys)
     path = net.with_name("kuangliu.pth")
     tensors = {
         f"module.{name.replace('classifier', 'fc')}": tensor
-        for name, tensor in torch.load(net).items()
+        for name, tensor in torch.load(net, weights_only=True).items()
     }
     torch.save({"net": tensors, "acc": 12.5, "epoch": 3}, path)
     code, out, _ = run(capsys, path, "--dataset", "Digits", "--mean=0,0,0", "--std=1,1,1")

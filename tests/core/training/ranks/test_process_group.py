@@ -44,7 +44,9 @@ def test_several_processes_end_in_the_weights_of_one(
     expected = alone.result()
     for process in processes:
         process.join()
-    first, *others = [torch.load(tmp_path / f"{rank}.pt") for rank in range(count)]
+    first, *others = [
+        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(count)
+    ]
     assert first.keys() == expected.keys()
     for name, mask in expected["masks"].items():
         assert torch.equal(first["masks"][name], mask)
