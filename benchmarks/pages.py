@@ -40,7 +40,7 @@ def fill_store(runs: Path, data: Path) -> None:
     training = ("--model", "ResNet20", "--dataset", "Digits", "--epochs", "1")
     run_command("train", *training, "--trainimages", "128")
     parent = RunStore(runs).list()[0].id
-    run_command("quantize", parent, "--clusters", "16")
+    run_command("quantize", parent, "--clusters", "16", "--rounding", "nearest")
 
 
 def measure_page(
