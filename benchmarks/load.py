@@ -56,7 +56,9 @@ class Measured:
 
 
 class Visitor:
-    """One visitor, who opens pages in a random order. runs: the run pages that it may open."""
+    """One visitor, who opens pages in a random order. runs: those whose pages it opens;
+    without any it opens the page of all runs.
+    """
 
     def __init__(self, address: str, runs: list[str], seed: int, measured: Measured):
         self._address = address.replace("http", "ws", 1) + "/_stcore/stream"
@@ -69,23 +71,27 @@ class Visitor:
     async def stay(self, until: float) -> None:
         """Open pages until a time of `time.monotonic`."""
         await asyncio.sleep(self._random.uniform(0, READING_SECONDS[1]))
-        connected = websockets.connect(
+        async with self.connect() as socket:
+            while time.monotonic() < until:
+                page = self._random.choice(PAGES)
+                await self.open(socket, page)
+                await self._read(socket, page)
+
+    def connect(self) -> websockets.connect:
+        """Return the connection, to be entered."""
+        return websockets.connect(
             self._address,
             origin=self._origin,
             subprotocols=[Subprotocol("streamlit")],
             max_size=None,
         )
-        async with connected as socket:
-            while time.monotonic() < until:
-                page = self._random.choice(PAGES)
-                await self._open(socket, page)
-                await self._read(socket, page)
 
-    async def _open(self, socket: websockets.ClientConnection, page: str) -> None:
+    async def open(self, socket: websockets.ClientConnection, page: str) -> None:
+        """Open a page, of one of the runs if it shows one, and measure until it is there."""
         self._timers.clear()
         message = BackMsg()
         message.rerun_script.page_name = page
-        if page in ("runs", "weights", "kernels", "export"):
+        if self._runs and page in ("runs", "weights", "kernels", "export"):
             query = {"run": self._random.choice(self._runs)}
             message.rerun_script.query_string = urlencode(query)
         seconds = await self._rerun(socket, message)

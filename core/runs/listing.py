@@ -1,18 +1,21 @@
 """List all runs of a folder, reading again only those that have changed.
 
 Every page begins with such a list, and makes a store of its own for it. So the memory of what was
-read belongs to the process. A run is read again if its folder, its status.json or its config.json
-has changed. The locks of active runs are always checked anew.
+read belongs to the process, and a new process begins with the index. A run that is over is read
+again if its folder has changed, which it does whenever a file in it is replaced. Others are read
+again if their folder, their status.json or their config.json has changed. The locks of active runs
+are always checked anew.
 """
 
 import os
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.runs.run import Run, correct_by_lock, read_run
+from core.runs.index import IndexedRun, read_index, update_index
+from core.runs.run import Run, RunConfig, Status, correct_by_lock, read_run
 
 RUN_ID = re.compile(r"[0-9a-f]{10}")
 
@@ -21,16 +24,29 @@ _MOST_RUNS = 20_000
 _SETTLED_SECONDS = 2
 """A file system may give two changes within this time the same date."""
 
+_WORTH_INDEXING = 100
+"""Reading fewer runs from their folders takes some hundredths of a second."""
+
+_OVER = ("finished", "failed", "cancelled")
+
 _Stamp = tuple[int, ...]
 """Dates in nanoseconds, sizes and numbers of files. They differ after every change."""
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What was read of a run whose files have these stamps; None if it cannot be read."""
+    """What was read of a run whose files have these stamps; None if it cannot be read.
+
+    indexed: whether the index has it too.
+    """
 
     stamp: _Stamp
     run: Run | None
+    indexed: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.run is not None and self.run.status.state in _OVER
 
 
 _memory: dict[str, dict[str, _Known]] = {}
@@ -40,7 +56,7 @@ _memory_lock = threading.Lock()
 def list_runs(root: Path) -> tuple[list[Run], list[str]]:
     """Read all runs below `root`, newest first, and the ids of the folders that cannot be read."""
     folder = str(root)
-    known = _memory.get(folder, {})
+    known = _memory.get(folder) or _indexed_runs(root)
     seen: dict[str, _Known] = {}
     runs = []
     damaged = []
@@ -54,9 +70,43 @@ def list_runs(root: Path) -> tuple[list[Run], list[str]]:
             runs.append(correct_by_lock(entry.run))
         if len(seen) < _MOST_RUNS:
             seen[run_id] = entry
-    _remember(folder, seen)
+    _remember(folder, _index(root, seen))
     runs.sort(key=lambda run: run.config.created, reverse=True)
     return runs, damaged
+
+
+def _indexed_runs(root: Path) -> dict[str, _Known]:
+    """Return what the index knows, without what it cannot say in the words of this version."""
+    known = {}
+    for row in read_index(root):
+        try:
+            stamp = tuple(int(number) for number in row.stamp.split())
+            config = RunConfig.model_validate_json(row.config)
+            status = Status.model_validate_json(row.status)
+        except (ValueError, TypeError, AttributeError):
+            continue
+        known[row.id] = _Known(stamp, Run(root / row.id, config, status, alive=False), True)
+    return known
+
+
+def _index(root: Path, seen: dict[str, _Known]) -> dict[str, _Known]:
+    """Add runs that are over to the index if it lacks many, and return what is known then."""
+    added = {
+        run_id: _to_row(run_id, entry.stamp, entry.run)
+        for run_id, entry in seen.items()
+        if entry.run is not None and entry.is_over and entry.stamp and not entry.indexed
+    }
+    if len(added) < _WORTH_INDEXING:
+        return seen
+    update_index(root, list(added.values()), seen.keys())
+    # Also if the folder cannot be written: it would not be the next time either.
+    return seen | {run_id: replace(seen[run_id], indexed=True) for run_id in added}
+
+
+def _to_row(run_id: str, stamp: _Stamp, run: Run) -> IndexedRun:
+    config = run.config.model_dump_json().encode()
+    status = run.status.model_dump_json().encode()
+    return IndexedRun(run_id, " ".join(map(str, stamp)), config, status)
 
 
 def _run_ids(root: Path) -> list[str]:
@@ -69,9 +119,12 @@ def _run_ids(root: Path) -> list[str]:
 
 def _look_at(folder: str, known: _Known | None) -> _Known | None:
     """Return what is known of a run, after reading it if need be; None if it is not there."""
-    stamp = _stamp(folder)
-    if stamp is None:
+    own = _stamp(folder)
+    if own is None:
         return None
+    if known is not None and known.is_over and known.stamp == own:
+        return known
+    stamp = own + _files_stamp(folder)
     if known is not None and known.stamp == stamp:
         return known
     try:
@@ -82,22 +135,23 @@ def _look_at(folder: str, known: _Known | None) -> _Known | None:
         return _Known((), None) if Path(folder).exists() else None
     except (OSError, ValueError):
         return _Known((), None)
-    return _Known(stamp if _is_settled(stamp) else (), run)
+    read = _Known(stamp if _is_settled(stamp) else (), run)
+    return replace(read, stamp=read.stamp[: len(own)]) if read.is_over else read
 
 
-def _stamp(folder: str) -> _Stamp | None:
-    """Return the stamp of a run's folder, or None if it is not there."""
-    values: list[int] = []
-    for path in (folder, f"{folder}{os.sep}status.json", f"{folder}{os.sep}config.json"):
-        try:
-            facts = os.stat(path)  # noqa: PTH116 - Path.stat takes twice the time
-        except OSError:
-            if path == folder:
-                return None
-            values += (0, 0, 0)
-            continue
-        values += (facts.st_mtime_ns, facts.st_size, facts.st_ino)
-    return tuple(values)
+def _files_stamp(folder: str) -> _Stamp:
+    """Return the stamps of status.json and config.json."""
+    files = (f"{folder}{os.sep}status.json", f"{folder}{os.sep}config.json")
+    return tuple(number for file in files for number in _stamp(file) or (0, 0, 0))
+
+
+def _stamp(path: str) -> _Stamp | None:
+    """Return the stamp of a file or folder, or None if it is not there."""
+    try:
+        facts = os.stat(path)  # noqa: PTH116 - Path.stat takes twice the time
+    except OSError:
+        return None
+    return (facts.st_mtime_ns, facts.st_size, facts.st_ino)
 
 
 def _is_settled(stamp: _Stamp) -> bool:

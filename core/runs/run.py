@@ -287,9 +287,9 @@ class Run:
         state = self.status.state
         if self.alive:
             return state if state in ("queued", "running") else "starting"
-        if self.status.starting:
+        if state not in ACTIVE or self.status.starting:
             return state
-        return "interrupted" if state in ACTIVE else state
+        return "interrupted"
 
     @property
     def active(self) -> bool:

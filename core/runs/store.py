@@ -189,6 +189,8 @@ class RunStore:
         Those that only measure their parent are among them.
         """
         runs, damaged_ids = list_runs(self.root)
+        if self.access == EVERYTHING:  # as the runs have it
+            return runs, damaged_ids
         return [replace(run, access=self.access) for run in runs], damaged_ids
 
     def lineage(self, run_id: str) -> _Runs:

@@ -1,5 +1,6 @@
 """How much may be started: runs of one person, and the disk. Checked before a run begins."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,6 @@ def _check_free(least: float, root: Path) -> None:
 
 def _check_size(most: float, root: Path) -> None:
     runs, _ = list_runs(root)
-    used = (disk_use(runs, most=len(runs)).total + total_bytes(root / ".trash")) / _GB
+    used = (disk_use(runs, math.inf).total + total_bytes(root / ".trash")) / _GB
     if used >= most:
         raise UserError(f"All runs take {used:.1f} GB, and {most:g} GB may be: {_FREE_SOME}.")

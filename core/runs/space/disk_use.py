@@ -1,18 +1,19 @@
 """Measures how much of the disk each run takes, and remembers it until the run's folder changes.
 
 A page asks every few seconds for all runs. So a run that is over is measured once, and a call
-measures only a limited number of runs that are not known yet.
+measures runs that are not known yet only for a limited time.
 """
 
 import os
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.runs.run import Run
 
-MOST_MEASURED = 2_000
-"""The number of runs that one call measures. It takes about a tenth of a second."""
+_SECONDS = 0.05
+"""The time in which one call measures runs: some hundreds on a local disk."""
 
 _MOST_REMEMBERED = 100_000
 
@@ -39,12 +40,13 @@ class DiskUse:
         return sum(self.by_run.values())
 
 
-def disk_use(runs: Iterable[Run], most: int = MOST_MEASURED) -> DiskUse:
+def disk_use(runs: Iterable[Run], seconds: float = _SECONDS) -> DiskUse:
     """Return how much of the disk the runs take.
 
-    At most `most` runs are measured. Those that were measured before, and have not changed since,
-    do not count. A run that is active is measured with every call.
+    Measuring ends after so many seconds. Runs that were measured before, and have not changed
+    since, need no measuring. A run that is active is measured with every call.
     """
+    deadline = time.monotonic() + seconds
     by_run = {}
     is_complete = True
     for run in runs:
@@ -53,8 +55,7 @@ def disk_use(runs: Iterable[Run], most: int = MOST_MEASURED) -> DiskUse:
         known = _memory.get(folder)
         if known is not None and known[0] == date and not run.active:
             by_run[run.id] = known[1]
-        elif most > 0:
-            most -= 1
+        elif time.monotonic() < deadline:
             by_run[run.id] = folder_bytes(folder)
             _remember(folder, date, by_run[run.id])
         else:

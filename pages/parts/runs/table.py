@@ -1,25 +1,22 @@
 """The page of all runs: the table, and the trash below it."""
 
-from datetime import datetime
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
-from core.runs.comparison.figures import bytes_on_disk, kept_share
 from core.runs.lock_probe import explain_untrusted_locks
 from core.runs.run import Run
-from core.runs.space.disk_use import disk_use
+from core.runs.space.disk_use import DiskUse, disk_use
 from core.runs.store import RunStore
-from pages.parts.runs.cards import TABLE_KEY, draw_cards, made_by
-from pages.parts.runs.owners import draw_owner_filter, owner_name, runs_of
+from pages.parts.runs.cards import TABLE_KEY, draw_cards
+from pages.parts.runs.owners import draw_owner_filter, runs_of
+from pages.parts.runs.rows import rows_of
 from pages.parts.runs.storage.clean_up import draw_disk_use
 from pages.parts.runs.storage.import_run import draw_import_run_button, draw_imported
 from pages.parts.runs.tags import draw_tag_menu
 from pages.parts.runs.trash import draw_trash, draw_undo
 from pages.parts.shared.accuracies import INTERVAL_HELP
 from pages.parts.shared.import_network import draw_import_network_button
-from pages.parts.shared.states import STATE_STYLES, signed_state
+from pages.parts.shared.states import STATE_STYLES
 from pages.parts.shared.tag_filter import draw_tag_filter, tagged_runs
 from pages.parts.shared.words import plain
 
@@ -86,8 +83,9 @@ def draw_runs(store: RunStore) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom", key="runs_filters"):
             tags = draw_tag_filter("runs_tags", runs)
             only_mine = draw_owner_filter(store.access)
-        _draw_live_table(store, any(run.active for run in runs), tags, only_mine)
-        draw_disk_use(store, all_runs)
+        use = disk_use(all_runs)
+        _draw_live_table(store, runs, use, tags, only_mine)
+        draw_disk_use(store, len(all_runs), use)
     else:
         _draw_no_runs(store)
     untrusted = explain_untrusted_locks(store.root)
@@ -131,37 +129,45 @@ def _draw_no_runs(store: RunStore) -> None:
         draw_import_run_button(store)
 
 
-def _draw_live_table(store: RunStore, was_active: bool, tags: list[str], only_mine: bool) -> None:
+def _draw_live_table(
+    store: RunStore, runs: list[Run], use: DiskUse, tags: list[str], only_mine: bool
+) -> None:
     """Draw the table every two seconds while a run is active, else every ten.
 
-    The slower pace is for runs that are started elsewhere. tags: those that the runs must have.
-    only_mine: whether to leave out the runs of other people.
+    The slower pace is for runs that are started elsewhere. runs, use: what the first drawing shows.
+    tags: those that the runs must have. only_mine: whether to leave out the runs of other people.
     """
+    was_active = any(run.active for run in runs)
+    just_read = [(runs, use)]
 
     @st.fragment(run_every=2 if was_active else 10, key="table")
     def draw_live_table() -> None:
-        runs = [run for run in store.list(helpers=True) if _is_listed(run)]
+        runs, use = just_read.pop() if just_read else _read(store)
         is_active = any(run.active for run in runs)
         if st.query_params.get("run") or is_active != was_active:
             st.rerun()
         listed = tagged_runs(runs_of(store.access, runs, only_mine), tags)
         with st.container(key=TABLE_KEY):
-            _draw_table(listed)
+            _draw_table(listed, use)
         draw_cards(listed)
 
     draw_live_table()
 
 
-def _draw_table(runs: list[Run]) -> None:
+def _read(store: RunStore) -> tuple[list[Run], DiskUse]:
+    runs = [run for run in store.list(helpers=True) if _is_listed(run)]
+    return runs, disk_use(runs)
+
+
+def _draw_table(runs: list[Run], use: DiskUse) -> None:
     st.session_state["shown"] = [run.id for run in runs]
-    disk = disk_use(runs).by_run
     columns = dict(_COLUMNS)
     if not any(run.tags for run in runs):
         del columns["tags"]
     if not any(run.owner for run in runs):
         del columns["owner"]
     st.dataframe(
-        pd.DataFrame([_row(run, disk.get(run.id)) for run in runs], columns=list(columns)),
+        pd.DataFrame(rows_of(runs, use), columns=list(columns)),
         hide_index=True,
         key="runs",
         column_config=columns,
@@ -178,29 +184,3 @@ def _open_selected_run() -> None:
     rows = selection["rows"] or [row for row, _ in selection["cells"]]
     if rows:
         st.query_params["run"] = st.session_state["shown"][rows[0]]
-
-
-def _row(run: Run, disk_bytes: int | None) -> dict[str, Any]:
-    status = run.status
-    number = bytes_on_disk(run)
-    return {
-        "status": [signed_state(run)],
-        "name": run.name,
-        "kind": made_by(run),
-        "tags": list(run.tags),
-        "owner": owner_name(run) or None,
-        "model": run.model,
-        "dataset": run.dataset,
-        "density": kept_share(run),
-        "epoch": f"{status.epoch} / {run.recipe.epochs}" if run.recipe.epochs else None,
-        "test": _in_percent(status.test_accuracy),
-        "best": _in_percent(status.best_accuracy),
-        "curve": status.accuracies or None,
-        "size": None if number is None else number / 1000,
-        "disk": None if disk_bytes is None else disk_bytes / 1000,
-        "created": datetime.fromtimestamp(run.config.created),
-    }
-
-
-def _in_percent(accuracy: float | None) -> float | None:
-    return None if accuracy is None else 100 * accuracy

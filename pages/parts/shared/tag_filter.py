@@ -32,7 +32,7 @@ def draw_tag_filter(key: str, runs: Sequence[Run]) -> list[str]:
 
 def tagged_runs(runs: Sequence[Run], tags: Sequence[str]) -> list[Run]:
     """Return the runs that have all of these tags, in the same order."""
-    return [run for run in runs if has_tags(run.tags, tags)]
+    return [run for run in runs if has_tags(run.tags, tags)] if tags else list(runs)
 
 
 def _keep_tags_in_address(key: str, tags: Sequence[str]) -> None:

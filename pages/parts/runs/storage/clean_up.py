@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.runs.run import Run
-from core.runs.space.disk_use import disk_use
+from core.runs.space.disk_use import DiskUse
 from core.runs.space.proposals import (
     PROPOSAL_KINDS,
     Proposal,
@@ -31,12 +30,11 @@ _COLUMNS = {
 }
 
 
-def draw_disk_use(store: RunStore, runs: Sequence[Run]) -> None:
-    """Draw how much of the disk the runs take, and the button that opens the dialog."""
+def draw_disk_use(store: RunStore, runs: int, use: DiskUse) -> None:
+    """Draw how much of the disk so many runs take, and the button that opens the dialog."""
     cleaned = st.session_state.pop(_CLEANED, None)
     if cleaned:
         st.toast(cleaned, icon=":material/cleaning_services:")
-    use = disk_use(runs)
     trash = store.trash_bytes()
     at_least = "" if use.is_complete else "at least "
     text = f"{_count(runs)} {at_least}{size(use.total)} on disk"
@@ -55,8 +53,8 @@ def draw_disk_use(store: RunStore, runs: Sequence[Run]) -> None:
         clean_up_dialog(store)
 
 
-def _count(runs: Sequence[Run]) -> str:
-    return "1 run takes" if len(runs) == 1 else f"{len(runs):,} runs take"
+def _count(runs: int) -> str:
+    return "1 run takes" if runs == 1 else f"{runs:,} runs take"
 
 
 @st.dialog("Clean up", width="large", icon=":material/cleaning_services:")

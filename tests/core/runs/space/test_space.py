@@ -1,5 +1,6 @@
 """How much of the disk runs take, what can go, and that nothing goes which another run needs."""
 
+import math
 import time
 
 import pytest
@@ -7,7 +8,7 @@ from filelock import FileLock
 
 from core.config import AnswersRecipe, KMeansRecipe
 from core.runs.run import Status, write_status
-from core.runs.space.disk_use import disk_use
+from core.runs.space.disk_use import DiskUse, disk_use
 from core.runs.space.proposals import PROPOSAL_KINDS, propose, proposed_bytes
 from core.runs.space.removal import remove_proposed
 from tests.sample_runs import sample_run
@@ -46,36 +47,37 @@ def test_each_run_takes_the_bytes_of_all_its_files(store):
     small, large = sample_run(store), sample_run(store)
     (large.path / "epochs").mkdir()
     (large.path / "epochs" / "1.safetensors").write_bytes(b"x" * 3000)
-    use = disk_use(store.list())
+    use = disk_use(store.list(), math.inf)
     assert use.by_run == {run.id: bytes_below(run.path) for run in (small, large)}
     assert (use.total, use.is_complete) == (bytes_below(small.path, large.path), True)
 
 
 def test_a_run_that_is_over_is_measured_once_and_again_when_it_changes(store):
     run = sample_run(store)
-    before = disk_use([run]).by_run[run.id]
-    assert disk_use([run], most=0).by_run == {run.id: before}  # nothing had to be measured
+    before = disk_use([run], math.inf).by_run[run.id]
+    assert disk_use([run], seconds=0).by_run == {run.id: before}  # nothing had to be measured
     (run.path / "packed.secateur").write_bytes(b"x" * 500)
-    assert disk_use([run], most=0).is_complete is False
-    assert disk_use([run]).by_run == {run.id: before + 500}
+    assert disk_use([run], seconds=0).is_complete is False
+    assert disk_use([run], math.inf).by_run == {run.id: before + 500}
 
 
-def test_many_runs_are_measured_in_several_calls(store):
+def test_runs_for_which_no_time_is_left_are_measured_by_a_later_call(store):
     runs = [sample_run(store) for _ in range(5)]
-    first = disk_use(runs, most=2)
-    assert (len(first.by_run), first.is_complete) == (2, False)
-    assert len(disk_use(runs, most=2).by_run) == 4
-    assert disk_use(runs, most=2).is_complete
+    assert disk_use(runs, seconds=0) == DiskUse({}, is_complete=False)
+    disk_use(runs[:2], math.inf)
+    some = disk_use(runs, seconds=0)
+    assert (some.by_run.keys(), some.is_complete) == ({run.id for run in runs[:2]}, False)
+    assert disk_use(runs, math.inf).is_complete
 
 
 def test_an_active_run_is_measured_anew(store):
     run = sample_run(store, "running")
     with FileLock(run.path / "lock"):
         run = store.get(run.id)
-        before = disk_use([run]).total
+        before = disk_use([run], math.inf).total
         with (run.path / "log.txt").open("ab") as log:
             log.write(b"x" * 100)
-        assert disk_use([run]).total == before + 100
+        assert disk_use([run], math.inf).total == before + 100
 
 
 # -- clean-up --
