@@ -6,6 +6,7 @@ machine, whose lock may not be seen here, has a heartbeat. No process id is trus
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -304,7 +305,15 @@ class Run:
     @property
     def has_model(self) -> bool:
         """Whether other recipes and pages can use the resulting network."""
-        return self.state == "finished" and (self.path / MODEL).is_file()
+        return self.state == "finished" and self.file_bytes(MODEL) is not None
+
+    def file_bytes(self, name: str) -> int | None:
+        """Return the size of a file in the run's folder in bytes, None if it is not there."""
+        try:
+            path = f"{self.path}{os.sep}{name}"
+            return os.stat(path).st_size  # noqa: PTH116 - Path.stat takes four times as long
+        except OSError:
+            return None
 
     @property
     def packed_file(self) -> Path:

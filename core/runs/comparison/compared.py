@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core import data
+from core.config import PruneRecipe, Recipe, TrainRecipe
 from core.runs.comparison.figures import Figures, figures_of
-from core.runs.comparison.settings import METHOD, TRAINED_METHOD, Value, settings_of
+from core.runs.comparison.settings import Value, settings_of
 from core.runs.run import Run
 from core.runs.store import describe_recipe
 
@@ -145,6 +146,12 @@ def method_of(lineage: Iterable[Run]) -> str | None:
 
     The last pruning counts.
     """
-    settings = settings_of(run.recipe for run in lineage)
-    method = settings.get(TRAINED_METHOD) or settings.get(METHOD)
-    return None if method is None else str(method)
+    methods = [_method(run.recipe) for run in lineage]
+    return next((method for method in reversed(methods) if method is not None), None)
+
+
+def _method(recipe: Recipe) -> str | None:
+    if isinstance(recipe, PruneRecipe):
+        return recipe.method
+    pruning = recipe.prune if isinstance(recipe, TrainRecipe) else None
+    return None if pruning is None else pruning.method

@@ -1,12 +1,11 @@
 """The figures by which runs are compared: accuracy, size, work and time, each with its metric."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core import data
 from core.accuracy import wilson_interval
-from core.runs.run import INT8, MODEL, Run
+from core.runs.run import INT8, MODEL, OLD_PACKED, PACKED, Run
 
 
 @dataclass(frozen=True)
@@ -208,15 +207,15 @@ def bytes_on_disk(run: Run) -> int | None:
 
     None if there is none of them.
     """
-    for path in (run.packed_file, run.path / MODEL, run.path / INT8):
-        with contextlib.suppress(OSError):
-            return path.stat().st_size
-    return None
+    sizes = (run.file_bytes(name) for name in (PACKED, OLD_PACKED, MODEL, INT8))
+    return next((size for size in sizes if size is not None), None)
 
 
 def _packed_bytes(run: Run) -> int | None:
-    with contextlib.suppress(OSError):
-        return run.packed_file.stat().st_size
+    for name in (PACKED, OLD_PACKED):
+        size = run.file_bytes(name)
+        if size is not None:
+            return size
     return None if run.status.summary is None else run.status.summary.packed_bytes
 
 
