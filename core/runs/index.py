@@ -17,7 +17,11 @@ INDEX = ".index.sqlite"
 _PATIENCE = 1.0
 """Seconds to wait for another reader or writer. A list can do without the index."""
 
-_TABLE = "create table if not exists runs (id text primary key, stamp text, config, status)"
+_TABLE = "CREATE TABLE runs (id text primary key, stamp text, config, status)"
+"""In the words in which SQLite remembers it."""
+
+_MOST_BYTES = 10_000_000
+"""Of one value. Settings and status of a run take some kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ def read_index(root: Path) -> list[IndexedRun]:
     if not (root / INDEX).is_file():
         return []
     with contextlib.suppress(sqlite3.Error), _opened(root) as index:
+        _check_table(index)
         return [
             IndexedRun(*row) for row in index.execute("select id, stamp, config, status from runs")
         ]
@@ -54,7 +59,7 @@ def update_index(root: Path, runs: Collection[IndexedRun], all_ids: Collection[s
         _update(root, runs, all_ids)
     except (sqlite3.OperationalError, OSError):
         return
-    except sqlite3.DatabaseError:  # it is damaged, or no database
+    except sqlite3.DatabaseError:  # it is damaged, no database, or has other tables
         with contextlib.suppress(sqlite3.Error, OSError):
             (root / INDEX).unlink()
             _update(root, runs, all_ids)
@@ -63,14 +68,29 @@ def update_index(root: Path, runs: Collection[IndexedRun], all_ids: Collection[s
 def _update(root: Path, runs: Collection[IndexedRun], all_ids: Collection[str]) -> None:
     rows = [(run.id, run.stamp, run.config, run.status) for run in runs]
     with _opened(root) as index:
-        index.execute(_TABLE)
+        if not _schema(index):
+            index.execute(_TABLE)
+        _check_table(index)
         gone = {row for row in index.execute("select id from runs") if row[0] not in all_ids}
         index.executemany("delete from runs where id = ?", gone)
         index.executemany("insert or replace into runs values (?, ?, ?, ?)", rows)
+
+
+def _schema(index: sqlite3.Connection) -> list[str]:
+    """Return the statements that made the tables, views and triggers of the index."""
+    rows = index.execute("select sql from sqlite_master where sql is not null")
+    return [row[0] for row in rows]
+
+
+def _check_table(index: sqlite3.Connection) -> None:
+    """Refuse an index of another version, and one with a view or a trigger that might never end."""
+    if _schema(index) != [_TABLE]:
+        raise sqlite3.DatabaseError(f"The index has other tables than {_TABLE}")
 
 
 @contextlib.contextmanager
 def _opened(root: Path) -> Iterator[sqlite3.Connection]:
     """Open the index for one transaction."""
     with contextlib.closing(sqlite3.connect(root / INDEX, timeout=_PATIENCE)) as index, index:
+        index.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         yield index

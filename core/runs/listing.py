@@ -56,7 +56,9 @@ _memory_lock = threading.Lock()
 def list_runs(root: Path) -> tuple[list[Run], list[str]]:
     """Read all runs below `root`, newest first, and the ids of the folders that cannot be read."""
     folder = str(root)
-    known = _memory.get(folder) or _indexed_runs(root)
+    known = _memory.get(folder)
+    if known is None:
+        known = _indexed_runs(root)
     seen: dict[str, _Known] = {}
     runs = []
     damaged = []

@@ -84,6 +84,39 @@ def test_a_damaged_index_is_made_anew(tmp_path, content):
     assert read_index(tmp_path) == [ROW]
 
 
+ENDLESS = """
+    create view runs as with recursive endless(n) as (select 1 union all select n + 1 from endless)
+    select n as id, '1' as stamp, '{}' as config, '{}' as status from endless
+"""
+
+
+@pytest.mark.parametrize("schema", ["create table runs (id text)", ENDLESS])
+def test_an_index_with_other_tables_is_made_anew(tmp_path, schema):
+    with sqlite3.connect(tmp_path / INDEX) as other:
+        other.execute(schema)
+    assert read_index(tmp_path) == []
+    update_index(tmp_path, [ROW], {ROW.id})
+    assert read_index(tmp_path) == [ROW]
+
+
+def test_an_index_with_a_trigger_is_made_anew(tmp_path):
+    update_index(tmp_path, [ROW], {ROW.id})
+    with sqlite3.connect(tmp_path / INDEX) as other:
+        other.execute("create trigger empty after insert on runs begin delete from runs; end")
+    assert read_index(tmp_path) == []
+    update_index(tmp_path, [OTHER], {OTHER.id})
+    assert read_index(tmp_path) == [OTHER]
+
+
+def test_a_huge_value_is_not_read_and_goes_with_the_next_update(tmp_path):
+    update_index(tmp_path, [ROW], {ROW.id})
+    with sqlite3.connect(tmp_path / INDEX) as other:
+        other.execute("insert into runs values ('huge', '', zeroblob(20000000), '')")
+    assert read_index(tmp_path) == []
+    update_index(tmp_path, [], {ROW.id})
+    assert read_index(tmp_path) == [ROW]
+
+
 def test_an_index_that_cannot_be_written_hurts_nobody(tmp_path):
     (tmp_path / INDEX).mkdir()
     update_index(tmp_path, [ROW], {ROW.id})
