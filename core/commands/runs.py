@@ -13,7 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, TextIO
 
-from core.commands.terminal import Parser, print_events, text_stream
+from core.commands.terminal import Parser, existing_runs, print_events, text_stream
 from core.config import runs_root
 from core.errors import UserError
 from core.events import Event
@@ -39,9 +39,8 @@ _Result = dict[str, Any]
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return 0, or 1 if it failed. Wrong arguments exit with 2."""
     options = _parser().parse_args(arguments)
-    store = RunStore(runs_root(options.runs_dir))
     try:
-        result = _COMMANDS[options.command](store, options, text_stream(options))
+        result = _COMMANDS[options.command](_store(options), options, text_stream(options))
     except (UserError, OSError) as error:
         print(f"{PROGRAM} {options.command}: {error}", file=sys.stderr)
         return 1
@@ -51,6 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result))
     return 0
+
+
+def _store(options: argparse.Namespace) -> RunStore:
+    if options.command == "import":  # it makes the folder
+        return RunStore(runs_root(options.runs_dir))
+    return existing_runs(options)
 
 
 def _export(store: RunStore, options: argparse.Namespace, out: TextIO) -> _Result:

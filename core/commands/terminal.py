@@ -111,6 +111,16 @@ def text_stream(options: argparse.Namespace) -> TextIO:
     return sys.stderr if options.json else sys.stdout
 
 
+def existing_runs(options: argparse.Namespace) -> RunStore:
+    """Return the store of --runs-dir, for a command that makes no run.
+
+    Raises UserError if the flag names no folder, which would look like a store without runs.
+    """
+    if options.runs_dir is not None and not runs_root(options.runs_dir).is_dir():
+        raise UserError(f"--runs-dir must be a folder of runs, got {options.runs_dir}")
+    return RunStore(runs_root(options.runs_dir))
+
+
 def typed_tags(options: argparse.Namespace) -> Tags:
     """Return the tags of --tag. Raises UserError, naming the flag, for other words."""
     return check_tags(options.tag, TAG_FLAG)

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from core.commands.terminal import Parser, print_events, text_stream
-from core.config import runs_root
+from core.commands.terminal import Parser, existing_runs, print_events, text_stream
 from core.errors import UserError
 from core.events import Event
 from core.runs.integrity import CheckedFile, check_runs
@@ -24,9 +23,8 @@ PROGRAM = "python -m core verify"
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Return 1 if a file is damaged or gone, and 2 for wrong arguments."""
     options = _parser().parse_args(arguments)
-    store = RunStore(runs_root(options.runs_dir))
     try:
-        runs, unreadable = _chosen_runs(store, options.run)
+        runs, unreadable = _chosen_runs(existing_runs(options), options.run)
     except UserError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2

@@ -41,6 +41,7 @@ def test_what_cannot_be_done_is_one_line(store, tmp_path, capsys):
         ["export", "0123456789", "--out", str(tmp_path / "a.zip")],
         ["import", str(tmp_path / "none.zip")],
         ["clean", "--only", "old"],
+        ["clean", "--runs-dir", str(tmp_path / "none")],
     ):
         assert main(words) == 1
         out, err = capsys.readouterr()

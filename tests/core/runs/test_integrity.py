@@ -176,6 +176,14 @@ def test_verify_refuses_what_is_no_run(store, capsys):
     assert verify.main([]) == 0
 
 
+def test_verify_refuses_a_folder_that_is_not_there(tmp_path, capsys):
+    """Otherwise a typing error in the name of a backup reads as if the backup were intact."""
+    missing = str(tmp_path / "none")
+    assert verify.main(["--runs-dir", missing]) == 2
+    message = f"python -m core verify: --runs-dir must be a folder of runs, got {missing}\n"
+    assert capsys.readouterr().err == message
+
+
 def test_verify_goes_on_after_a_file_that_cannot_be_read(parent, capsys):
     """A folder in the place of a file, or a disk that answers with an error."""
     path = parent.path / "model.safetensors"
