@@ -27,11 +27,13 @@ def work_on_cluster(sweep: Sweep, store: SweepStore, stop: Stop) -> Generator[Ev
     """
     starts: Counter[str] = Counter()
     ended: set[str] = set()
+    told: set[str] = set()
     while not stop.is_set() and not sweep.cancel_file.exists():
         sweep = store.get(sweep.id)
         yield from _say_what_ended(sweep, starts, ended)
         open_steps = list(_open_steps(sweep))
         active = [step.run for step in open_steps if step.run is not None and step.run.active]
+        yield from _say_why_they_wait(active, told)
         ready = [step for step in open_steps if _may_start(step, starts)]
         if not active and not ready:
             return
@@ -68,7 +70,7 @@ def _start(sweep: Sweep, step: Step, store: SweepStore) -> Iterator[Event]:
         tags = sweep.config.tags
         run = store.runs.create(step.recipe, name, step.parent, step.token, tags=tags)
         again = " again" if run.status.worker is not None else ""
-        yield Note(f"Sent to the cluster{again}: {run.name} ({run.id})")
+        yield Note(f"To the cluster{again}: {run.name} ({run.id})")
         launch.resume(run, store.data)
     except UserError as error:  # such as a run that was deleted meanwhile
         yield Note(f"{name}: {error}", "warning")
@@ -85,6 +87,14 @@ def _say_what_ended(sweep: Sweep, starts: Counter[str], ended: set[str]) -> Iter
                 yield Note(f"“{run.name}” is {run.state}: {run.status.message}", "warning")
         elif run.active:
             ended.discard(run.id)
+
+
+def _say_why_they_wait(active: list[Run], told: set[str]) -> Iterator[Event]:
+    """Yield once each reason for which runs wait, such as a cluster that does not answer."""
+    for status in (run.status for run in active):
+        if status.waits_for_cluster and status.message and status.message not in told:
+            told.add(status.message)
+            yield Note(f"{status.stage}: {status.message}")
 
 
 def _progress(sweep: Sweep, active: list[Run]) -> Progress:

@@ -13,12 +13,16 @@ import pytest
 
 from core.config import Prune, TrainRecipe
 from core.errors import UserError
+from core.events import Note, Progress
 from core.runs import launch
 from core.runs.cluster import jobs
 from core.runs.cluster.dispatcher import dispatch
 from core.runs.cluster.jobs import Jobs
 from core.runs.lock import is_lock_held
 from core.runs.run import RayJob, Status, WorkerProcess, write_status
+from core.runs.sweeps.store import SweepStore
+from core.runs.sweeps.worker import work as work_on_sweep
+from core.runs.worker import Stop
 from tests.waiting import until
 
 RECIPE = TrainRecipe(
@@ -83,6 +87,27 @@ def test_a_run_that_waits_is_cancelled_at_once(store, digits, closed_port, monke
     run = launch.start(store.create(RECIPE), digits)
     launch.cancel(run)
     assert store.get(run.id).state == "cancelled"
+
+
+def test_a_sweep_says_once_that_the_cluster_does_not_answer(
+    store, digits, closed_port, monkeypatch
+):
+    monkeypatch.setenv("RAY_ADDRESS", f"http://127.0.0.1:{closed_port}")
+    sweep = SweepStore(store).create([(RECIPE,), (RECIPE.model_copy(update={"seed": 7}),)])
+    stop = Stop()
+    reasons = []
+    rounds = 0
+    for event in work_on_sweep(sweep, digits, stop):
+        if isinstance(event, Note) and "cannot be used" in event.text:
+            reasons.append(event.text)
+        rounds += bool(reasons) and isinstance(event, Progress)
+        if rounds == 3:
+            stop.set()
+    assert reasons == [
+        f"Waiting for the cluster: The Ray cluster at http://127.0.0.1:{closed_port} cannot be used"
+        " (Connection refused): start it, or correct RAY_ADDRESS."
+    ]
+    assert [run.state for run in store.list()] == ["cancelled", "cancelled"]
 
 
 def test_another_version_of_ray_is_named(store, digits, monkeypatch):
