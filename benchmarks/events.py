@@ -1,8 +1,9 @@
 """Measures what a run writes down: events and statuses a second, and bytes on disk.
 
     python -m benchmarks.events
+    python -m benchmarks.events --shared FOLDER     # results/events_shared.json
 
-The runs' folder is on the disk of `--folder`, so that a shared file system can be measured, too.
+FOLDER is on a file system that several machines share.
 """
 
 import argparse
@@ -11,11 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from benchmarks.report import Row, write_report
 from core.config import TrainRecipe
 from core.events import EpochEnd, Note
 from core.jobs.train import TrainJob
-from core.runs import artefacts
+from core.runs import artefacts, listing
 from core.runs.record import Record
 from core.runs.run import read_status, write_status
 from core.runs.store import RunStore
@@ -52,6 +55,22 @@ def measure_writing(store: RunStore, seconds: float) -> list[Row]:
     return [{"what": name, "figure": round(figure)} for name, figure in rates.items()]
 
 
+def measure_listing(store: RunStore) -> list[Row]:
+    """Return the seconds that a list takes at first, and again."""
+    listing.forget()
+    runs, first = _timed_list(store)
+    _, again = _timed_list(store)
+    return [
+        {"what": f"seconds until {runs:,} runs are listed", "figure": round(first, 3)},
+        {"what": "seconds of the next list", "figure": round(again, 3)},
+    ]
+
+
+def _timed_list(store: RunStore) -> tuple[int, float]:
+    began = time.perf_counter()
+    return len(store.list()), time.perf_counter() - began
+
+
 def _create(store: RunStore) -> None:
     store.create(TrainRecipe(model="LeNet5"))
 
@@ -80,13 +99,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, help="on the disk to measure")
+    parser.add_argument("--shared", type=Path, help="a folder on a shared file system")
     parser.add_argument("--seconds", type=float, default=5, help="for each rate")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        rows = measure_writing(RunStore(Path(folder) / "rates"), options.seconds)
-        rows += measure_bytes(RunStore(Path(folder) / "runs"), Path(folder) / "data")
-    write_report("events", rows)
+    with tempfile.TemporaryDirectory(dir=options.shared) as folder:
+        store = RunStore(Path(folder) / "rates")
+        rows = measure_writing(store, options.seconds) + measure_listing(store)
+        if options.shared is None:
+            rows += measure_bytes(RunStore(Path(folder) / "runs"), Path(folder) / "data")
+    if options.shared is None:
+        write_report("events", rows)
+    else:
+        note = f"The folder is on a file system of the type {_file_system(options.shared)}."
+        write_report("events_shared", rows, [note])
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system that a folder is on, such as "nfs4"."""
+    mounted = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
+    whole = folder.resolve()
+    return next(mounted[path] for path in (whole, *whole.parents) if path in mounted)
 
 
 if __name__ == "__main__":

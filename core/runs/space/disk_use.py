@@ -10,15 +10,19 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.runs.run import Run
+from core.runs.run import Run, Status
 
 _SECONDS = 0.05
 """The time in which one call measures runs: some hundreds on a local disk."""
 
 _MOST_REMEMBERED = 100_000
 
-_memory: dict[str, tuple[int, int]] = {}
-"""The date in nanoseconds and the bytes of run folders, by path."""
+_memory: dict[str, tuple[Status, int]] = {}
+"""The status with which a run was read, and its bytes, by the path of its folder.
+
+A run that is over is read again when its folder changes (`core.runs.listing`), and then its status
+is another object.
+"""
 
 _memory_lock = threading.Lock()
 
@@ -51,13 +55,12 @@ def disk_use(runs: Iterable[Run], seconds: float = _SECONDS) -> DiskUse:
     is_complete = True
     for run in runs:
         folder = str(run.path)
-        date = _date(folder)
         known = _memory.get(folder)
-        if known is not None and known[0] == date and not run.active:
+        if known is not None and known[0] is run.status and not run.active:
             by_run[run.id] = known[1]
         elif time.monotonic() < deadline:
             by_run[run.id] = folder_bytes(folder)
-            _remember(folder, date, by_run[run.id])
+            _remember(folder, run.status, by_run[run.id])
         else:
             is_complete = False
     return DiskUse(by_run, is_complete)
@@ -81,16 +84,8 @@ def folder_bytes(folder: str) -> int:
     return total
 
 
-def _date(folder: str) -> int:
-    """Return the date of a folder, which changes when a file in it appears, or is replaced."""
-    try:
-        return os.stat(folder).st_mtime_ns  # noqa: PTH116 - Path.stat takes twice the time
-    except OSError:
-        return 0
-
-
-def _remember(folder: str, date: int, number: int) -> None:
+def _remember(folder: str, status: Status, number: int) -> None:
     with _memory_lock:
-        _memory[folder] = (date, number)
+        _memory[folder] = (status, number)
         while len(_memory) > _MOST_REMEMBERED:
             del _memory[next(iter(_memory))]

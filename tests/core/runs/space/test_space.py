@@ -57,6 +57,7 @@ def test_a_run_that_is_over_is_measured_once_and_again_when_it_changes(store):
     before = disk_use([run], math.inf).by_run[run.id]
     assert disk_use([run], seconds=0).by_run == {run.id: before}  # nothing had to be measured
     (run.path / "packed.secateur").write_bytes(b"x" * 500)
+    run = store.get(run.id)
     assert disk_use([run], seconds=0).is_complete is False
     assert disk_use([run], math.inf).by_run == {run.id: before + 500}
 
