@@ -8,7 +8,9 @@ from streamlit.testing.v1 import AppTest
 from core.runs.archive.exporting import export_run
 from core.runs.archive.importing import ImportedRun
 from core.runs.run import Status, write_status
+from core.runs.space.disk_use import DiskUse
 from core.runs.store import RunStore
+from pages.parts.runs import table
 from pages.parts.runs.storage.import_run import imported_text
 from pages.parts.runs.storage.zip_download import zip_content
 from tests.core.runs.archive.test_archive import untrained
@@ -91,6 +93,31 @@ def test_the_page_says_what_was_imported(store):
     app.switch_page("pages/runs.py").run()
     assert f"“seed 0” is imported. {note}" in texts(app)
     assert f"run={run.id}" in [link.proto.query_string for link in app.get("page_link")]
+
+
+def zip_dialog(root):
+    from core.runs.store import RunStore
+    from pages.parts.runs.storage.import_run import import_run_dialog
+
+    import_run_dialog(RunStore(root))
+
+
+def test_the_check_of_a_zip_ends_with_its_error(store, tmp_path):
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK")
+    app = AppTest.from_function(zip_dialog, default_timeout=60, kwargs={"root": store.root})
+    app.session_state["zip_kind"] = "Path"
+    app.run()
+    app.text_input(key="zip_path").set_value(str(broken)).run()
+    app.button(key="zip_go").click().run()
+    assert "broken.zip is no zip, or is damaged" in app.error[0].value
+    assert len(app.get("progress")) == 0
+
+
+def test_the_page_says_when_not_all_runs_are_measured(store, monkeypatch):
+    run = sample_run(store)
+    monkeypatch.setattr(table, "disk_use", lambda runs: DiskUse({run.id: 3000}, False))
+    assert "1 run takes at least 3.0 kB on disk. Not all are measured yet." in texts(opened())
 
 
 def test_the_page_says_how_much_disk_the_runs_take(store):

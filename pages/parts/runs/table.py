@@ -138,13 +138,15 @@ def _draw_live_table(
     tags: those that the runs must have. only_mine: whether to leave out the runs of other people.
     """
     was_active = any(run.active for run in runs)
+    was_complete = use.is_complete
     just_read = [(runs, use)]
 
     @st.fragment(run_every=2 if was_active else 10, key="table")
     def draw_live_table() -> None:
         runs, use = just_read.pop() if just_read else _read(store)
         is_active = any(run.active for run in runs)
-        if st.query_params.get("run") or is_active != was_active:
+        is_measured = use.is_complete and not was_complete  # which the line below the table says
+        if st.query_params.get("run") or is_active != was_active or is_measured:
             st.rerun()
         listed = tagged_runs(runs_of(store.access, runs, only_mine), tags)
         with st.container(key=TABLE_KEY):

@@ -40,6 +40,8 @@ def draw_disk_use(store: RunStore, runs: int, use: DiskUse) -> None:
     text = f"{_count(runs)} {at_least}{size(use.total)} on disk"
     if trash:
         text += f", and the trash {size(trash)}"
+    if not use.is_complete:
+        text += ". Not all are measured yet"
     with st.container(horizontal=True, vertical_alignment="center", key="disk_use"):
         st.caption(f"{text}.", width="content")
         clicked = st.button(

@@ -97,7 +97,10 @@ def _draw_go(is_possible: bool) -> bool:
 def _import(store: RunStore, path: Path, name: str) -> ImportedRun:
     place = st.empty()
     place.progress(0.0, text="Checking the zip …")
-    return drain(import_run(store, path, name), place)
+    try:
+        return drain(import_run(store, path, name), place)
+    finally:
+        place.empty()
 
 
 def draw_imported() -> None:
