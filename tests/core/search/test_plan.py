@@ -1,4 +1,4 @@
-"""How much is done in a time: more time never does less, and the least is always done."""
+"""Planning by the time: more time never does less, and the least is always done."""
 
 import pytest
 

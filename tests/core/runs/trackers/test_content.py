@@ -1,4 +1,4 @@
-"""What a tracker gets of a run, without any tracker."""
+"""The points, settings and report that a tracker gets of a run, without any tracker."""
 
 import json
 
