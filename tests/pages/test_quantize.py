@@ -16,7 +16,7 @@ from core.commands.quantize import quantize_command
 from core.compress import codec
 from core.compress.packed import ledger as packed
 from core.compress.quantization.layers import quantize_layer
-from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Prune
+from core.config import AffineRecipe, BudgetRecipe, ImportRecipe, KMeansRecipe, Prune
 from core.events import Quantized, QuantizedLayer, Summary
 from core.forecast import sensitivity
 from core.models import build, saved
@@ -125,6 +125,28 @@ def test_the_newest_model_is_chosen_without_being_named_in_the_address(app, stor
     assert shown(app) == quantize_command(START, trained.id)
     assert not app.error
     assert not app.warning
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_suggested"),
+    [
+        (KMeansRecipe(), False),
+        (AffineRecipe(), False),
+        (BudgetRecipe(smaller=10), False),
+        (BudgetRecipe(faster=2), True),  # removes channels, and leaves the weights in float
+    ],
+)
+def test_a_network_that_is_quantized_already_is_not_suggested(
+    app, store, trained, recipe, is_suggested
+):
+    run = store.create(recipe, parent=trained.id)
+    (run.path / MODEL).write_bytes((trained.path / MODEL).read_bytes())
+    write_status(run.path, run.status.model_copy(update={"state": "finished"}))
+    opened(app)
+    assert app.selectbox(key="run").value == (run.id if is_suggested else trained.id)
+    app.switch_page("pages/home.py").run()
+    opened(app, run=run.id)  # the address names it
+    assert app.selectbox(key="run").value == run.id
 
 
 def test_the_address_chooses(app, store, trained, state):

@@ -105,6 +105,17 @@ def test_the_form_says_what_it_takes_and_starts_one_sweep(app, store, spawned):
     assert app.title[0].value == r"LeNet5 · Digits · 6 combinations"
 
 
+def test_one_combination_is_not_called_combinations(app, store, spawned):
+    opened(app)
+    app.multiselect(key="densities").set_value(["100%"]).run()
+    app.number_input(key="seeds").set_value(1).run()
+    runs = next(metric for metric in app.metric if metric.label == "Runs")
+    assert (runs.value, runs.delta) == ("1", "for 1 combination")
+    app.button(key="start_sweep").click().run()
+    assert not app.exception
+    assert app.title[0].value == "LeNet5 · Digits · 1 combination"
+
+
 def test_a_density_can_be_typed_and_a_wrong_one_is_explained(app, store):
     opened(app, densities="3%,0.02,x", methods="snip")
     assert app.multiselect(key="densities").value == ["3%", "0.02"]
