@@ -205,7 +205,7 @@ def test_without_captum_a_sentence_names_what_to_install(app, trained, monkeypat
 
 def test_networks_without_a_convolution_have_a_sentence(app, trained, monkeypatch):
     monkeypatch.setattr(gradcam, "has_captum", lambda: True)
-    monkeypatch.setattr(view, "mappable_layers", lambda network: {})
+    monkeypatch.setattr(view, "cached_mappable_layers", lambda network: {})
     gradcam_of(app, trained())
     assert "this network has none" in texts(app)
 

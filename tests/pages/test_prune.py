@@ -20,7 +20,7 @@ from core.runs import launch
 from core.runs.epochs import epoch_file
 from core.runs.run import INITIAL, MODEL, write_status
 from pages.parts.prune import trial
-from pages.parts.prune.fields import LABELS, excluded_fields
+from pages.parts.prune.fields import PRUNE_LABELS, excluded_fields
 from pages.parts.prune.fine_tuning import fine_tuning_seconds, suggested_images
 from pages.parts.prune.form import METHOD_LABELS
 from pages.parts.runs.advice import what_to_try
@@ -145,7 +145,7 @@ def test_every_field_has_a_widget_a_label_and_a_help_text(app, trained):
     (trained.path / INITIAL).write_bytes(b"weights")
     opened(app)
     names = PruneRecipe.model_fields.keys() - {"kind"}
-    assert set(LABELS) == names
+    assert set(PRUNE_LABELS) == names
     for name in names:
         assert f"prune_{name}" in app.session_state, name
     for element in [*app.number_input, *app.selectbox, *app.select_slider, *app.toggle]:
@@ -315,7 +315,7 @@ def test_what_is_left_after_the_exclusions_can_run(method, epochs, gradual, digi
 
 def test_what_cannot_be_is_refused_in_the_words_of_the_form(app, trained):
     opened(app, prune_method="magnitude", prune_epochs="1", prune_gradual="2")
-    assert LABELS["gradual"] in app.error[0].value
+    assert PRUNE_LABELS["gradual"] in app.error[0].value
     assert app.button(key="prune").disabled
     app.number_input(key="prune_gradual").set_value(1).run()
     assert not app.error

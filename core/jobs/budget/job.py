@@ -26,7 +26,7 @@ from core.jobs.budget.tuning import CandidateTuner, tuning_totals
 from core.jobs.budget.within_bytes import best_of, make_choice, search_within_bytes
 from core.jobs.budget.within_loss import search_within_loss, smallest_kept
 from core.jobs.job import restoring
-from core.jobs.quantize import layer_figures
+from core.jobs.quantize import quantized_layer
 from core.models.parameters import prunable_weights
 from core.models.saved import SavedModel
 from core.search.halves import (
@@ -92,7 +92,7 @@ class BudgetJob(SearchJob):
             self._chosen = yield from search_within_loss(tools, self.recipe.lose)
         yield Quantized(
             {
-                name: layer_figures(self.parent.state[name], item)
+                name: quantized_layer(self.parent.state[name], item)
                 for name, item in quantized_items(self._chosen).items()
             },
             tuned=bool(self._chosen.epochs),

@@ -12,7 +12,7 @@ from core.config import BudgetRecipe
 from core.data import Dataset
 from core.events import Event, Summary
 from core.inspect.behaviour.paired import PairedCounts, lost_interval
-from core.jobs.job import count_kept, restoring, summarize
+from core.jobs.job import kept_figures, restoring, summarize
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models.card import ModelCard
@@ -90,7 +90,7 @@ class SearchJob:
             self.card(),
             self.device,
             History(),
-            **count_kept(network),
+            **kept_figures(network),
             test_accuracy=counts.second_accuracy,
             test_images=counts.images,
             parent_accuracy=counts.first_accuracy,

@@ -14,7 +14,7 @@ from core.compress.masks import counts as mask_counts
 from core.config import BudgetRecipe
 from core.events import Event, Finished, Note, Pruned, Summary, judged_divergence
 from core.inspect.behaviour.paired import PairedCounts
-from core.jobs.budget.channels.density import describe_speed
+from core.jobs.budget.channels.density import describe_speedup
 from core.jobs.budget.channels.masks import check_channels
 from core.jobs.budget.channels.search import ChannelSearch
 from core.jobs.budget.channels.setup import ThinningSetup
@@ -150,7 +150,7 @@ class FasterJob(SearchJob):
         self._result = replace(chosen, state=state, speed=speed)
         yield self._result.event()
         assert self.recipe.faster is not None
-        yield Note(describe_speed(speed, self.recipe.faster))
+        yield Note(describe_speedup(speed, self.recipe.faster))
         pairs = mask_counts(chosen.masks)
         kept = sum(kept for kept, _ in pairs.values())
         total = sum(total for _, total in pairs.values())
