@@ -20,9 +20,8 @@ from pages.parts.sweep.link import address_of_quantization
 from tests.core.runs.sweeps.test_budgets import fail, fit
 from tests.core.runs.sweeps.test_budgets import make as make_budgets
 from tests.core.runs.sweeps.test_points import finish
-from tests.pages.test_budget import CARD
 from tests.pages.test_train import opened as opened_train
-from tests.sample_runs import sample_run
+from tests.sample_runs import CARD, sample_run
 
 ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 LISTS: Lists = {
