@@ -1,7 +1,6 @@
 """The page of sweeps: its form makes recipes, and one sweep shows how far it is."""
 
 import json
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -20,10 +19,10 @@ from pages.parts.sweep.link import address_of_quantization
 from tests.core.runs.sweeps.test_budgets import fail, fit
 from tests.core.runs.sweeps.test_budgets import make as make_budgets
 from tests.core.runs.sweeps.test_points import finish
+from tests.pages.open_page import ENTRY, open_page, texts
 from tests.pages.test_train import opened as opened_train
 from tests.sample_runs import CARD, sample_run
 
-ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 LISTS: Lists = {
     "model": ["LeNet5"],
     "dataset": ["Digits"],
@@ -57,12 +56,7 @@ def spawned(monkeypatch):
 
 
 def opened(app, **params):
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page("pages/sweep.py").run()
-    assert not app.exception
-    return app
+    return open_page(app, "sweep", **params)
 
 
 def reopened(app, **params):
@@ -79,11 +73,6 @@ def written(app, name):
 
 def metrics(app):
     return {metric.label: metric.value for metric in app.metric}
-
-
-def texts(app):
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success)
-    return " ".join(element.value for kind in kinds for element in kind)
 
 
 def test_the_form_says_what_it_takes_and_starts_one_sweep(app, store, spawned):
