@@ -116,8 +116,8 @@ def forget() -> None:
     from core.runs import listing
     from pages.parts.compare import cached
 
-    listing.forget()
-    cached.forget()
+    listing.forget_runs()
+    cached.forget_compared()
     st.cache_data.clear()
 
 

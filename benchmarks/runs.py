@@ -70,7 +70,7 @@ def time_listings(store: RunStore, repeats: int, read: str) -> list[float]:
     times = []
     for _ in range(repeats):
         if read != READ_BEFORE:
-            listing.forget()
+            listing.forget_runs()
         if read == NOT_READ:
             (store.root / INDEX).unlink(missing_ok=True)
         began = time.perf_counter()

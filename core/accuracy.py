@@ -1,4 +1,4 @@
-"""How far an accuracy can be trusted: its interval, the level of guessing, and the best epoch.
+"""Tells how far an accuracy can be trusted, and which epoch of a training is the best.
 
 The interval is Wilson's (1927), which holds for few images and near 0 and 1, too.
 """

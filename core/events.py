@@ -197,8 +197,8 @@ class Quantized(Event):
 
 
 @dataclass(frozen=True)
-class Candidate(Event):
-    """A choice for all layers was tried together on the whole network.
+class CandidateFigures:
+    """A choice for all layers and what it costs.
 
     bytes: size of its packed file. divergence: mean Kullback-Leibler divergence, in nats, from the
     float network's answers on blends of held-back training images. layers: each layer's choice by
@@ -215,6 +215,11 @@ class Candidate(Event):
     lost: float | None = None
     most_lost: float | None = None
 
+
+@dataclass(frozen=True)
+class Candidate(CandidateFigures, Event):
+    """A choice for all layers was tried together on the whole network."""
+
     def __str__(self) -> str:
         text = f"Candidate: {self.bytes:,} bytes, KL divergence {self.divergence:.4f} nats"
         if self.epochs:
@@ -227,13 +232,13 @@ class Candidate(Event):
 
 
 @dataclass(frozen=True)
-class ThinnedCandidate(Event):
-    """A network without some of its channels was tried, for a limit of time.
+class ThinnedFigures:
+    """A network without some of its channels, and how fast and how close it is.
 
     method: by which the channels were chosen. density: fraction of the prunable weights that is
-    kept. divergence: as in Candidate. parent_milliseconds, milliseconds: time of one image before
-    and after, of the median call. speedup: how many times faster it is, in the median round of
-    both. least, most: the ends of its 95% interval. epochs: of tuning.
+    kept. divergence: as in CandidateFigures. parent_milliseconds, milliseconds: time of one image
+    before and after, of the median call. speedup: how many times faster it is, in the median round
+    of both. least, most: the ends of its 95% interval. epochs: of tuning.
     """
 
     method: str
@@ -245,6 +250,11 @@ class ThinnedCandidate(Event):
     least: float
     most: float
     epochs: int = 0
+
+
+@dataclass(frozen=True)
+class ThinnedCandidate(ThinnedFigures, Event):
+    """A network without some of its channels was tried, for a limit of time."""
 
     def __str__(self) -> str:
         text = (
@@ -275,8 +285,8 @@ class LayersMeasured(Event):
     """Each layer was measured with all other layers in float, before a search.
 
     layers: the options of each layer by parameter name, by ascending bytes. An option is its choice
-    as in Candidate, its `bytes` in the packed file, and its `damage`: the mean Kullback-Leibler
-    divergence, in nats, from the float network's answers.
+    as in CandidateFigures, its `bytes` in the packed file, and its `damage`: the mean
+    Kullback-Leibler divergence, in nats, from the float network's answers.
     """
 
     layers: dict[str, list[dict[str, float]]]

@@ -6,7 +6,7 @@ from core.commands.budget import budget_command
 from core.errors import UserError
 from core.jobs.check import check_recipe
 from core.runs.run import Run
-from pages.parts.budget.fields import LABELS
+from pages.parts.budget.fields import BUDGET_LABELS
 from pages.parts.budget.form import draw_budget_form, refill_budget_form
 from pages.parts.budget.outcome import draw_budget_outcome
 from pages.parts.budget.sizes import check_limit, describe_check, float_bytes_of, smallest_bytes
@@ -45,7 +45,7 @@ with form:
     try:
         float_bytes = float_bytes_of(parent)
         recipe = draw_budget_form(parent, float_bytes)
-        check_recipe(recipe, root, LABELS, parent.dataset)
+        check_recipe(recipe, root, BUDGET_LABELS, parent.dataset)
         with place, st.spinner(describe_check(recipe)):
             check_limit(parent, recipe)
             has_sizes = not recipe.layers and recipe.faster is None

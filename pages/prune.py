@@ -9,7 +9,7 @@ from core.errors import UserError
 from core.jobs.check import check_recipe
 from core.runs.prune import check_parent
 from core.runs.run import Run
-from pages.parts.prune.fields import LABELS
+from pages.parts.prune.fields import PRUNE_LABELS
 from pages.parts.prune.form import draw_prune_form, refill_prune_form
 from pages.parts.prune.model import describe_parent
 from pages.parts.shared import shell
@@ -44,8 +44,8 @@ with outcome:
 with form:
     try:
         recipe = draw_prune_form(parent, root)
-        check_recipe(recipe, root, LABELS, parent.dataset)
-        check_parent(recipe, parent, LABELS)
+        check_recipe(recipe, root, PRUNE_LABELS, parent.dataset)
+        check_parent(recipe, parent, PRUNE_LABELS)
     except UserError as error:
         draw_impossible_start(start, "Prune", "prune", error, "This cannot be pruned")
         write_address()

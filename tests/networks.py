@@ -1,4 +1,4 @@
-"""Which networks a test over the registry takes: one of each kind, the others under `-m slow`."""
+"""Chooses networks for a test over the registry: one of each kind, the others under `-m slow`."""
 
 from collections.abc import Iterable
 from typing import Any

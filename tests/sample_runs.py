@@ -6,11 +6,21 @@ from typing import Any
 
 from core.config import Prune, Recipe, TrainRecipe
 from core.events import EpochEnd, Event, Pruned, Summary
+from core.models.card import ModelCard
 from core.runs.run import Run, write_status
 from core.runs.store import RunStore
 
 RECIPE = TrainRecipe(
     model="LeNet5", dataset="Digits", prune=Prune(density=0.1), epochs=4, batch_size=32
+)
+DENSE = RECIPE.model_copy(update={"prune": None})
+CARD = ModelCard(
+    model="LeNet5",
+    dataset="Digits",
+    classes=tuple("0123456789"),
+    mean=(0.5,) * 3,
+    std=(0.5,) * 3,
+    side=32,
 )
 LAYERS = {"features.0.weight": [100, 150], "classifier.0.weight": [20, 1050]}
 

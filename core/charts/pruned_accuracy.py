@@ -14,7 +14,7 @@ from core.accuracy import interval_text, wilson_interval
 if TYPE_CHECKING:
     from core.jobs.pruning_trial import TriedDensity
 
-HEIGHT = 320  # pixels
+_HEIGHT = 320  # pixels
 _GREY = "#8a938d"  # readable on the light page and on the dark one
 _DASHES = [5, 4]
 _COLUMNS = ["density", "accuracy", "low", "high", "interval", "images"]
@@ -65,7 +65,7 @@ def tried_chart(table: pd.DataFrame, chosen: float, before: float, chance: float
         ],
         data=alt.NamedData("tried"),
         datasets={"tried": table.to_dict("records"), "once": [{}]},
-    ).properties(height=HEIGHT)
+    ).properties(height=_HEIGHT)
 
 
 def tried_alt_text(table: pd.DataFrame) -> str:

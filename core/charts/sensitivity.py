@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 if TYPE_CHECKING:
-    from core.forecast.quantization import LayerPlan
+    from core.forecast.quantization import LayerForecast
     from core.forecast.sensitivity import Measure, SensitivityScan
 
 SELECTION = "picked"
@@ -86,7 +86,7 @@ def sensitivity_chart(
     return chart.properties(height=_ROW * len(names) + _AXIS, padding=padding)
 
 
-def sensitivity_table(layers: "Sequence[LayerPlan]", scan: "SensitivityScan") -> pd.DataFrame:
+def sensitivity_table(layers: "Sequence[LayerForecast]", scan: "SensitivityScan") -> pd.DataFrame:
     """Return a row for each measured layer.
 
     layer: name. cost: in nats or percentage points. error: standard error of it. low, high: cost

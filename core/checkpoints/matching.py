@@ -18,7 +18,7 @@ from core.checkpoints.structure.words import partners_by_meaning
 from core.checkpoints.tensors import (
     COUNTER,
     TensorSpec,
-    count_parameters,
+    count_trained_values,
     layer_and_role,
     network_tensors,
     tensor_specs,
@@ -186,9 +186,9 @@ def count_classes(state: Mapping[str, Tensor], model: str, by_order: bool = Fals
         return shape[0] if shape else None
     if not by_order:
         return None
-    of_one_class = count_parameters(three_classes) - count_parameters(two_classes)
-    of_others = count_parameters(two_classes) - 2 * of_one_class
-    classes, remainder = divmod(count_parameters(in_file) - of_others, of_one_class)
+    of_one_class = count_trained_values(three_classes) - count_trained_values(two_classes)
+    of_others = count_trained_values(two_classes) - 2 * of_one_class
+    classes, remainder = divmod(count_trained_values(in_file) - of_others, of_one_class)
     shape = (classes, *two_classes[last_weight].shape[1:])
     is_there = any(spec.shape == shape for spec in in_file.values())
     return classes if remainder == 0 and is_there else None

@@ -10,7 +10,7 @@ from core.checkpoints.matching import Matching, compare_tensors
 from core.checkpoints.tensors import (
     COUNTER,
     TensorSpec,
-    count_parameters,
+    count_trained_values,
     layer_and_role,
     network_tensors,
     tensor_spec,
@@ -26,7 +26,7 @@ _NAMED = 2
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RecognisedNetwork:
     """A network that a state dict fits.
 
     num_classes: number of classes of that network. by_order: whether the tensors fit by the
@@ -38,7 +38,7 @@ class Candidate:
     by_order: bool
 
 
-def recognise(state: Mapping[str, Tensor]) -> list[Candidate]:
+def recognise(state: Mapping[str, Tensor]) -> list[RecognisedNetwork]:
     """Return the networks of the registry that the state dict fits, the likeliest first.
 
     These are the networks that fit by name, or if there is none, those that fit by structure. Of
@@ -48,7 +48,7 @@ def recognise(state: Mapping[str, Tensor]) -> list[Candidate]:
     by_name = [matching for matching in fitting if not matching.by_order]
     likeliest_first = sorted(by_name or fitting, key=lambda matching: len(matching.renamed))
     return [
-        Candidate(matching.model, matching.num_classes, matching.by_order)
+        RecognisedNetwork(matching.model, matching.num_classes, matching.by_order)
         for matching in likeliest_first
     ]
 
@@ -59,9 +59,10 @@ def describe_unrecognised(state: Mapping[str, Tensor], name: str) -> str:
         if matching.has_all_tensors:
             return matching.problem(name)
     first, tensor = next(iter(state.items()))
+    parameters = count_trained_values(tensor_specs(state))
     text = (
         f"{name} fits none of the {len(ALL_MODELS)} networks of this program: it has"
-        f" {count_parameters(tensor_specs(state)):,} parameters in {len(state):,} tensors, of which"
+        f" {parameters:,} parameters in {len(state):,} tensors, of which"
         f" the first is {first} ({tensor_spec(tensor)})."
     )
     return f"{text} {_describe_nearest(state, '')}".rstrip()
@@ -93,7 +94,7 @@ def _plausible_networks(state: Mapping[str, Tensor]) -> list[tuple[str, int]]:
     Any layer may be the last one, whose outputs are the classes. The registry counts parameters for
     a certain number of classes, so the state dict's parameters are converted to that number.
     """
-    parameters = count_parameters(tensor_specs(state))
+    parameters = count_trained_values(tensor_specs(state))
     last_layers = _possible_last_layers(state)
     networks = []
     for info in [*ALL_MODELS.values(), *own_infos()]:
@@ -129,7 +130,7 @@ def _nearest(in_file: Mapping[str, TensorSpec]) -> list[tuple[str, int]]:
     Only networks of half to twice the parameters are compared, and at least half of the
     tensors must be shared.
     """
-    parameters = count_parameters(in_file)
+    parameters = count_trained_values(in_file)
     similar = [
         info
         for info in ALL_MODELS.values()

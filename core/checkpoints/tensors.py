@@ -58,7 +58,7 @@ def tensor_spec(tensor: Tensor) -> TensorSpec:
     return TensorSpec(tuple(tensor.shape), tensor.is_floating_point())
 
 
-def count_parameters(specs: Mapping[str, TensorSpec]) -> int:
+def count_trained_values(specs: Mapping[str, TensorSpec]) -> int:
     """Count the values of all tensors that training changes by gradients, judged by their names."""
     return sum(
         spec.size

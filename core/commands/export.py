@@ -19,7 +19,7 @@ from core.commands.int8_flags import INT8_FLAGS
 from core.commands.run_files import ExportedFile, check_export, exported_file
 from core.commands.terminal import DATA_DIR, Parser, text_stream, work_to_end
 from core.config import Int8Recipe, data_root, runs_root, validate_recipe
-from core.deploy.files.formats import FORMATS
+from core.deploy.files.formats import EXPORT_FORMATS
 from core.deploy.files.verification import Verification
 from core.errors import UserError
 from core.files import write_atomically
@@ -87,7 +87,7 @@ def _parser() -> Parser:
         "runs", metavar="RUN", nargs="+", help="the id of the run; a report takes several"
     )
     parser.add_argument(
-        "--to", required=True, choices=[*FORMATS, REPORT], help="the format of the file"
+        "--to", required=True, choices=[*EXPORT_FORMATS, REPORT], help="the format of the file"
     )
     parser.add_argument("--out", required=True, metavar="FILE", type=Path, help="the file to write")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
@@ -104,7 +104,7 @@ def _parser() -> Parser:
 
 
 def _formats_text() -> str:
-    texts = [f"{name}: {facts.description}" for name, facts in FORMATS.items()]
+    texts = [f"{name}: {facts.description}" for name, facts in EXPORT_FORMATS.items()]
     return " ".join(["formats:", *texts, f"{REPORT}: {REPORT_DESCRIPTION}"])
 
 
@@ -119,8 +119,10 @@ def _check_flags(options: argparse.Namespace) -> None:
     if not _is_in_integers(options) and typed_values(options, INT8_FLAGS):
         name = next(iter(typed_values(options, INT8_FLAGS)))
         raise UserError(f"{INT8_FLAGS[name]} goes with --to onnx-int8 and openvino-int8 only")
-    if options.with_normalisation and (options.to == REPORT or not FORMATS[options.to].is_graph):
-        graphs = ", ".join(name for name, facts in FORMATS.items() if facts.is_graph)
+    if options.with_normalisation and (
+        options.to == REPORT or not EXPORT_FORMATS[options.to].is_graph
+    ):
+        graphs = ", ".join(name for name, facts in EXPORT_FORMATS.items() if facts.is_graph)
         raise UserError(f"{NORMALISATION_FLAG} goes with --to {graphs} only")
     if options.to != REPORT:
         check_export(options.to, options.with_normalisation)
@@ -133,7 +135,7 @@ def _check_flags(options: argparse.Namespace) -> None:
 
 
 def _is_in_integers(options: argparse.Namespace) -> bool:
-    return options.to != REPORT and FORMATS[options.to].in_integers
+    return options.to != REPORT and EXPORT_FORMATS[options.to].in_integers
 
 
 def _run_to_export(store: RunStore, options: argparse.Namespace) -> Run:

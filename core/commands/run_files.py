@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.commands.command_of import command_of
 from core.config import Int8Recipe
-from core.deploy.files.formats import FORMATS, FormatName
+from core.deploy.files.formats import EXPORT_FORMATS, FormatName
 from core.deploy.files.metrics import metrics_csv
 from core.deploy.files.model_card import CardFacts, card_markdown
 from core.deploy.files.verification import Verification, verify_file
@@ -65,7 +65,7 @@ def exported_file(
     source = _run_in_float(store, run)
     model = source.path / MODEL if source else None
     recorded = recorded_accuracy(run)
-    facts = FORMATS[format_name]
+    facts = EXPORT_FORMATS[format_name]
     is_int8 = isinstance(run.recipe, Int8Recipe)
     if format_name == "card":
         return ExportedFile(_card(store, run), format_name, model)
@@ -87,9 +87,9 @@ def exported_file(
 
 def check_export(format_name: FormatName, with_normalisation: bool) -> None:
     """Raise UserError for a format that cannot be made so, or not on this machine."""
-    facts = FORMATS[format_name]
+    facts = EXPORT_FORMATS[format_name]
     if with_normalisation and not facts.is_graph:
-        graphs = ", ".join(name for name, other in FORMATS.items() if other.is_graph)
+        graphs = ", ".join(name for name, other in EXPORT_FORMATS.items() if other.is_graph)
         raise UserError(f"The normalisation can be in {graphs} only, got {format_name}")
     if facts.engine == "OpenVINO":
         require_openvino()
@@ -104,7 +104,7 @@ def _run_in_float(store: RunStore, run: Run) -> Run | None:
 
 
 def _other_format(run: Run, format_name: FormatName) -> str:
-    if FORMATS[format_name].in_integers:
+    if EXPORT_FORMATS[format_name].in_integers:
         return f"“{run.name}” is no file in 8-bit integers: make one of it first."
     return (
         f"“{run.name}” is an ONNX file in 8-bit integers. Export it as onnx-int8, openvino-int8 or"
@@ -129,7 +129,7 @@ def _converted(content: bytes, format_name: FormatName, with_normalisation: bool
         from core.deploy.onnx import pixels
 
         content = pixels.with_normalisation(content)
-    if FORMATS[format_name].engine == "OpenVINO":
+    if EXPORT_FORMATS[format_name].engine == "OpenVINO":
         from core.deploy.files.openvino_ir import ir_zip
 
         content = ir_zip(content)

@@ -8,7 +8,8 @@ from typing import Any
 from core.commands.budget import BUDGET_FLAGS, names_of_kinds
 from core.commands.flags import add_field_flag, typed_values
 from core.commands.terminal import Parser
-from core.commands.train import TRAIN_FLAGS, add_prune_type_flag, yes_or_no
+from core.commands.train import TRAIN_FLAGS
+from core.commands.train_flags import add_prune_type_flag, yes_or_no
 from core.config import AffineRecipe, BudgetRecipe, KMeansRecipe, Prune, TrainRecipe
 from core.errors import UserError
 from core.models import model_info

@@ -8,10 +8,10 @@ import shlex
 import sys
 from collections.abc import Container, Iterator
 from functools import partial
-from typing import Any
 
 from core.commands.flags import add_field_flag, flags_that_differ, typed_values
 from core.commands.terminal import DATA_DIR, Parser, run_command, typed_tags
+from core.commands.train_flags import add_prune_type_flag, yes_or_no
 from core.compress.pruning.methods import PRUNING_METHODS
 from core.config import Prune, TrainRecipe, data_root, validate_recipe
 from core.errors import UserError
@@ -209,40 +209,6 @@ def _add_prune_flags(parser: Parser) -> None:
         help=f"{Prune.model_fields['augment'].description} [yes]",
     )
     parser.add_argument("--dense", action="store_true", help="do not prune")
-
-
-def add_prune_type_flag(parser: Parser, **settings: Any) -> None:
-    """Add --prunetype. settings: further arguments of `add_argument`."""
-    add_field_flag(
-        parser,
-        Prune,
-        "layerwise",
-        "--prunetype",
-        action="store",
-        type=_prune_type,
-        metavar="{False,True}",
-        help=(
-            "False or global: all layers compete for the weights that are kept; True or layerwise:"
-            " every layer keeps the same fraction [False]"
-        ),
-        **settings,
-    )
-
-
-def _prune_type(text: str) -> bool:
-    """Parse the value of --prunetype: whether every layer keeps the same fraction."""
-    if text.lower() not in ("false", "global", "true", "layerwise"):
-        raise argparse.ArgumentTypeError(
-            f"must be False (global) or True (layerwise), got {text!r}"
-        )
-    return text.lower() in ("true", "layerwise")
-
-
-def yes_or_no(text: str) -> bool:
-    """Parse yes or no. Raises ArgumentTypeError for anything else."""
-    if text.lower() not in ("yes", "no", "true", "false"):
-        raise argparse.ArgumentTypeError(f"takes yes or no, got {text!r}")
-    return text.lower() in ("yes", "true")
 
 
 def _remove_equals_signs(arguments: list[str]) -> list[str]:

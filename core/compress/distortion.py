@@ -1,4 +1,4 @@
-"""How far an approximation is from a weight."""
+"""Measures how far an approximation is from a weight."""
 
 import math
 from typing import TYPE_CHECKING

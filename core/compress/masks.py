@@ -154,9 +154,9 @@ def apply_(
     hooks: list[RemovableHandle] = []
     for weight, places in pruned.items():
         if weight.requires_grad:
-            hook = partial(_clear_gradient, places)
-            # This method of torch has no type hints.
-            hooks.append(weight.register_post_accumulate_grad_hook(hook))  # type: ignore[no-untyped-call]
+            # torch has no type hints for this method.
+            register: Callable[..., RemovableHandle] = weight.register_post_accumulate_grad_hook
+            hooks.append(register(partial(_clear_gradient, places)))
     if optimizer is not None:
         _clear_state(optimizer, pruned)
         hooks.append(optimizer.register_step_post_hook(_after_step(pruned)))

@@ -1,4 +1,4 @@
-"""Where the runs, the data and own networks are."""
+"""Finds the folders of the runs, of the data sets and of own networks."""
 
 import os
 from pathlib import Path

@@ -22,7 +22,7 @@ class ReadableFile(Protocol):
 
 # Strangers can feed the decoder of every format in this list. EPS and WMF are left out because
 # their decoders start other programs. JPEG includes the MPO files of some cameras.
-FORMATS = (
+PICTURE_FORMATS = (
     "PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF",
     "PPM", "AVIF", "JPEG2000", "QOI", "PCX", "SGI", "TGA",
 )  # fmt: skip
@@ -74,7 +74,7 @@ def open_picture(source: PictureSource, shorter: int = 1024) -> Image.Image:
     """
     try:
         file = _read_within_limit(source)
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=PICTURE_FORMATS) as image:
             _refuse_if_huge(image)
             # A JPEG can be decoded at a fraction of its size.
             image.draft(None, (shorter, shorter))

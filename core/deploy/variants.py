@@ -39,7 +39,9 @@ def torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def eager_call(network: nn.Module, images: NDArray[np.float32]) -> Callable[[], torch.Tensor]:
+def eager_call(
+    network: Callable[[torch.Tensor], torch.Tensor], images: NDArray[np.float32]
+) -> Callable[[], torch.Tensor]:
     """Return a call of the network in eager PyTorch, as this program tests networks.
 
     network: on the CPU, in evaluation mode, with its memory in the order channels last. images:
@@ -49,8 +51,7 @@ def eager_call(network: nn.Module, images: NDArray[np.float32]) -> Callable[[], 
 
     @torch.inference_mode()
     def call() -> torch.Tensor:
-        logits: torch.Tensor = network(batch)
-        return logits
+        return network(batch)
 
     return call
 
@@ -60,8 +61,7 @@ def compiled_call(network: nn.Module, images: NDArray[np.float32]) -> Call:
 
     The first call compiles, which takes up to minutes.
     """
-    compiled: nn.Module = torch.compile(network, dynamic=False)  # type: ignore[assignment]
-    return eager_call(compiled, images)
+    return eager_call(torch.compile(network, dynamic=False), images)
 
 
 def has_compiler() -> bool:

@@ -32,7 +32,7 @@ _ENTRY_BYTES = 3
 
 
 @dataclass(frozen=True)
-class LayerPlan:
+class LayerForecast:
     """A layer's weight after quantization.
 
     name: the name of its parameter.
@@ -70,7 +70,7 @@ class QuantizationPlan:
     packed_bytes: the estimated size of the packed file.
     """
 
-    layers: list[LayerPlan]
+    layers: list[LayerForecast]
     float_bytes: int
     packed_bytes: int
 
@@ -99,7 +99,7 @@ def plan_quantization(
     names = layer_names(saved.card, recipe)
     all_weights = sum(saved.state[name].numel() for name in names)
     done = 0
-    layers: list[LayerPlan] = []
+    layers: list[LayerForecast] = []
     for name in names:
         weight = saved.state[name]
         key = setting_key(recipe, name)
@@ -169,11 +169,11 @@ def snr_if_lossy(weight: Tensor, approximation: Tensor) -> float | None:
 
 def _plan_layer(
     name: str, weight: Tensor, recipe: QuantizeRecipe, stored: StoredTensor | None
-) -> LayerPlan:
+) -> LayerForecast:
     """stored: the layer's weight in the model's packed file, None if there is no such file."""
     item = quantize_layer(weight, name, recipe, stored)
     if item is None:
-        return LayerPlan(
+        return LayerForecast(
             name,
             choice=0,
             weights=weight.numel(),
@@ -183,7 +183,7 @@ def _plan_layer(
             snr=None,
         )
     approximation = item.decode()
-    return LayerPlan(
+    return LayerForecast(
         name,
         choice=clusters_or_bits(recipe, name),
         weights=weight.numel(),

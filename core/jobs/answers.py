@@ -22,7 +22,7 @@ from core.inspect.behaviour.answers import (
     compute_answers,
     hash_test_set,
 )
-from core.jobs.job import count_kept, restoring, summarize
+from core.jobs.job import kept_figures, restoring, summarize
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models.card import ModelCard
 from core.models.saved import SavedModel
@@ -121,7 +121,7 @@ class AnswersJob:
             self.card(),
             self.device,
             History(),
-            **count_kept(network),
+            **kept_figures(network),
             test_accuracy=accuracy,
             test_loss=loss.item(),
             test_images=len(labels),

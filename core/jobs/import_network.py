@@ -20,7 +20,7 @@ from core.config import ImportRecipe
 from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.events import Event, Finished, Note, Progress, Summary
-from core.jobs.job import count_kept, summarize
+from core.jobs.job import kept_figures, summarize
 from core.models import check_side
 from core.models.card import ModelCard
 from core.training.device import choose_device, prepare_process
@@ -136,7 +136,7 @@ class ImportJob:
             self.card(),
             self.device,
             History(),
-            **count_kept(model),
+            **kept_figures(model),
             test_accuracy=accuracy,
             test_loss=loss,
             test_images=len(self.dataset.test),

@@ -25,7 +25,7 @@ from core.deploy.onnx.testing import evaluate_engine
 from core.deploy.smaller import without_dead_channels
 from core.errors import UserError
 from core.events import Event, Finished, Note, Progress, Summary
-from core.jobs.job import count_kept, summarize
+from core.jobs.job import kept_figures, summarize
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
 from core.models.card import ModelCard
@@ -140,7 +140,7 @@ class Int8Job:
             self.card(),
             self.device,
             History(),
-            **count_kept(network),
+            **kept_figures(network),
             test_accuracy=accuracy,
             test_loss=loss,
             test_images=len(images),

@@ -49,7 +49,7 @@ class Job(Protocol):
         """Return the content of further files of the run's folder, by file name."""
 
 
-def count_kept(model: nn.Module) -> dict[str, Any]:
+def kept_figures(model: nn.Module) -> dict[str, Any]:
     """Return the figures kept, prunable and density of a network, for `summarize`."""
     weights = prunable_weights(model).values()
     prunable = sum(weight.numel() for weight in weights)

@@ -44,7 +44,7 @@ from core.deploy.variants import (
 )
 from core.errors import UserError
 from core.events import Event, Finished, Note, Progress, Summary
-from core.jobs.job import count_kept, summarize
+from core.jobs.job import kept_figures, summarize
 from core.jobs.parent_dataset import load_parent_dataset
 from core.machine import describe_machine, physical_cores
 from core.models.card import ModelCard
@@ -55,7 +55,7 @@ from core.training.held_back import images_at, split_of_card
 from core.training.history import History
 from core.training.setup import test_images
 
-CALIBRATION_IMAGES = 64
+TIMED_FILE_IMAGES = 64
 """Images for an 8-bit file that is only timed. Its accuracy is not used."""
 
 _MOST_OPERATORS = 10  # that the report keeps of a variant
@@ -193,7 +193,7 @@ class LatencyJob:
     def _calibration_batch(self, dataset: Dataset) -> NDArray[np.float32]:
         """Return some of the images that the network was trained on, normalised."""
         rows = split_of_card(self.parent.card, dataset).training
-        count = min(CALIBRATION_IMAGES, len(rows))
+        count = min(TIMED_FILE_IMAGES, len(rows))
         chosen = rows[subset_rows(dataset.train.labels[rows], count, self.recipe.seed)]
         return _batch_of(images_at(chosen, dataset, self.device), count)
 
@@ -202,7 +202,7 @@ class LatencyJob:
             self.card(),
             self.device,
             History(),
-            **count_kept(network),
+            **kept_figures(network),
             test_accuracy=accuracy,
             test_images=test_count,
         )

@@ -26,7 +26,7 @@ from core.events import Event, Finished, Note, Progress, Pruned, Summary
 from core.jobs.check import check_density_left
 from core.jobs.choose_masks import MaskChooser
 from core.jobs.compression_images import CompressionImages
-from core.jobs.job import count_kept, restoring, summarize
+from core.jobs.job import kept_figures, restoring, summarize
 from core.jobs.pack_and_test import add_recipe
 from core.jobs.parent_dataset import load_parent_dataset
 from core.jobs.recalibration import recalibrate_
@@ -254,7 +254,7 @@ class PruneJob:
             self.card(),
             self.device,
             history,
-            **count_kept(network),
+            **kept_figures(network),
             test_accuracy=accuracy,
             test_images=test_images,
             parent_accuracy=self._parent_accuracy,

@@ -146,7 +146,7 @@ class QuantizeJob:
         rounded: Mapping[str, RoundedLayer] | None = None,
     ) -> dict[str, QuantizedLayer]:
         """rounded: what compensated rounding did to each layer."""
-        figures = {name: layer_figures(self.parent.state[name], items[name]) for name in items}
+        figures = {name: quantized_layer(self.parent.state[name], items[name]) for name in items}
         for name, layer in (rounded or {}).items():
             figures[name]["nearest_error"] = layer.nearest_error
             figures[name]["output_error"] = layer.error
@@ -343,7 +343,7 @@ def _describe_choice(chosen: _Candidate, epochs: int, held_back: int) -> str:
     return f"The packed file holds epoch {chosen.epoch} of {epochs}: {reason}."
 
 
-def layer_figures(weight: Tensor, item: QuantizedWeight) -> QuantizedLayer:
+def quantized_layer(weight: Tensor, item: QuantizedWeight) -> QuantizedLayer:
     """Return the figures of one layer for a Quantized event."""
     return {
         "weights": weight.numel(),

@@ -5,50 +5,43 @@ Nothing here needs torch, because a page reads it every second while the run wor
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from core.config import BudgetRecipe
-from core.events import Summary, judged_divergence
-from core.runs.layer_choices import LayerChoices
+from core.events import (
+    Candidate,
+    CandidateFigures,
+    Event,
+    Summary,
+    ThinnedCandidate,
+    ThinnedFigures,
+    judged_divergence,
+)
 
 EventRows = Iterable[Mapping[str, Any]]
 """Events as plain data, as `RunStore.events` returns them."""
 
 
 @dataclass(frozen=True)
-class TriedCandidate:
-    """A choice for all layers that was tried together. The figures are those of its event.
+class _Numbered:
+    number: int
+
+
+@dataclass(frozen=True)
+class TriedCandidate(CandidateFigures, _Numbered):
+    """A choice for all layers that was tried together.
 
     number: of the candidate, counted from 1 in the order in which they were tried.
     """
 
-    number: int
-    bytes: int
-    divergence: float
-    layers: LayerChoices
-    epochs: int = 0
-    lost: float | None = None
-    most_lost: float | None = None
-
 
 @dataclass(frozen=True)
-class TriedSpeed:
-    """A network without some channels that was measured. The figures are those of its event.
+class TriedSpeed(ThinnedFigures, _Numbered):
+    """A network without some channels that was measured.
 
     number: counted from 1 in the order in which they were tried.
     """
-
-    number: int
-    method: str
-    density: float
-    divergence: float
-    parent_milliseconds: float
-    milliseconds: float
-    speedup: float
-    least: float
-    most: float
-    epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,41 +67,24 @@ def tried_candidates(events: EventRows) -> list[TriedCandidate]:
 
     A run that continues after a kill reports those again that its last checkpoint did not hold.
     """
-    tried: list[TriedCandidate] = []
-    known: set[str] = set()
-    for event in events:
-        if event["event"] != "candidate":
-            continue
-        made = TriedCandidate(
-            len(tried) + 1,
-            event["bytes"],
-            event["divergence"],
-            event["layers"],
-            event.get("epochs", 0),
-            event.get("lost"),
-            event.get("most_lost", event.get("lost")),
-        )
-        key = repr(replace(made, number=0))
-        if key not in known:
-            known.add(key)
-            tried.append(made)
-    return tried
+    tried = _each_once(events, Candidate)
+    for figures in tried:  # older runs did not write down the end of the interval
+        figures.setdefault("most_lost", figures.get("lost"))
+    return [TriedCandidate(number, **figures) for number, figures in enumerate(tried, 1)]
 
 
 def tried_speeds(events: EventRows) -> list[TriedSpeed]:
     """Return the networks that a run with a limit of time has tried in order, each once."""
-    tried: list[TriedSpeed] = []
-    known: set[TriedSpeed] = set()
-    names = [field.name for field in fields(TriedSpeed) if field.name != "number"]
-    for event in events:
-        if event["event"] != "thinnedcandidate":
-            continue
-        figures = {name: event[name] for name in names if name in event}
-        made = TriedSpeed(0, **figures)
-        if made not in known:
-            known.add(made)
-            tried.append(replace(made, number=len(tried) + 1))
-    return tried
+    tried = _each_once(events, ThinnedCandidate)
+    return [TriedSpeed(number, **figures) for number, figures in enumerate(tried, 1)]
+
+
+def _each_once(events: EventRows, kind: type[Event]) -> list[dict[str, Any]]:
+    """Return the figures of the events of one kind in order, each once, without their time."""
+    names = [field.name for field in fields(kind) if field.name != "time"]
+    rows = (event for event in events if event["event"] == kind.__name__.lower())
+    tried = [{name: event[name] for name in names if name in event} for event in rows]
+    return list({repr(figures): figures for figures in tried}.values())
 
 
 def best_speed(recipe: BudgetRecipe, tried: Sequence[TriedSpeed]) -> TriedSpeed | None:

@@ -17,8 +17,8 @@ from core.errors import UserError
 from core.runs.access.limits import check_start
 from core.runs.cluster.address import cluster_address
 from core.runs.cluster.waiting import (
-    FOLDER,
     STARTING,
+    WAITING_FOLDER,
     ask_to_stop,
     needs_dispatcher,
     new_job,
@@ -71,7 +71,7 @@ def look_after(root: Path) -> None:
     """Make sure that a process looks after the runs in `root` that were sent to a cluster."""
     if not needs_dispatcher(root):
         return
-    folder = root / FOLDER
+    folder = root / WAITING_FOLDER
     with explain_unwritable(root):
         (folder / STARTING).touch()
         _run_module("core.runs.cluster.dispatcher", [str(root.absolute())], folder)
@@ -124,7 +124,8 @@ def reopen(
         take_stop_request(run)
         changes: dict[str, Any] = {"state": "starting", "stage": "Starting"}
         if job is not None:
-            (run.path.parent / FOLDER).mkdir(exist_ok=True)  # before a look can find the run
+            waiting = run.path.parent / WAITING_FOLDER
+            waiting.mkdir(exist_ok=True)  # before a look can find the run
             changes = {"state": "queued", "stage": "Waiting for the cluster", "worker": None}
         _change_status(run, status, message="", queued_at=time.time(), job=job, **changes)
         return True

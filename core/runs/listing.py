@@ -161,7 +161,7 @@ def _is_settled(stamp: _Stamp) -> bool:
     return time.time_ns() - max(stamp[::3], default=0) > _SETTLED_SECONDS * 10**9
 
 
-def forget() -> None:
+def forget_runs() -> None:
     """Forget all runs, so that they are read again."""
     with _memory_lock:
         _memory.clear()

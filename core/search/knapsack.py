@@ -75,7 +75,7 @@ def best_selections(
     ]
 
 
-def best_within(selections: Sequence[Selection], most_bytes: int) -> Selection | None:
+def best_selection_within(selections: Sequence[Selection], most_bytes: int) -> Selection | None:
     """Return the selection of a frontier with the least damage within the bytes, None if none is.
 
     selections: by ascending bytes and falling damage, as `best_selections` returns them.

@@ -17,10 +17,10 @@ from core.config import BudgetKind
 Detail = Literal["few", "usual", "all"]
 """How many options a layer gets. Fewer take less time to measure."""
 
-Unit = Literal["clusters", "bits"]
+ChoiceUnit = Literal["clusters", "bits"]
 
-_UNITS: dict[BudgetKind, Unit] = {"share": "clusters", "round": "bits"}
-_NUMBERS: dict[Unit, dict[Detail, tuple[int, ...]]] = {
+_UNITS: dict[BudgetKind, ChoiceUnit] = {"share": "clusters", "round": "bits"}
+_NUMBERS: dict[ChoiceUnit, dict[Detail, tuple[int, ...]]] = {
     "clusters": {
         "few": (2, 3, 5, 8, 16),
         "usual": (2, 3, 4, 5, 6, 8, 12, 16, 32),
@@ -48,7 +48,7 @@ class LayerOption:
     density: fraction of the weights that stay, 1 if none is removed. Only with clusters.
     """
 
-    unit: Unit
+    unit: ChoiceUnit
     number: int
     density: float = 1.0
 
@@ -114,7 +114,7 @@ def option_of(values: Mapping[str, float]) -> LayerOption:
     return LayerOption("clusters", int(values["clusters"]), values.get("density", 1.0))
 
 
-def units_of(kinds: Sequence[BudgetKind]) -> list[Unit]:
+def units_of(kinds: Sequence[BudgetKind]) -> list[ChoiceUnit]:
     """Return what the layers may be given, by these kinds."""
     return [unit for kind, unit in _UNITS.items() if kind in set(kinds)]
 
@@ -156,7 +156,7 @@ def smallest_items(
     return choices, items
 
 
-def uniform_options(unit: Unit) -> list[LayerOption]:
+def uniform_options(unit: ChoiceUnit) -> list[LayerOption]:
     """Return what all layers may be given alike, from the smallest to the largest."""
     return [LayerOption(unit, number) for number in _NUMBERS[unit]["all"]]
 

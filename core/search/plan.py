@@ -60,7 +60,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Pace:
+class SearchPace:
     """How long the parts of the work take here, in seconds.
 
     image: a forward pass of one image. option: to round and to code one option of every layer.
@@ -86,7 +86,7 @@ class TablePlan:
 
 
 def plan_table(
-    pace: Pace, seconds: float, option_counts: Sequence[int], images: int | None = None
+    pace: SearchPace, seconds: float, option_counts: Sequence[int], images: int | None = None
 ) -> TablePlan:
     """Return the most thorough plan for a share of these seconds, or the least if none fits.
 
@@ -109,7 +109,7 @@ def plan_table(
     return TablePlan("few", 0, _FEWEST_IMAGES)
 
 
-def _table_seconds(pace: Pace, plan: TablePlan, options: int) -> float:
+def _table_seconds(pace: SearchPace, plan: TablePlan, options: int) -> float:
     """Estimate the time of a table: inputs of all layers, roundings, and passes from each layer.
 
     On average, half of a network lies behind a layer.
@@ -119,12 +119,12 @@ def _table_seconds(pace: Pace, plan: TablePlan, options: int) -> float:
     return inputs + options * pace.option + passes
 
 
-def joint_seconds(pace: Pace, images: int) -> float:
+def joint_seconds(pace: SearchPace, images: int) -> float:
     """Estimate how long it takes to round all layers together on so many images."""
     return 12 * images * pace.image + pace.option
 
 
-def count_joint_images(pace: Pace, seconds: float, table_images: int) -> int:
+def count_joint_images(pace: SearchPace, seconds: float, table_images: int) -> int:
     """Return on how many training images all layers are rounded together.
 
     They are at least `table_images`, those of the table. Compensated rounding matters most here, so
@@ -137,18 +137,18 @@ def count_joint_images(pace: Pace, seconds: float, table_images: int) -> int:
     return max(_FEWEST_IMAGES if fits else 0, table_images)
 
 
-def count_held_back(pace: Pace, seconds: float) -> int:
+def count_held_back_images(pace: SearchPace, seconds: float) -> int:
     """Return how many held-back images may compare candidates, a small share of the time each."""
     return max(_FEWEST_IMAGES, int(_COMPARISON_SHARE * seconds / pace.image))
 
 
-def count_trials(pace: Pace, seconds_left: float, judging: int) -> int:
+def count_trials(pace: SearchPace, seconds_left: float, judging: int) -> int:
     """Return how many exchanges a share of the time allows, each a forward pass of the images."""
     affordable = int(_EXCHANGE_SHARE * seconds_left / (judging * pace.image))
     return min(MOST_TRIALS, affordable)
 
 
-def count_tuning_images(pace: Pace, seconds_left: float, training: int, extra: int) -> int:
+def count_tuning_images(pace: SearchPace, seconds_left: float, training: int, extra: int) -> int:
     """Return on how many images tuning can take steps in the time, over all epochs; 0 if too few.
 
     training: number of training images, of which there are at most 30 epochs. extra: images of a

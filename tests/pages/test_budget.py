@@ -1,35 +1,22 @@
 """The budget page, and the page of a run that fits a budget."""
 
 import pytest
-import torch
 from filelock import FileLock
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
-from streamlit.testing.v1 import AppTest
 
 from core.commands.budget import budget_command
 from core.config import BudgetRecipe
 from core.events import Candidate, LayersMeasured, ThinnedCandidate
-from core.models import build, saved
-from core.models.card import ModelCard
-from core.runs import launch
 from core.runs.event_lines import to_lines
 from core.runs.run import MODEL, PACKED, write_status
 from pages.parts.budget.limit import round_bytes
 from pages.parts.budget.outcome import describe_halves
 from pages.parts.budget.search.picked import quantize_address
 from pages.parts.shared.words import plain
-from tests.pages.test_prune import DENSE, ENTRY
-from tests.sample_runs import sample_run, summary_of
+from tests.pages.open_page import figures, open_page, shown_code, texts
+from tests.sample_runs import DENSE, sample_run, summary_of
 from tests.written_address import written_address
 
-CARD = ModelCard(
-    model="LeNet5",
-    dataset="Digits",
-    classes=tuple("0123456789"),
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
-    side=32,
-)
 FLOAT_BYTES = 248_024  # of LeNet5
 NAMES = ("features.0.weight", "features.3.weight", "classifier.4.weight")
 CLUSTERS = {name: {"clusters": 5.0} for name in NAMES}
@@ -50,53 +37,8 @@ EVENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def content():
-    torch.manual_seed(0)
-    return saved.model_bytes(build("LeNet5", 10).state_dict(), CARD)
-
-
-@pytest.fixture
-def trained(store, content, digits):
-    """A finished dense training whose weights can be read."""
-    run = sample_run(store, name="trained", recipe=DENSE)
-    (run.path / MODEL).write_bytes(content)
-    return run
-
-
-@pytest.fixture
-def app():
-    return AppTest.from_file(str(ENTRY), default_timeout=120)
-
-
-@pytest.fixture
-def spawned(monkeypatch):
-    """The runs for which a worker was spawned; none is."""
-    runs = []
-    monkeypatch.setattr(launch, "_spawn", lambda run, data: runs.append(run.id))
-    return runs
-
-
 def opened(app, page="budget", **params):
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception
-    return app
-
-
-def shown(app):
-    return app.code[0].value
-
-
-def texts(app):
-    kinds = ("markdown", "caption", "success", "error", "warning", "info")
-    return " ".join(element.value for kind in kinds for element in app.get(kind))
-
-
-def figures(app):
-    return {metric.label: (metric.value, metric.delta) for metric in app.metric}
+    return open_page(app, page, **params)
 
 
 def limit(app, name):
@@ -133,7 +75,7 @@ def test_without_a_model_it_says_where_one_comes_from(app, store):
 
 def test_it_starts_with_a_file_eight_times_smaller(app, trained):
     opened(app)
-    assert shown(app) == budget_command(BudgetRecipe(smaller=8), trained.id)
+    assert shown_code(app) == budget_command(BudgetRecipe(smaller=8), trained.id)
     assert written_address(app) == {}
     assert figures(app)["Float network"] == ("248.0 kB", "248,024 bytes")
     assert figures(app)["Limit"] == ("31.0 kB", "8× smaller")
@@ -146,7 +88,7 @@ def test_it_starts_with_a_file_eight_times_smaller(app, trained):
 def test_a_limit_in_bytes_starts_with_a_twelfth(app, trained):
     limit(opened(app), "bytes")
     assert number(app, "bytes").value == 21_000
-    assert "--bytes 21000" in shown(app)
+    assert "--bytes 21000" in shown_code(app)
     number(app, "bytes").set_value(15_000).run()
     assert figures(app)["Limit"] == ("15.0 kB", "16.5× smaller")
     assert written_address(app) == {"budget_limit": "bytes", "budget_bytes": "15000"}
@@ -156,7 +98,7 @@ def test_a_limit_in_bytes_starts_with_a_twelfth(app, trained):
 
 def test_a_limit_of_accuracy_wishes_for_the_fewest_bytes(app, trained):
     limit(opened(app), "lose")
-    assert "--lose 0.5" in shown(app)
+    assert "--lose 0.5" in shown_code(app)
     assert "**fewest bytes** that lose at most 0.5 percentage points on half A" in texts(app)
     assert "Half A of the test images (180) decides" in texts(app)
     assert "cannot show of a limit below 1.1 points" in texts(app)
@@ -204,7 +146,7 @@ def test_a_layer_must_get_something(app, trained):
     assert "“Prune and share” needs “Share" in app.error[0].value
     app.button_group(key="budget_kinds").set_value(["round"]).run()
     assert not app.error
-    assert shown(app).endswith("--kinds round")
+    assert shown_code(app).endswith("--kinds round")
     assert written_address(app) == {"budget_kinds": "round"}
 
 
@@ -213,7 +155,7 @@ def test_usual_times_and_any_other(app, trained):
     assert number(app, "minutes").value == 20
     number(app, "minutes").set_value(0.5).run()
     assert app.button_group(key="budget_time").value is None
-    assert "--minutes 0.5" in shown(app)
+    assert "--minutes 0.5" in shown_code(app)
     assert figures(app)["Time, about"] == ("30 s", "and the tests")
 
 
@@ -228,7 +170,7 @@ def test_the_address_fills_the_form(app, trained):
     }
     opened(app, run=trained.id, **settings)
     recipe = BudgetRecipe(lose=1.5, minutes=7, kinds=("share",), trials=3, rest="float32")
-    assert shown(app) == budget_command(recipe, trained.id)
+    assert shown_code(app) == budget_command(recipe, trained.id)
     assert written_address(app) == settings
 
 
@@ -245,19 +187,19 @@ def test_the_address_fills_the_form(app, trained):
 def test_a_run_is_duplicated_with_all_its_settings(recipe, app, trained, store):
     run = store.create(recipe, parent=trained.id)
     opened(app, **{"from": run.id})
-    assert shown(app) == budget_command(recipe, trained.id)
+    assert shown_code(app) == budget_command(recipe, trained.id)
 
 
 def test_a_limit_of_time_hides_what_has_no_meaning_then(app, trained):
     limit(opened(app), "faster")
     assert not app.exception
-    assert shown(app) == budget_command(BudgetRecipe(faster=1.5), trained.id)
+    assert shown_code(app) == budget_command(BudgetRecipe(faster=1.5), trained.id)
     assert figures(app)["Limit"] == ("1.5× faster", "in float, here")
     assert "Smallest file there is" not in figures(app)
     hidden = {"budget_kinds", "budget_images", "budget_trials"}
     assert not hidden & {widget.key for widget in [*app.number_input, *app.button_group]}
     number(app, "faster").set_value(3.0).run()
-    assert shown(app) == budget_command(BudgetRecipe(faster=3), trained.id)
+    assert shown_code(app) == budget_command(BudgetRecipe(faster=3), trained.id)
     limit(app, "smaller")
     assert number(app, "images").value is None
 
@@ -367,19 +309,19 @@ def test_another_candidate_is_picked_and_taken(app, searched, trained):
     assert "This choice mixes them" in texts(app)
     app.button(key="take_choice").click().run()
     assert app.title[0].value == "Budget"
-    assert shown(app) == budget_command(BudgetRecipe(layers=MIXED), trained.id)
+    assert shown_code(app) == budget_command(BudgetRecipe(layers=MIXED), trained.id)
     assert "The choice for each layer is made" in texts(app)
     assert "Limit" not in figures(app)
     app.switch_page("pages/budget.py").run()  # AppTest does not stay where a page leads to
     app.button(key="search_instead").click().run()
-    assert shown(app) == budget_command(BudgetRecipe(smaller=8), trained.id)
+    assert shown_code(app) == budget_command(BudgetRecipe(smaller=8), trained.id)
 
 
 def test_a_choice_of_clusters_opens_in_quantize(app, searched, trained):
     opened(app, "runs", run=searched.id)
     app.button(key="choice_in_quantize").click().run()
     assert app.title[0].value == "Quantize"
-    assert all(f"{name}=5" in shown(app) for name in NAMES)
+    assert all(f"{name}=5" in shown_code(app) for name in NAMES)
     bits = {"a": {"bits": 4.0}}
     assert quantize_address("p", bits, "bits") == {"run": "p", "method": "affine", "layers": "a:4"}
 
@@ -387,7 +329,7 @@ def test_a_choice_of_clusters_opens_in_quantize(app, searched, trained):
 def test_an_address_with_a_choice_that_cannot_be(app, trained):
     opened(app, run=trained.id, layers=f"{NAMES[0]}:5x")
     assert "takes 5c for 5 clusters" in texts(app).replace("\\", "")
-    assert "--smaller 8" in shown(app)
+    assert "--smaller 8" in shown_code(app)
 
 
 @pytest.mark.parametrize(
@@ -404,9 +346,9 @@ def test_a_choice_is_left_behind_with_its_model(app, trained, store, content):
     other = sample_run(store, name="other", recipe=DENSE)
     (other.path / MODEL).write_bytes(content)
     opened(app, run=trained.id, layers=f"{NAMES[0]}:5c")
-    assert "--layers" in shown(app)
+    assert "--layers" in shown_code(app)
     app.selectbox(key="run").set_value(other.id).run()
-    assert shown(app) == budget_command(BudgetRecipe(smaller=8), other.id)
+    assert shown_code(app) == budget_command(BudgetRecipe(smaller=8), other.id)
 
 
 def test_a_running_search_shows_its_best_and_grows(app, trained, store):

@@ -26,11 +26,10 @@ from pages.parts.compare.picked import _take_picks, start_picking
 from pages.parts.compare.table import _choose_selected_rows
 from pages.parts.compare.views.scatter import _chance
 from pages.parts.shared.words import plain
-from tests.sample_runs import RECIPE, sample_run, summary_of
+from tests.sample_runs import DENSE, RECIPE, sample_run, summary_of
 from tests.written_address import written_address
 
 ENTRY = str(Path(__file__).parents[2] / "streamlit_app.py")
-DENSE = RECIPE.model_copy(update={"prune": None})
 VIEWS = ["Scatter", "Map", "Curves", "Settings", "Layers"]
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +17,8 @@ from core.models.card import ModelCard
 from core.runs.run import MODEL
 from pages.parts.activations.gradcam import cached, view
 from pages.parts.activations.gradcam.choices import class_indices
+from tests.pages.open_page import ENTRY, open_page
 from tests.sample_runs import RECIPE, sample_run
-
-ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 
 
 @pytest.fixture
@@ -59,12 +57,7 @@ def trained(store, digits):
 
 
 def opened(app, **params):
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page("pages/activations.py").run()
-    assert not app.exception
-    return app
+    return open_page(app, "activations", **params)
 
 
 def gradcam_of(app, *runs, **params):
@@ -205,7 +198,7 @@ def test_without_captum_a_sentence_names_what_to_install(app, trained, monkeypat
 
 def test_networks_without_a_convolution_have_a_sentence(app, trained, monkeypatch):
     monkeypatch.setattr(gradcam, "has_captum", lambda: True)
-    monkeypatch.setattr(view, "mappable_layers", lambda network: {})
+    monkeypatch.setattr(view, "cached_mappable_layers", lambda network: {})
     gradcam_of(app, trained())
     assert "this network has none" in texts(app)
 

@@ -12,7 +12,7 @@ from core.config import data_root
 from core.errors import UserError
 from core.runs import launch
 from core.runs.store import RunStore
-from pages.parts.home.tour_pictures import FOLDER, TOUR_PICTURES
+from pages.parts.home.tour_pictures import PICTURES_FOLDER, TOUR_PICTURES
 from tests.sample_runs import sample_run
 
 ENTRY = str(Path(__file__).parents[2] / "streamlit_app.py")
@@ -43,7 +43,7 @@ def test_an_empty_workbench_shows_what_the_tour_makes(app, store):
 
 def test_there_is_a_small_picture_for_each_theme():
     files = [picture.file(theme) for picture in TOUR_PICTURES for theme in ("light", "dark")]
-    assert sorted(FOLDER.iterdir()) == sorted(files)
+    assert sorted(PICTURES_FOLDER.iterdir()) == sorted(files)
     assert sum(file.stat().st_size for file in files) < 300_000
 
 

@@ -3,90 +3,30 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import torch
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
-from streamlit.testing.v1 import AppTest
 
 from core.commands.prune import prune_command
 from core.config import PruneRecipe
 from core.events import EpochEnd, Pruned
 from core.jobs.prune import PruneJob
-from core.models import build, saved
-from core.models.card import ModelCard
-from core.runs import launch
+from core.models import saved
 from core.runs.epochs import epoch_file
 from core.runs.run import INITIAL, MODEL, write_status
 from pages.parts.prune import trial
-from pages.parts.prune.fields import LABELS, excluded_fields
+from pages.parts.prune.fields import PRUNE_LABELS, excluded_fields
 from pages.parts.prune.fine_tuning import fine_tuning_seconds, suggested_images
 from pages.parts.prune.form import METHOD_LABELS
 from pages.parts.runs.advice import what_to_try
 from pages.parts.shared.tuning_cost import TuningCost
+from tests.pages.open_page import ENTRY, figures, open_page, shown_code, texts
 from tests.sample_runs import RECIPE, sample_run, summary_of
 from tests.written_address import written_address
 
-ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
-DENSE = RECIPE.model_copy(update={"prune": None})
-CARD = ModelCard(
-    model="LeNet5",
-    dataset="Digits",
-    classes=tuple("0123456789"),
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
-    side=32,
-)
-
-
-@pytest.fixture(scope="module")
-def content():
-    torch.manual_seed(0)
-    return saved.model_bytes(build("LeNet5", 10).state_dict(), CARD)
-
-
-@pytest.fixture
-def trained(store, content, digits):
-    """A finished dense training whose weights can be read."""
-    run = sample_run(store, name="trained", recipe=DENSE)
-    (run.path / MODEL).write_bytes(content)
-    return run
-
-
-@pytest.fixture
-def app():
-    return AppTest.from_file(str(ENTRY), default_timeout=120)
-
-
-@pytest.fixture
-def spawned(monkeypatch):
-    """The runs for which a worker was spawned; none is."""
-    runs = []
-    monkeypatch.setattr(launch, "_spawn", lambda run, data: runs.append(run.id))
-    return runs
-
 
 def opened(app, page="prune", **params):
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception
-    return app
-
-
-def shown(app):
-    return app.code[0].value
-
-
-def texts(app):
-    kinds = ("markdown", "caption", "success", "error", "warning", "info")
-    return " ".join(element.value for kind in kinds for element in app.get(kind))
-
-
-def figures(app):
-    return {metric.label: (metric.value, metric.delta) for metric in app.metric}
+    return open_page(app, page, **params)
 
 
 def widget(app, name):
@@ -110,7 +50,7 @@ def test_without_a_model_it_says_where_one_comes_from(app, store):
 
 def test_it_starts_with_compensated_pruning_without_training(app, trained):
     opened(app)
-    assert shown(app) == prune_command(PruneRecipe(), trained.id)
+    assert shown_code(app) == prune_command(PruneRecipe(), trained.id)
     assert written_address(app) == {}
     assert not app.error
     assert not app.warning
@@ -145,7 +85,7 @@ def test_every_field_has_a_widget_a_label_and_a_help_text(app, trained):
     (trained.path / INITIAL).write_bytes(b"weights")
     opened(app)
     names = PruneRecipe.model_fields.keys() - {"kind"}
-    assert set(LABELS) == names
+    assert set(PRUNE_LABELS) == names
     for name in names:
         assert f"prune_{name}" in app.session_state, name
     for element in [*app.number_input, *app.selectbox, *app.select_slider, *app.toggle]:
@@ -195,7 +135,7 @@ def test_duplicating_a_run_makes_its_recipe_again(app, store, trained, spawned, 
 def test_a_training_has_no_settings_to_take_over(app, trained):
     opened(app, **{"from": trained.id})
     assert "did not prune a trained network" in app.error[0].value
-    assert shown(app) == prune_command(PruneRecipe(), trained.id)
+    assert shown_code(app) == prune_command(PruneRecipe(), trained.id)
 
 
 def test_the_address_chooses_and_carries_everything(app, trained):
@@ -210,7 +150,7 @@ def test_the_address_chooses_and_carries_everything(app, trained):
     recipe = PruneRecipe(
         method="snip", density=0.15, layer_densities="layerwise", spare_last=True, images=300
     )
-    assert shown(app) == prune_command(recipe, trained.id)
+    assert shown_code(app) == prune_command(recipe, trained.id)
     assert written_address(app) == address
 
 
@@ -226,28 +166,28 @@ def test_fine_tuning_is_off_without_epochs_and_on_with_them(app, trained):
     for name in ("teacher", "lr", "momentum", "batch_size", "train_images"):
         assert not widget(app, name).disabled, name
     assert widget(app, "recalibrate").disabled
-    assert "--epochs 2" in shown(app)
+    assert "--epochs 2" in shown_code(app)
     assert "here" in texts(app)
     assert "Fine-tuning, about" in figures(app)
 
 
 def test_compensated_pruning_is_not_gradual(app, trained):
     opened(app, prune_epochs="3", prune_method="magnitude", prune_gradual="2")
-    assert "--gradual 2" in shown(app)
+    assert "--gradual 2" in shown_code(app)
     assert not widget(app, "every").disabled
     app.selectbox(key="prune_method").set_value("compensated").run()
     assert widget(app, "gradual").disabled
     assert "cannot be gradual" in texts(app)
-    assert shown(app) == prune_command(PruneRecipe(epochs=3), trained.id)
+    assert shown_code(app) == prune_command(PruneRecipe(epochs=3), trained.id)
     assert not app.error
 
 
 def test_methods_that_cut_channels_have_no_layer_densities(app, trained):
     opened(app, prune_layer_densities="erk")
-    assert "--layerdensities erk" in shown(app)
+    assert "--layerdensities erk" in shown_code(app)
     app.selectbox(key="prune_method").set_value("channel-magnitude").run()
     assert widget(app, "layer_densities").disabled
-    assert shown(app) == prune_command(PruneRecipe(method="channel-magnitude"), trained.id)
+    assert shown_code(app) == prune_command(PruneRecipe(method="channel-magnitude"), trained.id)
     assert "Multiply-adds, really left" in figures(app)
     assert not app.error
 
@@ -287,10 +227,10 @@ def test_rewinding_is_offered_where_epochs_were_kept(app, trained):
         "Back to the initial weights (lottery ticket)",
     ]
     app.selectbox(key="prune_rewind").set_value("0").run()
-    assert "--rewind 0" in shown(app)
+    assert "--rewind 0" in shown_code(app)
     app.number_input(key="prune_gradual").set_value(1).run()
     assert widget(app, "rewind").disabled
-    assert "rewind" not in shown(app)
+    assert "rewind" not in shown_code(app)
 
 
 @pytest.mark.parametrize("method", METHOD_LABELS)
@@ -315,7 +255,7 @@ def test_what_is_left_after_the_exclusions_can_run(method, epochs, gradual, digi
 
 def test_what_cannot_be_is_refused_in_the_words_of_the_form(app, trained):
     opened(app, prune_method="magnitude", prune_epochs="1", prune_gradual="2")
-    assert LABELS["gradual"] in app.error[0].value
+    assert PRUNE_LABELS["gradual"] in app.error[0].value
     assert app.button(key="prune").disabled
     app.number_input(key="prune_gradual").set_value(1).run()
     assert not app.error
@@ -477,7 +417,7 @@ def test_pruning_is_offered_after_a_training_and_takes_its_model(app, trained):
 def test_a_pruned_run_is_duplicated_in_its_form(app, pruned, trained):
     opened(app, "runs", run=pruned.id).button(key="duplicate").click().run()
     assert app.title[0].value == "Prune"
-    assert shown(app) == prune_command(PRUNED, trained.id)
+    assert shown_code(app) == prune_command(PRUNED, trained.id)
 
 
 def test_compare_names_the_kind_and_the_method(app, pruned):

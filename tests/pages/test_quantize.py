@@ -4,11 +4,8 @@ import json
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import torch
-from streamlit.testing.v1 import AppTest
 
 from core import data
 from core.commands import quantize as command
@@ -16,21 +13,19 @@ from core.commands.quantize import quantize_command
 from core.compress import codec
 from core.compress.packed import ledger as packed
 from core.compress.quantization.layers import quantize_layer
-from core.config import AffineRecipe, ImportRecipe, KMeansRecipe, Prune
+from core.config import AffineRecipe, BudgetRecipe, ImportRecipe, KMeansRecipe, Prune
 from core.events import Quantized, QuantizedLayer, Summary
 from core.forecast import sensitivity
-from core.models import build, saved
-from core.models.card import ModelCard
-from core.runs import launch
+from core.models import saved
 from core.runs.run import MODEL, PACKED, write_status
 from pages.parts.quantize import comparison, scan
 from pages.parts.quantize.form import QUANTIZE_METHODS
 from pages.parts.quantize.settings import DEFAULT_QUANTIZE_RECIPES
 from pages.parts.runs.advice import what_to_try
-from tests.sample_runs import RECIPE, epoch_ends, sample_run
+from tests.pages.open_page import ENTRY, figures, open_page, shown_code, texts
+from tests.sample_runs import CARD, RECIPE, epoch_ends, sample_run
 from tests.written_address import written_address
 
-ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 FIRST, LAST = "features.0.weight", "classifier.4.weight"
 START = DEFAULT_QUANTIZE_RECIPES["kmeans"]
 IMPORT = ImportRecipe(
@@ -38,67 +33,16 @@ IMPORT = ImportRecipe(
 )
 
 
-@pytest.fixture(scope="module")
-def state():
-    torch.manual_seed(0)
-    return build("LeNet5", 10).state_dict()
-
-
 @pytest.fixture
-def trained(store, state, digits):
+def trained(store, content, digits):
     """A finished training whose weights can be read."""
     run = sample_run(store, name="trained", recipe=RECIPE)
-    (run.path / MODEL).write_bytes(saved.model_bytes(state, card()))
+    (run.path / MODEL).write_bytes(content)
     return run
 
 
-def card():
-    return ModelCard(
-        model="LeNet5",
-        dataset="Digits",
-        classes=tuple("0123456789"),
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        side=32,
-    )
-
-
-@pytest.fixture
-def app():
-    return AppTest.from_file(str(ENTRY), default_timeout=60)
-
-
-@pytest.fixture
-def spawned(monkeypatch):
-    """The runs for which a worker was spawned; none is."""
-    runs = []
-    monkeypatch.setattr(launch, "_spawn", lambda run, data: runs.append(run.id))
-    return runs
-
-
 def opened(app, page="quantize", **params):
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception
-    return app
-
-
-def shown(app):
-    return app.code[0].value
-
-
-def texts(app):
-    return " ".join(
-        element.value
-        for kind in ("markdown", "caption", "success", "error", "warning", "info")
-        for element in app.get(kind)
-    )
-
-
-def figures(app):
-    return {metric.label: (metric.value, metric.delta) for metric in app.metric}
+    return open_page(app, page, **params)
 
 
 def table(app):
@@ -122,16 +66,38 @@ def test_the_newest_model_is_chosen_without_being_named_in_the_address(app, stor
     assert app.selectbox(key="run").value == trained.id
     assert "90.00%" in app.selectbox(key="run").options[0]
     assert written_address(app) == {}
-    assert shown(app) == quantize_command(START, trained.id)
+    assert shown_code(app) == quantize_command(START, trained.id)
     assert not app.error
     assert not app.warning
 
 
+@pytest.mark.parametrize(
+    ("recipe", "is_suggested"),
+    [
+        (KMeansRecipe(), False),
+        (AffineRecipe(), False),
+        (BudgetRecipe(smaller=10), False),
+        (BudgetRecipe(faster=2), True),  # removes channels, and leaves the weights in float
+    ],
+)
+def test_a_network_that_is_quantized_already_is_not_suggested(
+    app, store, trained, recipe, is_suggested
+):
+    run = store.create(recipe, parent=trained.id)
+    (run.path / MODEL).write_bytes((trained.path / MODEL).read_bytes())
+    write_status(run.path, run.status.model_copy(update={"state": "finished"}))
+    opened(app)
+    assert app.selectbox(key="run").value == (run.id if is_suggested else trained.id)
+    app.switch_page("pages/home.py").run()
+    opened(app, run=run.id)  # the address names it
+    assert app.selectbox(key="run").value == run.id
+
+
 def test_the_address_chooses(app, store, trained, state):
     newer = sample_run(store, name="newer")
-    (newer.path / MODEL).write_bytes(saved.model_bytes(state, card()))
+    (newer.path / MODEL).write_bytes(saved.model_bytes(state, CARD))
     opened(app, run=trained.id, method="affine", affine_bits="4", layers=f"{FIRST}:8,{LAST}:0")
-    assert shown(app) == quantize_command(
+    assert shown_code(app) == quantize_command(
         AffineRecipe(bits=4, layers={FIRST: 8, LAST: 0}), trained.id
     )
 
@@ -168,21 +134,21 @@ def test_the_form_is_painted_before_torch_is_there(trained):
 
 def test_slider_and_exact_number_agree(app, trained):
     opened(app).select_slider(key="step_of_clusters").set_value(32).run()
-    assert "--clusters 32" in shown(app)
+    assert "--clusters 32" in shown_code(app)
     app.number_input(key="kmeans_clusters").set_value(100).run()
-    assert "--clusters 100" in shown(app)
+    assert "--clusters 100" in shown_code(app)
     assert app.select_slider(key="step_of_clusters").value == 96
 
 
 def test_both_methods_keep_what_was_chosen_for_them(app, trained):
     opened(app).number_input(key="kmeans_clusters").set_value(7).run()
     app.segmented_control(key="quantize_method").set_value("affine").run()
-    assert shown(app) == quantize_command(AffineRecipe(), trained.id)
+    assert shown_code(app) == quantize_command(AffineRecipe(), trained.id)
     assert figures(app)["Tuning, about"] == ("—", "no tuning")
     app.select_slider(key="affine_bits").set_value(3).run()
-    assert "--bits 3" in shown(app)
+    assert "--bits 3" in shown_code(app)
     app.segmented_control(key="quantize_method").set_value("kmeans").run()
-    assert "--clusters 7" in shown(app)
+    assert "--clusters 7" in shown_code(app)
 
 
 def test_batchnorm_is_off_and_says_why(app, trained):
@@ -244,7 +210,7 @@ RECIPES = [
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.kind)
 def test_duplicating_a_run_makes_its_recipe_again(app, store, trained, spawned, state, recipe):
     newer = sample_run(store, name="newer")
-    (newer.path / MODEL).write_bytes(saved.model_bytes(state, card()))
+    (newer.path / MODEL).write_bytes(saved.model_bytes(state, CARD))
     run = store.create(recipe, parent=trained.id)
     opened(app, **{"from": run.id}).button(key="quantize").click().run()
     assert not app.exception
@@ -256,7 +222,7 @@ def test_duplicating_a_run_makes_its_recipe_again(app, store, trained, spawned, 
 def test_a_training_has_no_settings_to_take_over(app, trained):
     opened(app, **{"from": trained.id})
     assert "was not quantized here" in app.error[0].value
-    assert shown(app) == quantize_command(START, trained.id)
+    assert shown_code(app) == quantize_command(START, trained.id)
 
 
 # -- before it runs --
@@ -299,7 +265,7 @@ def test_layers_can_be_left_out_and_given_more(app, trained):
     app.multiselect(key="picked_layers").set_value([FIRST]).run()
     app.number_input(key="own_clusters").set_value(50).run()
     app.button(key="own_set").click().run()
-    assert f"{FIRST}=50" in shown(app)
+    assert f"{FIRST}=50" in shown_code(app)
     assert table(app).loc[FIRST, "choice"] == "50 clusters"
     app.multiselect(key="picked_layers").set_value([FIRST, LAST]).run()
     app.button(key="own_leave").click().run()
@@ -308,16 +274,16 @@ def test_layers_can_be_left_out_and_given_more(app, trained):
     assert written_address(app) == {"layers": f"{FIRST}:0,{LAST}:0"}
     app.multiselect(key="picked_layers").set_value([LAST]).run()
     app.button(key="own_undo").click().run()
-    assert shown(app) == quantize_command(
+    assert shown_code(app) == quantize_command(
         START.model_copy(update={"layers": {FIRST: 0}}), trained.id
     )
 
 
 def test_a_layer_of_its_own_belongs_to_one_method_of_one_model(app, trained):
     opened(app, layers=f"{LAST}:9")
-    assert f"{LAST}=9" in shown(app)
+    assert f"{LAST}=9" in shown_code(app)
     app.segmented_control(key="quantize_method").set_value("affine").run()
-    assert shown(app) == quantize_command(AffineRecipe(), trained.id)
+    assert shown_code(app) == quantize_command(AffineRecipe(), trained.id)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +301,7 @@ def test_a_layer_of_its_own_belongs_to_one_method_of_one_model(app, trained):
 )
 def test_layers_that_are_none_in_the_address_are_left_out(app, trained, text):
     opened(app, layers=text)
-    assert shown(app) == quantize_command(START, trained.id)
+    assert shown_code(app) == quantize_command(START, trained.id)
 
 
 def test_more_clusters_than_there_can_be_are_left_out(app, trained):
@@ -384,7 +350,7 @@ def test_the_rounding_is_chosen_and_the_address_carries_it(app, trained, kind):
     assert "takes about" in texts(app)
     assert "figures are those of nearest rounding" in texts(app)
     rounding.set_value("nearest").run()
-    assert shown(app).endswith("--rounding nearest")
+    assert shown_code(app).endswith("--rounding nearest")
     assert written_address(app)[f"{kind}_rounding"] == "nearest"
     assert "rounded by itself, without images" in texts(app)
     assert "figures are those of nearest rounding" not in texts(app)
@@ -394,13 +360,13 @@ def test_the_rounding_is_chosen_and_the_address_carries_it(app, trained, kind):
 def test_the_address_chooses_rounding_images_and_statistics(app, trained):
     opened(app, kmeans_round_images="300", kmeans_recalibrate="false")
     recipe = START.model_copy(update={"round_images": 300, "recalibrate": False})
-    assert shown(app) == quantize_command(recipe, trained.id)
+    assert shown_code(app) == quantize_command(recipe, trained.id)
     assert "300 training images" in texts(app)
     assert written_address(app) == {"kmeans_round_images": "300", "kmeans_recalibrate": "false"}
     app.segmented_control(key="kmeans_recalibrate").set_value(True).run()
-    assert "--recalibrate" in shown(app)
+    assert "--recalibrate" in shown_code(app)
     app.segmented_control(key="kmeans_recalibrate").set_value("auto").run()
-    assert "recalibrate" not in shown(app)
+    assert "recalibrate" not in shown_code(app)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
@@ -449,7 +415,7 @@ def test_a_layer_that_stays_in_float_is_not_compared(app, trained):
 
 def test_centroids_have_no_other_rounding_to_bits(app, store, trained, state):
     shared = finished(store, KMeansRecipe(), trained, state)
-    content = saved.model_bytes(state, card().model_copy(update={"recipes": ({"kind": "kmeans"},)}))
+    content = saved.model_bytes(state, CARD.model_copy(update={"recipes": ({"kind": "kmeans"},)}))
     (shared.path / MODEL).write_bytes(content)
     opened(app, run=shared.id, method="affine")
     assert "Their centroids get the nearest level" in texts(app)
@@ -516,7 +482,7 @@ def test_images_that_are_not_here_are_fetched_on_demand(app, store, state, digit
     recipe = RECIPE.model_copy(update={"dataset": "CIFAR10"})
     run = sample_run(store, recipe=recipe)
     (run.path / MODEL).write_bytes(
-        saved.model_bytes(state, card().model_copy(update={"dataset": "CIFAR10"}))
+        saved.model_bytes(state, CARD.model_copy(update={"dataset": "CIFAR10"}))
     )
     opened(app)
     assert "needs the images of CIFAR10" in texts(app)
@@ -535,7 +501,7 @@ def test_images_that_are_not_here_are_fetched_on_demand(app, store, state, digit
 def finished(store, recipe, parent, state, **summary):
     """A quantized or imported run as a worker would have left it."""
     run = store.create(recipe, parent=parent and parent.id)
-    (run.path / MODEL).write_bytes(saved.model_bytes(state, card()))
+    (run.path / MODEL).write_bytes(saved.model_bytes(state, CARD))
     figures = {
         "model": "LeNet5",
         "dataset": "Digits",
@@ -556,7 +522,7 @@ def finished(store, recipe, parent, state, **summary):
             item = quantize_layer(tensor, name, recipe) if tensor.ndim > 1 else tensor
             assert item is not None
             items[name] = item
-        ledger = codec.save(run.path / PACKED, items, card())
+        ledger = codec.save(run.path / PACKED, items, CARD)
         figures["parent_accuracy"] = 0.9
         figures["float_bytes"] = ledger.float_bytes
         figures["packed_bytes"] = ledger.total
@@ -642,7 +608,7 @@ def test_a_run_without_output_errors_has_no_columns_of_them(app, store, trained,
 )
 def test_the_advice_after_a_loss(app, store, trained, state, recipe, recipes, advice):
     run = finished(store, recipe, trained, state)
-    content = saved.model_bytes(state, card().model_copy(update={"recipes": recipes}))
+    content = saved.model_bytes(state, CARD.model_copy(update={"recipes": recipes}))
     (run.path / MODEL).write_bytes(content)
     opened(app, "runs", run=run.id)
     assert f"**Duplicate with changes** and {advice}" in app.success[0].value
@@ -715,7 +681,7 @@ def test_duplicate_opens_the_form_of_its_kind(app, store, trained, state):
     run = finished(store, KMeansRecipe(clusters=11), trained, state)
     opened(app, "runs", run=run.id).button(key="duplicate").click().run()
     assert not app.exception
-    assert shown(app) == quantize_command(KMeansRecipe(clusters=11), trained.id)
+    assert shown_code(app) == quantize_command(KMeansRecipe(clusters=11), trained.id)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The page of sweeps: its form makes recipes, and one sweep shows how far it is."""
 
 import json
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -20,11 +19,10 @@ from pages.parts.sweep.link import address_of_quantization
 from tests.core.runs.sweeps.test_budgets import fail, fit
 from tests.core.runs.sweeps.test_budgets import make as make_budgets
 from tests.core.runs.sweeps.test_points import finish
-from tests.pages.test_budget import CARD
+from tests.pages.open_page import ENTRY, open_page, texts
 from tests.pages.test_train import opened as opened_train
-from tests.sample_runs import sample_run
+from tests.sample_runs import CARD, sample_run
 
-ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 LISTS: Lists = {
     "model": ["LeNet5"],
     "dataset": ["Digits"],
@@ -58,12 +56,7 @@ def spawned(monkeypatch):
 
 
 def opened(app, **params):
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page("pages/sweep.py").run()
-    assert not app.exception
-    return app
+    return open_page(app, "sweep", **params)
 
 
 def reopened(app, **params):
@@ -82,11 +75,6 @@ def metrics(app):
     return {metric.label: metric.value for metric in app.metric}
 
 
-def texts(app):
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success)
-    return " ".join(element.value for kind in kinds for element in kind)
-
-
 def test_the_form_says_what_it_takes_and_starts_one_sweep(app, store, spawned):
     opened(app)
     assert metrics(app)["Runs"] == "10"  # two dense, and two methods x two densities x two seeds
@@ -103,6 +91,17 @@ def test_the_form_says_what_it_takes_and_starts_one_sweep(app, store, spawned):
     assert len(sweep.steps) == 6
     assert written(app, "sweep") == sweep.id
     assert app.title[0].value == r"LeNet5 · Digits · 6 combinations"
+
+
+def test_one_combination_is_not_called_combinations(app, store, spawned):
+    opened(app)
+    app.multiselect(key="densities").set_value(["100%"]).run()
+    app.number_input(key="seeds").set_value(1).run()
+    runs = next(metric for metric in app.metric if metric.label == "Runs")
+    assert (runs.value, runs.delta) == ("1", "for 1 combination")
+    app.button(key="start_sweep").click().run()
+    assert not app.exception
+    assert app.title[0].value == "LeNet5 · Digits · 1 combination"
 
 
 def test_a_density_can_be_typed_and_a_wrong_one_is_explained(app, store):

@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -20,17 +19,15 @@ from core.config import ImportRecipe, Method, Prune, TrainRecipe
 from core.errors import UserError
 from core.forecast.pace import Pace
 from core.models import MODELS, TORCHVISION
-from core.runs import launch
 from core.runs.store import RunStore
 from pages.parts.shared.presets import PRESETS, START
 from pages.parts.shared.words import plain
 from pages.parts.train import preview
 from pages.parts.train.form import DENSE
 from pages.parts.train.pruning import METHOD_NAMES
+from tests.pages.open_page import ENTRY, open_page, shown_code
 from tests.sample_runs import sample_run
 from tests.written_address import written_address
-
-ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 
 
 @pytest.fixture
@@ -39,25 +36,8 @@ def app(digits):
     return AppTest.from_file(str(ENTRY), default_timeout=60)
 
 
-@pytest.fixture
-def spawned(monkeypatch):
-    """The runs for which a worker was spawned; none is."""
-    runs = []
-    monkeypatch.setattr(launch, "_spawn", lambda run, data: runs.append(run.id))
-    return runs
-
-
 def opened(app, **params):
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page("pages/train.py").run()
-    assert not app.exception
-    return app
-
-
-def shown(app):
-    return app.code[0].value
+    return open_page(app, "train", **params)
 
 
 def plain_texts(app):
@@ -67,7 +47,7 @@ def plain_texts(app):
 
 def test_it_opens_on_what_works_at_once(app):
     opened(app)
-    assert shown(app) == train_command(START)
+    assert shown_code(app) == train_command(START)
     assert not app.error
     assert not app.button(key="launch").disabled
 
@@ -86,7 +66,7 @@ def test_the_first_paint_needs_no_torch(digits):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fills_the_form(app, name):
     opened(app).button(key=f"preset-{name}").click().run()
-    assert shown(app) == train_command(PRESETS[name].recipe)
+    assert shown_code(app) == train_command(PRESETS[name].recipe)
 
 
 RECIPES = [
@@ -139,13 +119,13 @@ def test_an_import_has_no_settings_to_take_over(app, store):
     opened(app, **{"from": run.id})
     assert not app.exception
     assert "was not trained here" in app.error[0].value
-    assert shown(app) == train_command(START)
+    assert shown_code(app) == train_command(START)
 
 
 def test_a_run_that_is_gone_says_so(app):
     opened(app, **{"from": "0123456789"})
     assert "There is no run" in app.error[0].value
-    assert shown(app) == train_command(START)
+    assert shown_code(app) == train_command(START)
 
 
 @pytest.mark.parametrize("name", ["model", "from"])
@@ -162,11 +142,11 @@ def test_each_data_set_starts_with_its_number_of_validation_images(app):
     app.selectbox(key="dataset").set_value("CIFAR10").run()
     assert app.number_input(key="validation").value == 5000
     app.number_input(key="validation").set_value(0).run()
-    assert "--validation" not in shown(app)
+    assert "--validation" not in shown_code(app)
     app.button(key="preset-Original").click().run()
-    assert shown(app) == train_command(TrainRecipe())
+    assert shown_code(app) == train_command(TrainRecipe())
     app.button(key="preset-Laptop").click().run()
-    assert "--validation 5000" in shown(app)
+    assert "--validation 5000" in shown_code(app)
 
 
 def test_too_many_validation_images_are_refused(app):
@@ -177,7 +157,7 @@ def test_too_many_validation_images_are_refused(app):
 
 def test_the_address_chooses(app):
     opened(app, model="VGG16", method="magnitude", density="0.2")
-    assert shown(app) == train_command(
+    assert shown_code(app) == train_command(
         START.model_copy(update={"model": "VGG16", "prune": Prune(method="magnitude", density=0.2)})
     )
 
@@ -188,7 +168,7 @@ def test_the_address_chooses(app):
 def test_an_address_of_nothing_falls_back(app, name, value):
     opened(app, **{name: value})
     assert plain(value) in app.warning[0].value
-    assert shown(app) == train_command(START)
+    assert shown_code(app) == train_command(START)
 
 
 def test_the_choice_is_in_the_address(app):
@@ -205,10 +185,10 @@ def test_a_density_in_percent_is_understood(app, typed, density):
 
 def test_slider_and_exact_density_agree(app):
     opened(app).select_slider(key="step_of_density").set_value(0.3).run()
-    assert "--retrain 0.3" in shown(app)
+    assert "--retrain 0.3" in shown_code(app)
     assert app.number_input(key="density").value == 0.3
     app.number_input(key="density").set_value(0.012).run()
-    assert "--retrain 0.012" in shown(app)
+    assert "--retrain 0.012" in shown_code(app)
     assert app.select_slider(key="step_of_density").value == 0.01
 
 
@@ -248,8 +228,8 @@ def test_a_method_that_sets_layer_densities_switches_layerwise_off(app, method):
     app.selectbox(key="method").select(method).run()
     assert app.toggle(key="layerwise").disabled
     assert not app.toggle(key="layerwise").value
-    assert "--prunetype False" in shown(app)
-    assert f"--method {method}" in shown(app)
+    assert "--prunetype False" in shown_code(app)
+    assert f"--method {method}" in shown_code(app)
     assert not app.error
     assert not app.button(key="launch").disabled
     app.selectbox(key="method").select("snip").run()
@@ -260,11 +240,11 @@ def test_a_pattern_sets_the_density_and_goes_with_some_methods_only(app):
     opened(app, pattern="2:4")
     assert app.number_input(key="density").value == 0.5
     assert app.number_input(key="density").disabled
-    assert "--retrain 0.5 " in shown(app)
-    assert "--pattern 2:4" in shown(app)
+    assert "--retrain 0.5 " in shown_code(app)
+    assert "--pattern 2:4" in shown_code(app)
     assert not app.error
     app.selectbox(key="method").select("erk").run()
-    assert "--pattern" not in shown(app)
+    assert "--pattern" not in shown_code(app)
     assert not app.error
     assert not app.number_input(key="density").disabled
 
@@ -330,7 +310,7 @@ def test_weights_that_are_cut_off_are_warned_of(app):
 def test_the_mode_of_scoring_changes_the_preview(app):
     opened(app, scoremode="train").button(key="preview").click().run()
     assert not app.exception
-    assert "--scoremode train" in shown(app)
+    assert "--scoremode train" in shown_code(app)
 
 
 def test_a_dense_network_has_a_time_but_no_chart(app):
@@ -417,7 +397,7 @@ def test_coming_back_from_a_run_finds_the_form_as_it_was(app, store, spawned):
     app.switch_page("pages/runs.py").run()
     app.switch_page("pages/train.py").run()
     assert not app.exception
-    assert "--model ResNet20" in shown(app)
+    assert "--model ResNet20" in shown_code(app)
 
 
 # -- import --
@@ -530,7 +510,7 @@ def test_what_was_imported_is_chosen(app, pets, tmp_path, monkeypatch):
     assert "must be at most 4, the number of training images" in app.error[0].value
     assert app.button(key="launch").disabled
     app.number_input(key="batch_size").set_value(2).run()
-    assert "--dataset Folder/pets" in shown(app)
+    assert "--dataset Folder/pets" in shown_code(app)
 
 
 def test_a_folder_that_is_no_data_set_says_why(dialog, tmp_path):

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from core.compress import affine, codec, kmeans
 from core.config import AffineRecipe, KMeansRecipe, TrainRecipe
 from core.events import Quantized
-from core.jobs.quantize import layer_figures
+from core.jobs.quantize import quantized_layer
 from core.models import build, saved
 from core.models.card import ModelCard
 from core.runs.run import MODEL, PACKED, write_status
@@ -282,8 +282,8 @@ def test_a_layer_has_the_same_figures_on_the_page_of_its_run(finished, lenet, de
     run = finished(KMeansRecipe(clusters=5, epochs=1), lenet.state_dict() | {name: item}, before)
     other = kmeans.share_weights(weight, 4)  # as it was before tuning
     events = [
-        Quantized({name: layer_figures(weight, other)}),
-        Quantized({name: layer_figures(weight, item)}, tuned=True),
+        Quantized({name: quantized_layer(weight, other)}),
+        Quantized({name: quantized_layer(weight, item)}, tuned=True),
     ]
     lines = [json.dumps(event.to_dict()) + "\n" for event in events]
     (run.path / "events.jsonl").write_text("".join(lines))

@@ -17,7 +17,7 @@ IMAGES = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class RecordedCall:
     """A function that was called.
 
     function: its name, such as "conv2d" or "add_"; "shortcut" for a whole `PaddedShortcut`.
@@ -43,7 +43,7 @@ class Recording:
 
     images: Tensor
     outputs: Tensor
-    calls: list[Call]
+    calls: list[RecordedCall]
 
 
 def record_calls(network: nn.Module, side: int) -> Recording:
@@ -64,7 +64,7 @@ class _Recorder(TorchFunctionMode):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.calls: list[Call] = []
+        self.calls: list[RecordedCall] = []
         self._owners = _owners(network)
         self._in_shortcut = False
         for name, module in network.named_modules():
@@ -84,7 +84,7 @@ class _Recorder(TorchFunctionMode):
         if not self._in_shortcut:
             layer = self._layer_of(args, options)
             name = getattr(func, "__name__", "")
-            self.calls.append(Call(name, func, _snapshot(args), options, layer, result))
+            self.calls.append(RecordedCall(name, func, _snapshot(args), options, layer, result))
         return result
 
     def _layer_of(self, args: tuple[Any, ...], options: dict[str, Any]) -> str:
@@ -99,7 +99,7 @@ class _Recorder(TorchFunctionMode):
     def _leave_shortcut(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> None:
             self._in_shortcut = False
-            self.calls.append(Call("shortcut", module, args, {}, name, result))
+            self.calls.append(RecordedCall("shortcut", module, args, {}, name, result))
 
         return hook
 

@@ -1,4 +1,4 @@
-"""Which channels of each layer stay, as plain data that can be saved beside the weights."""
+"""Holds which channels of each layer stay, as plain data that can be saved beside the weights."""
 
 from typing import Annotated
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.compress.channels.calls import Call
+from core.compress.channels.calls import RecordedCall
 
 _ELEMENTWISE = {
     *("relu", "relu_", "hardtanh", "relu6", "leaky_relu", "elu", "silu", "gelu", "hardswish"),
@@ -32,7 +32,7 @@ def varying(count: int) -> Tensor:
     return torch.full((count,), math.nan, dtype=torch.float64)
 
 
-def through_function(call: Call, values: ChannelValues) -> ChannelValues | None:
+def through_function(call: RecordedCall, values: ChannelValues) -> ChannelValues | None:
     """Follow a function of one tensor that keeps its channels apart; None for another function.
 
     values: the channels of its first argument.
@@ -57,7 +57,7 @@ def through_function(call: Call, values: ChannelValues) -> ChannelValues | None:
     return None
 
 
-def _is_over_positions(call: Call) -> bool:
+def _is_over_positions(call: RecordedCall) -> bool:
     """Whether a mean is over height and width alone, so that the channels stay apart."""
     dimensions = call.args[1] if len(call.args) > 1 else call.options.get("dim")
     if not isinstance(dimensions, tuple | list):

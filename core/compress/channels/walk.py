@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.compress.channels.calls import Call, record_calls
+from core.compress.channels.calls import RecordedCall, record_calls
 from core.compress.channels.classes import ChannelClasses
 from core.compress.channels.readers import Kind, LayerChannels
 from core.compress.channels.values import (
@@ -70,7 +70,7 @@ class _Walk:
         layers = [_with_roots(layer, roots) for layer in self._layers]
         return NetworkChannels(layers, fixed)
 
-    def follow(self, call: Call) -> None:
+    def follow(self, call: RecordedCall) -> None:
         """Find the channels of a call's result. A call that is not understood fixes its inputs."""
         if not isinstance(call.result, Tensor) and not isinstance(call.result, tuple | list):
             return
@@ -95,7 +95,7 @@ class _Walk:
             self._values[id(tensor)] = ChannelValues(classes, varying(len(classes)))
         return self._values[id(tensor)]
 
-    def _understand(self, call: Call) -> ChannelValues | None:
+    def _understand(self, call: RecordedCall) -> ChannelValues | None:
         """Return the channels of the call's result, None if the function is not understood."""
         name = call.function
         if name in ("conv2d", "linear") and call.layer:
@@ -114,7 +114,7 @@ class _Walk:
             return None
         return through_function(call, self._values_of(call.args[0]))
 
-    def _through_weights(self, call: Call) -> ChannelValues | None:
+    def _through_weights(self, call: RecordedCall) -> ChannelValues | None:
         """Follow a convolution or a linear layer, which makes channels of its own."""
         source = call.args[0]
         module = self._modules[call.layer]
@@ -143,7 +143,7 @@ class _Walk:
         self._add_layer(call, kind, values, classes, used, padded)
         return ChannelValues(classes, constants)
 
-    def _through_batchnorm(self, call: Call) -> ChannelValues:
+    def _through_batchnorm(self, call: RecordedCall) -> ChannelValues:
         values = self._values_of(call.args[0])
         module = self._modules[call.layer]
         scale, shift = scale_and_shift(module)
@@ -151,7 +151,7 @@ class _Walk:
         self._add_layer(call, "norm", values, values.classes, torch.empty(0), False)
         return ChannelValues(values.classes, constants)
 
-    def _through_shortcut(self, call: Call) -> ChannelValues:
+    def _through_shortcut(self, call: RecordedCall) -> ChannelValues:
         """Follow a shortcut of option A: the channels of its input between channels of zeros."""
         values = self._values_of(call.args[0])
         before = call.run.padding  # type: ignore[attr-defined]  # a PaddedShortcut
@@ -166,7 +166,7 @@ class _Walk:
 
     def _add_layer(
         self,
-        call: Call,
+        call: RecordedCall,
         kind: Kind,
         values: ChannelValues,
         outputs: Tensor,
@@ -185,7 +185,7 @@ class _Walk:
             )
         )
 
-    def _concatenated(self, call: Call) -> ChannelValues | None:
+    def _concatenated(self, call: RecordedCall) -> ChannelValues | None:
         dimension = call.args[1] if len(call.args) > 1 else call.options.get("dim", 0)
         if dimension != 1:
             return None
@@ -195,7 +195,7 @@ class _Walk:
             torch.cat([part.constants for part in parts]),
         )
 
-    def _combined(self, call: Call) -> ChannelValues | None:
+    def _combined(self, call: RecordedCall) -> ChannelValues | None:
         """Follow a sum or a product of two tensors, or of a tensor and a number."""
         if len(call.args) != 2 or call.options:
             return None

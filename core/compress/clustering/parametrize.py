@@ -2,7 +2,8 @@
 
 Quantized weights are attached to a model's weights as torch parametrizations. Then either the
 centroids of codebooks are trained, or latent float weights whose nearest levels the network uses;
-see `core.compress.clustering.trained`. Pruned weights stay 0.0 in both.
+see `core.compress.clustering.trained` and `core.compress.clustering.trained_grid`. Pruned weights
+stay 0.0 in both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from core.compress.affine import Affine, QuantizedWeight
-from core.compress.clustering.trained import LatentGrid, LatentWeights, TrainedCentroids
+from core.compress.clustering.trained import LatentWeights, TrainedCentroids
+from core.compress.clustering.trained_grid import LatentGrid
 from core.errors import UserError
 
 Parametrization = TrainedCentroids | LatentWeights | LatentGrid

@@ -1,4 +1,4 @@
-"""How each pruning method scores one batch.
+"""Scores the weights of a network on one batch, by each pruning method.
 
 SNIP (arXiv:1810.02340), eq. 5; FORCE (arXiv:2006.09081), progressive sparsification; GraSP
 (arXiv:2002.07376), eq. 8; SynFlow (arXiv:2006.05467), eq. 3; SNIP shuffled within each layer

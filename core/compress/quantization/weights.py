@@ -1,4 +1,4 @@
-"""Which weights of a network can be quantized, and the check that their values are finite."""
+"""Lists the weights of a network that can be quantized, and checks that they are finite."""
 
 from collections.abc import Collection, Iterable
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from core.compress.compensation.output_error import Factor, OutputError
-from core.compress.rounding.levels import Levels
+from core.compress.rounding.levels import RoundingLevels
 
 BLOCK = 128
 """Columns whose changes are collected before they are applied to the columns after them."""
@@ -28,7 +28,7 @@ _MOST_ROW_WORK = 5e11
 """Cubed lengths of the rows, summed, up to which each row gets a factor of its own."""
 
 
-def round_columns(error: OutputError, levels: Levels, block: int = BLOCK) -> Tensor:
+def round_columns(error: OutputError, levels: RoundingLevels, block: int = BLOCK) -> Tensor:
     """Round the columns one by one, and let those that follow make up for each error (GPTQ).
 
     It begins with the weight that has the least error, not with the weight itself. Returns the
@@ -44,7 +44,7 @@ def round_columns(error: OutputError, levels: Levels, block: int = BLOCK) -> Ten
     return _round_all_rows(error, levels, block)
 
 
-def descend(error: OutputError, rounded: Tensor, levels: Levels, sweeps: int = 2) -> Tensor:
+def descend(error: OutputError, rounded: Tensor, levels: RoundingLevels, sweeps: int = 2) -> Tensor:
     """Improve rounded weights by coordinate descent (QuantEase). No row's error grows.
 
     Each weight in turn moves to the level that is best while all others stay. sweeps: how often all
@@ -92,7 +92,7 @@ def _blocks(columns: int, size: int) -> Iterator[slice]:
 def _round_block_(
     values: Tensor,
     shifts: Tensor,
-    levels: Levels,
+    levels: RoundingLevels,
     kept: Tensor | None = None,
     rows: Tensor | None = None,
 ) -> None:
@@ -100,7 +100,7 @@ def _round_block_(
 
     values: (G, k, R). shifts: (G, k, k). Before column j is rounded, it loses shifts[:, j, i] times
     the level of each column i < j. kept: bool (G, k, R), False for weights that become 0; None if
-    there are none. rows: see `Levels.nearest`.
+    there are none. rows: see `RoundingLevels.nearest`.
     """
     for column in range(values.shape[1]):
         level = levels.nearest(values[:, column], rows)
@@ -114,7 +114,7 @@ def _round_block_(
 def _round_with_factor_(
     values: Tensor,
     upper: Tensor,
-    levels: Levels,
+    levels: RoundingLevels,
     kept: Tensor | None = None,
     rows: Tensor | None = None,
     size: int = BLOCK,
@@ -132,7 +132,7 @@ def _round_with_factor_(
         values[:, later].baddbmm_(upper[:, block, later].mT, values[:, block], alpha=-1)
 
 
-def _round_all_rows(error: OutputError, levels: Levels, size: int) -> Tensor:
+def _round_all_rows(error: OutputError, levels: RoundingLevels, size: int) -> Tensor:
     """Round with one factor for all rows of a group. size: columns that are updated at once."""
     in_order = error.order[:, None, :].expand_as(error.weight)
     kept = None
@@ -148,7 +148,7 @@ def _row_work(kept: Tensor) -> float:
     return float(kept.sum(2).double().pow(3).sum())
 
 
-def _round_rows(error: OutputError, levels: Levels, kept: Tensor) -> Tensor:
+def _round_rows(error: OutputError, levels: RoundingLevels, kept: Tensor) -> Tensor:
     """Round each row with the factor of its kept columns, several rows at a time.
 
     Rows of similar lengths come together, because the shorter ones are filled up.
@@ -174,7 +174,7 @@ def _bytes(rows: int, length: int) -> int:
 
 
 def _round_some_rows(
-    error: OutputError, levels: Levels, kept: Tensor, rows: Tensor, longest: int
+    error: OutputError, levels: RoundingLevels, kept: Tensor, rows: Tensor, longest: int
 ) -> Tensor:
     """Round these rows, (r, n), of the G * R rows. None of them keeps more than `longest`."""
     group = rows // kept.shape[1]

@@ -9,7 +9,7 @@ from torch import Tensor
 from core.compress.quantization.qparams import QParams
 
 
-class Levels(Protocol):
+class RoundingLevels(Protocol):
     """The quantization levels of a layer, whose weight has one row for each output channel."""
 
     def nearest(self, values: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -43,7 +43,7 @@ class GridLevels:
         )
 
     def nearest(self, values: Tensor, rows: Tensor | None = None) -> Tensor:
-        """See `Levels.nearest`."""
+        """See `RoundingLevels.nearest`."""
         scale = self.scale.view_as(values) if rows is None else self.scale[rows]
         zero_point = self.zero_point.view_as(values) if rows is None else self.zero_point[rows]
         integers = (values / scale).round() + zero_point
@@ -65,5 +65,5 @@ class CentroidLevels:
         return torch.bucketize(values.contiguous(), self._midpoints)
 
     def nearest(self, values: Tensor, rows: Tensor | None = None) -> Tensor:
-        """See `Levels.nearest`."""
+        """See `RoundingLevels.nearest`."""
         return self.centroids.take(self.indices(values))

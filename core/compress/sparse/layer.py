@@ -9,7 +9,7 @@ from core.compress.compensation.moments import InputMoments
 from core.compress.sparse.refit import refit
 from core.compress.sparse.selection import keep_by_error, keep_largest
 
-RIDGE = 0.02
+_RIDGE = 0.02
 """How much a change of the weight itself costs, as a share of the mean second moment.
 
 Less than in compensated rounding, because removed weights leave larger errors to make up for. On
@@ -43,7 +43,7 @@ def prune_layer(weight: Tensor, count: int, inputs: InputMoments) -> SparseLayer
     tried: one that is chosen by the output error, and that of the largest weights.
     """
     grouped = inputs.grouped(weight)
-    error = inputs.objective(grouped, RIDGE)
+    error = inputs.objective(grouped, _RIDGE)
     largest = keep_largest(grouped.abs(), count, grouped != 0)
     masks = (keep_by_error(error, count, _tiers(grouped, inputs)), largest)
     fitted = [refit(error, mask, grouped) for mask in masks]

@@ -3,8 +3,8 @@
 import hashlib
 import time
 from collections.abc import Callable, Generator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -142,7 +142,7 @@ def _write_squares(
 
 
 def _add_images(
-    draft: Draft, split: Split, squares: BinaryIO, side: int, labels: Labels, rows: np.ndarray
+    draft: Draft, split: Split, squares: BufferedReader, side: int, labels: Labels, rows: np.ndarray
 ) -> Generator[Event, None, None]:
     """Add the images at `rows` of the scratch file to the draft, 8 MB at a time."""
     step = max(1, 2**23 // (3 * side * side))
@@ -152,7 +152,7 @@ def _add_images(
         yield Progress(f"Writing the {split} images", start + len(part), len(rows), "images")
 
 
-def _read_squares(squares: BinaryIO, side: int, rows: np.ndarray) -> Pixels:
+def _read_squares(squares: BufferedReader, side: int, rows: np.ndarray) -> Pixels:
     """Return the images at `rows` of the scratch file.
 
     They are read, not mapped: a map of a large file would look like memory that is used.
@@ -160,7 +160,7 @@ def _read_squares(squares: BinaryIO, side: int, rows: np.ndarray) -> Pixels:
     images = np.empty((len(rows), 3, side, side), np.uint8)
     for image, row in zip(images, rows.tolist(), strict=True):
         squares.seek(row * image.nbytes)
-        squares.readinto(image.data)  # type: ignore[attr-defined]
+        squares.readinto(image.data)
     return images
 
 

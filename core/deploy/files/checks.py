@@ -13,7 +13,7 @@ from core.accuracy import explain_other_record
 from core.compress import codec
 from core.data.batches import DeviceImages
 from core.data.imageset import subset_rows
-from core.deploy.files.formats import FORMATS, FormatName
+from core.deploy.files.formats import EXPORT_FORMATS, FormatName
 from core.deploy.files.graphs import Graph, read_graph
 from core.deploy.files.masks import kept_weights
 from core.deploy.files.metrics import read_metrics
@@ -53,13 +53,13 @@ def check_file(
     pixels and gives probabilities. Raises UserError for a file that is not what was exported.
     """
     source = None if model is None else read_model(model)
-    if not FORMATS[format_name].is_network:
+    if not EXPORT_FORMATS[format_name].is_network:
         return _check_text_or_masks(file, format_name, source)
-    if FORMATS[format_name].is_graph:
+    if EXPORT_FORMATS[format_name].is_graph:
         graph = read_graph(file.read_bytes(), format_name, with_normalisation)
         test_images = _test_images(graph.card, data_root, images)
         weights = graph.weights
-        if source is not None and not FORMATS[format_name].in_integers:
+        if source is not None and not EXPORT_FORMATS[format_name].in_integers:
             _require_same_answers(graph, source, test_images)
         _, accuracy = result_of(evaluate_engine(graph.engine, test_images, ""))
     else:

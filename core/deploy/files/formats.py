@@ -34,7 +34,7 @@ class ExportFormat:
     engine: str = ""
 
 
-FORMATS: dict[FormatName, ExportFormat] = {
+EXPORT_FORMATS: dict[FormatName, ExportFormat] = {
     "packed": ExportFormat(
         ".secateur",
         True,
@@ -82,4 +82,4 @@ FORMATS: dict[FormatName, ExportFormat] = {
     "card": ExportFormat(".md", False, "The model card for people, in Markdown."),
 }
 
-assert set(FORMATS) == set(get_args(FormatName)), "every format has its facts"
+assert set(EXPORT_FORMATS) == set(get_args(FormatName)), "every format has its facts"

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.deploy.files.formats import FORMATS, FormatName
+from core.deploy.files.formats import EXPORT_FORMATS, FormatName
 from core.errors import UserError
 
 _CODE = Path(__file__).resolve().parents[3]  # the folder of the package `core`
@@ -31,7 +31,7 @@ class Verification:
     def __str__(self) -> str:
         parts = ["A fresh process loaded the file"]
         if self.accuracy is not None:
-            engine = FORMATS[self.format_name].engine
+            engine = EXPORT_FORMATS[self.format_name].engine
             by = f" by {engine}" if engine else ""
             parts.append(f"measured {self.accuracy:.2%}{by} on {self.images:,} test images")
         if self.zeros:

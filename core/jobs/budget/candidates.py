@@ -29,7 +29,7 @@ from core.search.options import (
     plain_choices,
     smallest_items,
 )
-from core.search.plan import Pace, joint_seconds
+from core.search.plan import SearchPace, joint_seconds
 from core.search.table import mean_divergence_of
 
 
@@ -68,7 +68,7 @@ class CandidateMaker:
         half = 0 if self._check_loss is None else self._check_loss.images
         return sum(len(batch) for batch in self._judging) + half
 
-    def seconds_a_candidate(self, pace: Pace) -> float:
+    def seconds_a_candidate(self, pace: SearchPace) -> float:
         """Estimate how long it takes to round all layers together and to measure the result."""
         rounding = sum(len(batch) for batch in self._rounding)
         return joint_seconds(pace, rounding) + pace.image * self.images_a_candidate

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core import data
 from core.accuracy import explain_other_record
 from core.compress import codec
 from core.config import BudgetRecipe
@@ -17,22 +16,19 @@ from core.data import Dataset
 from core.data.batches import DeviceImages
 from core.errors import UserError
 from core.events import Event, Finished, LayersMeasured, Note, Quantized, Summary
-from core.inspect.behaviour.paired import PairedCounts, lost_interval
+from core.inspect.behaviour.paired import PairedCounts
 from core.jobs.budget.candidates import CandidateMaker, quantized_items
 from core.jobs.budget.checks import check_choices, check_smallest
+from core.jobs.budget.search_job import SearchJob
 from core.jobs.budget.setup import SearchSetup
 from core.jobs.budget.size import SearchTools
 from core.jobs.budget.tuning import CandidateTuner, tuning_totals
 from core.jobs.budget.within_bytes import best_of, make_choice, search_within_bytes
 from core.jobs.budget.within_loss import search_within_loss, smallest_kept
-from core.jobs.job import count_kept, restoring, summarize
-from core.jobs.pack_and_test import add_recipe
-from core.jobs.parent_dataset import load_parent_dataset
-from core.jobs.quantize import layer_figures
-from core.models.card import ModelCard
+from core.jobs.job import restoring
+from core.jobs.quantize import quantized_layer
 from core.models.parameters import prunable_weights
 from core.models.saved import SavedModel
-from core.search import plan
 from core.search.halves import (
     HalfCheck,
     Right,
@@ -43,20 +39,15 @@ from core.search.halves import (
     paired_counts,
 )
 from core.search.joint import AssembledNetwork
-from core.search.memory import Memory, PackedCandidate, plain_table
+from core.search.memory import PackedCandidate, plain_table
 from core.search.options import choices_of, layer_options
 from core.search.table import MeasuringImages, measure_table
-from core.training.device import choose_device, prepare_process
-from core.training.history import History
 
 
-class BudgetJob:
+class BudgetJob(SearchJob):
     """One run of a BudgetRecipe on a trained network; see `core.jobs.job.Job`.
 
-    parent: the trained network. recorded_accuracy: the test accuracy that the parent's run
-    recorded, None if unknown. device: the device that the run uses.
-
-    Raises UserError for what cannot work.
+    recorded_accuracy: the test accuracy that the parent's run recorded, None if unknown.
     """
 
     def __init__(
@@ -67,30 +58,20 @@ class BudgetJob:
         checkpoint: Mapping[str, Any] | None = None,
         recorded_accuracy: float | None = None,
     ):
-        self.recipe = recipe
-        self.parent = parent
-        self.data_root = data_root
-        self.device = choose_device(recipe.device)
+        super().__init__(recipe, parent, data_root, checkpoint)
         self._recorded_accuracy = recorded_accuracy
-        self._saved = checkpoint
-        self._memory = Memory()
         self._right: dict[str, Right] = {}  # of the float network, by the half
-        self._spent_before = checkpoint["spent"] if checkpoint else 0.0
-        self._clock = plan.Clock(recipe.minutes, self._spent_before)
         self._tuner: CandidateTuner | None = None
         self._most_bytes: int | None = None
         self._chosen: PackedCandidate | None = None
         if checkpoint is not None:
             with restoring():
-                self._memory.restore(checkpoint["memory"])
                 self._right = {half: right.numpy() for half, right in checkpoint["right"].items()}
 
     def events(self) -> Generator[Event, None, None]:
         """Test the parent, measure its layers, search, tune and test. Ends with Finished."""
         card = self.parent.card
-        prepare_process()
-        yield from data.prepare(card.dataset, self.data_root)
-        dataset = load_parent_dataset(card, self.data_root)
+        dataset = yield from self._load_dataset()
         network = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
         halves = dict(zip("AB", halve_by_content(dataset.test), strict=True))
         images = {half: half_images(dataset, rows, self.device) for half, rows in halves.items()}
@@ -100,7 +81,7 @@ class BudgetJob:
         check_smallest(self.recipe, self.parent)
         yield from self._test_parent(network, images)
         # Tests of the float network and of the result come on top of the minutes.
-        self._clock = plan.Clock(self.recipe.minutes, self._spent_before)
+        self._clock = self._new_clock()
         tools = yield from self._prepare_search(network, names, dataset, images["A"])
         if self.recipe.layers:
             self._chosen = yield from make_choice(tools, choices_of(self.recipe.layers))
@@ -111,7 +92,7 @@ class BudgetJob:
             self._chosen = yield from search_within_loss(tools, self.recipe.lose)
         yield Quantized(
             {
-                name: layer_figures(self.parent.state[name], item)
+                name: quantized_layer(self.parent.state[name], item)
                 for name, item in quantized_items(self._chosen).items()
             },
             tuned=bool(self._chosen.epochs),
@@ -190,19 +171,10 @@ class BudgetJob:
         """Return all that is needed to continue from here, or None before anything is measured."""
         if not self._memory.decisions:
             return None
-        return {
-            "history": [],
-            "memory": self._memory.checkpoint(),
+        return self._shared_checkpoint() | {
             "right": {half: torch.from_numpy(right) for half, right in self._right.items()},
-            "spent": self._clock.spent,
-            "tuning": self._tuning_checkpoint(),
+            "tuning": self._checkpoint_of(self._tuner, "tuning"),
         }
-
-    def _tuning_checkpoint(self) -> dict[str, Any] | None:
-        """The saved tuning is kept until the tuner has taken it over."""
-        if self._tuner is not None:
-            return self._tuner.checkpoint()
-        return self._saved["tuning"] if self._saved is not None else None
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return the dequantized network, whose bits are those that the packed file holds.
@@ -211,10 +183,6 @@ class BudgetJob:
         """
         best = self._best_so_far()
         return {} if best is None else {"model": codec.unpack(best.data).state()}
-
-    def card(self) -> ModelCard:
-        """Return what a reader of the weights must know: the parent's card, and this recipe."""
-        return add_recipe(self.parent.card, self.recipe)
 
     def files(self) -> dict[str, bytes]:
         """Return the packed file; empty if there is none."""
@@ -231,23 +199,9 @@ class BudgetJob:
         return None if limit is None else best_of(made, limit)
 
     def _summary(self, network: nn.Module, counts: PairedCounts, half_a_accuracy: float) -> Summary:
-        """Return the figures. counts: of the answers on half B, before and after."""
         assert self._chosen is not None
-        packed = codec.unpack(self._chosen.data)
-        summary = summarize(
-            self.card(),
-            self.device,
-            History(),
-            **count_kept(network),
-            test_accuracy=counts.second_accuracy,
-            test_images=counts.images,
-            parent_accuracy=counts.first_accuracy,
-            float_bytes=packed.ledger.float_bytes,
-            packed_bytes=packed.ledger.total,
-            test_half="B",
-            lost_interval=lost_interval(counts),
-            half_a_accuracy=half_a_accuracy,
-        )
+        ledger = codec.unpack(self._chosen.data).ledger
+        summary = self._summarize(network, counts, ledger, half_a_accuracy=half_a_accuracy)
         seconds, tuned = tuning_totals(self._memory)
         return summary.model_copy(
             update={

@@ -61,7 +61,7 @@ class SearchSetup:
         """Return the blends on which whole candidates are compared."""
         count = len(self._choosing)
         if self._recipe.images is None:
-            affordable = plan.count_held_back(self.pace, self._seconds)
+            affordable = plan.count_held_back_images(self.pace, self._seconds)
             count = int(self._memory.decide("held back", lambda: min(count, affordable)))
         return self._blends(count)
 
@@ -105,10 +105,10 @@ class SearchSetup:
             f" {self.table.images:,} training images, {images}"
         )
 
-    def _measure_pace(self, network: nn.Module, names: Sequence[str]) -> plan.Pace:
+    def _measure_pace(self, network: nn.Module, names: Sequence[str]) -> plan.SearchPace:
         decide = self._memory.decide
         option = LayerOption(units_of(self._recipe.kinds)[0], _TIMED_NUMBER)
-        return plan.Pace(
+        return plan.SearchPace(
             decide("image seconds", lambda: image_seconds(network, self._choosing)),
             decide("option seconds", lambda: option_seconds(network, names, option)),
             len(names),

@@ -11,7 +11,7 @@ from core.jobs.budget.tuning import CandidateTuner
 from core.jobs.compression_images import CompressionImages
 from core.search import plan
 from core.search.joint import AssembledNetwork, Steps, choices_at
-from core.search.knapsack import OptionCost, Selection, best_selections, best_within
+from core.search.knapsack import OptionCost, Selection, best_selection_within, best_selections
 from core.search.memory import PackedCandidate
 from core.search.moves import bytes_of, exchange, step_down
 from core.search.options import Choices, LayerOption, uniform_options, units_of
@@ -47,7 +47,7 @@ class SearchTools:
     tuner: CandidateTuner
     images: CompressionImages
     tuning_images: DeviceImages
-    pace: plan.Pace
+    pace: plan.SearchPace
     clock: plan.Clock
     judging: int
     assembles: bool
@@ -98,14 +98,14 @@ class SizeSearch:
         self, most_bytes: int, exchanging: bool
     ) -> Generator[Event, None, Steps | None]:
         """Choose an option for each layer; None if not even the smallest ones fit."""
-        first = best_within(self.frontier, most_bytes)
+        first = best_selection_within(self.frontier, most_bytes)
         if first is None:
             return None
         overhead = self.tools.maker.packed_bytes(first.choices) - first.bytes
         spare = most_bytes - overhead
         if not self.tools.assembles:
             spare = int(spare / _GROWTH)
-        selection = best_within(self.frontier, spare)
+        selection = best_selection_within(self.frontier, spare)
         if selection is None:
             return None
         if exchanging and self.tools.assembles:

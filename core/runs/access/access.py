@@ -1,4 +1,4 @@
-"""What the one who acts may do with runs. A store and the runs that it reads carry it along."""
+"""Holds what a person may do with runs. A store and the runs that it reads carry it along."""
 
 from dataclasses import dataclass
 from typing import Protocol

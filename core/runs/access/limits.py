@@ -1,4 +1,4 @@
-"""How much may be started: runs of one person, and the disk. Checked before a run begins."""
+"""Checks before a run begins that its owner and the disk have room for it."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""Where the Ray cluster is, as the environment variable RAY_ADDRESS says."""
+"""Reads the address of the Ray cluster from the environment variable RAY_ADDRESS."""
 
 import os
 from urllib.parse import urlsplit

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from core.errors import UserError
 from core.runs.cluster.command import command, explain_exit, resources, variables
-from core.runs.cluster.jobs import Job, Jobs
+from core.runs.cluster.jobs import JobReport, Jobs
 from core.runs.cluster.waiting import (
-    FOLDER,
     STARTING,
+    WAITING_FOLDER,
     change_waiting,
     new_job,
     take_stop_request,
@@ -45,7 +45,7 @@ def dispatch(root: Path) -> None:
 
     Returns at once if another process does so already.
     """
-    folder = root / FOLDER
+    folder = root / WAITING_FOLDER
     folder.mkdir(exist_ok=True)
     while waiting_runs(root):
         with RunLock(folder) as lock:
@@ -97,7 +97,7 @@ def _look_after(address: str, runs: list[Run]) -> None:
             change_waiting(run, stage="Waiting for the cluster", message=str(error))
 
 
-def _take_answer(run: Run, job: Job | None, jobs: Jobs) -> None:
+def _take_answer(run: Run, job: JobReport | None, jobs: Jobs) -> None:
     """Do what follows from Ray's answer about the job of a run; None if Ray does not know it."""
     if job is not None and not job.is_over:
         if job.status == "PENDING":
@@ -119,7 +119,7 @@ def _take_answer(run: Run, job: Job | None, jobs: Jobs) -> None:
         _settle(now, job)
 
 
-def _settle(run: Run, job: Job | None) -> None:
+def _settle(run: Run, job: JobReport | None) -> None:
     """Write down how the run ended, if its worker could not."""
     if run.status.worker is not None:
         reason = "Ray does not know its job any more"
@@ -130,7 +130,7 @@ def _settle(run: Run, job: Job | None) -> None:
     settle(run, "failed", _why_it_never_began(run, job))
 
 
-def _why_it_never_began(run: Run, job: Job | None) -> str:
+def _why_it_never_began(run: Run, job: JobReport | None) -> str:
     code = None if job is None else job.driver_exit_code
     if code is not None:
         at_once = f"Its process on the node ended at once, with exit code {code}. The log says why."

@@ -25,7 +25,7 @@ _TOO_NEW = (3, 0)
 JobState = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
 
 
-class Job(BaseModel):
+class JobReport(BaseModel):
     """What Ray says of a job. error_type, driver_exit_code: None unless it failed in that way."""
 
     model_config = ConfigDict(frozen=True)
@@ -61,13 +61,13 @@ class Jobs:
         if problem:
             raise UserError(f"The Ray cluster at {self.address} {problem}")
 
-    def get(self, job_id: str) -> Job | None:
+    def get(self, job_id: str) -> JobReport | None:
         """Return what Ray says of the job, None if it does not know it."""
         answer = self._ask("GET", f"/api/jobs/{quote(job_id)}", missing=True)
         if answer is None:
             return None
         try:
-            return Job.model_validate(answer)
+            return JobReport.model_validate(answer)
         except ValidationError:
             raise self._no_answer("its answer about a job makes no sense") from None
 

@@ -10,7 +10,7 @@ from core.runs.lock import RunLock, is_lock_held
 from core.runs.run import ACTIVE, STARTING_SECONDS, RayJob, Run, read_status, write_status
 from core.runs.store import RunStore
 
-FOLDER = ".cluster"
+WAITING_FOLDER = ".cluster"
 """The folder beside the runs that has the lock and the log of the dispatcher."""
 
 STARTING = "starting"
@@ -58,7 +58,7 @@ def take_stop_request(run: Run) -> bool:
 
 def needs_dispatcher(root: Path) -> bool:
     """Whether runs wait for a cluster and no process looks after them, nor was just started."""
-    folder = root / FOLDER
+    folder = root / WAITING_FOLDER
     # Without a cluster there is no folder, and a page need not list all runs for this.
     if not folder.exists() or is_lock_held(folder) or not waiting_runs(root):
         return False

@@ -1,4 +1,4 @@
-"""How far a training was at the end of each epoch: in epochs, in optimizer steps or in time."""
+"""Counts how far a training was at the end of each epoch: in epochs, optimizer steps or time."""
 
 import math
 from collections.abc import Mapping, Sequence

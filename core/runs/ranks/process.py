@@ -34,7 +34,7 @@ _CODE = Path(__file__).resolve().parents[3]
 _CHECK_SECONDS = 0.2
 
 
-def command(folder: Path, data: Path, threads: int) -> list[str]:
+def rank_command(folder: Path, data: Path, threads: int) -> list[str]:
     """Return the words that start a rank, which ends when this process ends.
 
     threads: processor threads of each rank, unless the environment says how many.

@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.events import EpochEnd, Event, Finished, Note, Progress, Pruned, Summary
 from core.machine import physical_cores
 from core.runs.event_lines import read_events
-from core.runs.ranks.process import STOP, command
+from core.runs.ranks.process import STOP, rank_command
 from core.runs.record import Record
 from core.runs.run import Run, read_status
 from core.runs.worker import Stop
@@ -70,7 +70,7 @@ class _Agent(threading.Thread):
     def __init__(self, run: Run, data: Path, count: int):
         super().__init__(name="elastic agent", daemon=True)
         self.error: Exception | None = None
-        self._words = command(run.path, data, max(1, physical_cores() // count))
+        self._words = rank_command(run.path, data, max(1, physical_cores() // count))
         self._config = _launch_config(run, count)
 
     def run(self) -> None:

@@ -245,4 +245,5 @@ def _describe(chains: tuple[PlannedChain, ...]) -> str:
     for field in ("model", "dataset"):
         values = list(dict.fromkeys(getattr(recipe, field, "") for recipe in first))
         words += [", ".join(values)] if all(values) else []
-    return " · ".join([*words, f"{len(chains)} combinations"])
+    count = "1 combination" if len(chains) == 1 else f"{len(chains)} combinations"
+    return " · ".join([*words, count])

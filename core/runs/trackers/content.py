@@ -16,7 +16,7 @@ _NO_METRICS = frozenset({"event", "time", "epoch", "epochs"})
 
 
 @dataclass(frozen=True)
-class Point:
+class MetricPoint:
     """One value of a metric. step: its epoch, from 1. time: in seconds since the epoch (UTC)."""
 
     name: str
@@ -37,12 +37,12 @@ class RunContent:
     run: Run
     params: Mapping[str, str]
     tags: Mapping[str, str]
-    points: tuple[Point, ...]
+    points: tuple[MetricPoint, ...]
     files: tuple[Path, ...]
     report: str
 
 
-def read_content(run: Run) -> RunContent:
+def read_run_content(run: Run) -> RunContent:
     """Read what a tracker gets of `run`. Raises UserError if the run was deleted."""
     store = RunStore(run.path.parent)
     files = _result_files(run)
@@ -76,21 +76,21 @@ def _tags(store: RunStore, run: Run) -> dict[str, str]:
     }
 
 
-def _epoch_points(ends: Events) -> Iterator[Point]:
+def _epoch_points(ends: Events) -> Iterator[MetricPoint]:
     for end in ends:
         for name, value in end.items():
             if name not in _NO_METRICS and value is not None:
-                yield Point(name, float(value), end["epoch"], end["time"])
+                yield MetricPoint(name, float(value), end["epoch"], end["time"])
 
 
-def _result_points(run: Run) -> Iterator[Point]:
+def _result_points(run: Run) -> Iterator[MetricPoint]:
     """Yield the figures of a finished run, named result/..., at the step of its last epoch."""
     summary = run.status.summary
     if summary is None or run.state != "finished":
         return
     for name, value in summary.to_dict().items():
         if _is_number(value):
-            yield Point(f"result/{name}", float(value), summary.epochs, run.status.updated_at)
+            yield MetricPoint(f"result/{name}", float(value), summary.epochs, run.status.updated_at)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ from core.errors import UserError
 from core.runs.lock import RunLock
 from core.runs.record import append_log
 from core.runs.run import Run
-from core.runs.trackers.content import RunContent, read_content
+from core.runs.trackers.content import RunContent, read_run_content
 from core.runs.trackers.mirror_file import MIRROR_LOCK, Mirror, read_mirror, write_mirror
 from core.runs.trackers.mlflow_run import MlflowRun
 from core.runs.trackers.settings import Trackers
@@ -33,7 +33,7 @@ class RunMirror:
         A failure is a sentence in `error`, and in the run's log when it is a new one. Raises
         UserError or OSError if the run was deleted.
         """
-        content = read_content(run)
+        content = read_run_content(run)
         before = read_mirror(run.path)
         mirror = self._known(before)
         errors = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from core.errors import UserError
 from core.runs.run import State
-from core.runs.trackers.content import Point, RunContent
+from core.runs.trackers.content import MetricPoint, RunContent
 from core.runs.trackers.settings import Trackers
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class MlflowRun:
             self._client.log_batch(self.id, tags=batch)
         self._tags |= changed
 
-    def _send_points(self, points: Iterable[Point]) -> None:
+    def _send_points(self, points: Iterable[MetricPoint]) -> None:
         from mlflow.entities import Metric
 
         missing = [point for point in points if point.step not in self._steps.get(point.name, ())]

@@ -1,4 +1,4 @@
-"""Which trackers runs are copied to, as the environment says."""
+"""Reads from the environment which trackers runs are copied to."""
 
 import os
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.runs.archive.exporting import archive_name
-from core.runs.trackers.content import Point, RunContent
+from core.runs.trackers.content import MetricPoint, RunContent
 
 _SUFFIX = ".secateur"
 
@@ -16,7 +16,7 @@ class TensorBoardFiles:
 
     def __init__(self, root: Path, content: RunContent) -> None:
         self.folder = root / archive_name(content.run).removesuffix(".zip")
-        self._written: tuple[Point, ...] = ()
+        self._written: tuple[MetricPoint, ...] = ()
         self._begin_anew()
 
     def send(self, content: RunContent) -> None:
@@ -41,7 +41,7 @@ class TensorBoardFiles:
             old.unlink()
         self._writer = EventFileWriter(str(self.folder), filename_suffix=_SUFFIX)
 
-    def _write(self, point: Point) -> None:
+    def _write(self, point: MetricPoint) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 

@@ -1,4 +1,4 @@
-"""How far the confidence of all models can be trusted, and how sure they are."""
+"""Draws how sure all models are of their answers, and how far that can be trusted."""
 
 import streamlit as st
 

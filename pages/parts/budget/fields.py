@@ -11,7 +11,7 @@ from pages.parts.shared.address import choice_parser, keep_in_address
 from pages.parts.shared.fields import help_text, number_field
 from pages.parts.shared.words import duration
 
-LABELS = {
+BUDGET_LABELS = {
     "limit": "Limit",
     "smaller": "Times smaller",
     "bytes": "Bytes",
@@ -34,7 +34,7 @@ LABELS = {
 AS_TIME_ALLOWS = "as the time allows"
 
 
-def key_of(name: str) -> str:
+def budget_key(name: str) -> str:
     """Return the key of the widget of a field, which is also its name in the address."""
     return f"budget_{name}"
 
@@ -49,38 +49,42 @@ def minutes_text(minutes: float) -> str:
     return duration(60 * minutes).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
-def draw_number(place: DeltaGenerator, name: str, step: float = 1, **options: Any) -> None:
+def draw_budget_number(place: DeltaGenerator, name: str, step: float = 1, **options: Any) -> None:
     """Draw a number input. options: further arguments of `st.number_input`."""
-    number_field(place, BudgetRecipe, name, step, key=key_of(name), label=LABELS[name], **options)
+    number_field(
+        place, BudgetRecipe, name, step, key=budget_key(name), label=BUDGET_LABELS[name], **options
+    )
 
 
-def draw_choice(
+def draw_budget_choice(
     place: DeltaGenerator, name: str, choices: Sequence[str], *, takes_others: bool = False
 ) -> None:
     """Draw a select box. takes_others: whether a person can type a value that is no choice."""
     parse = str if takes_others else choice_parser(choices)
-    keep_in_address(key_of(name), default_of(name), parse)
+    keep_in_address(budget_key(name), default_of(name), parse)
     place.selectbox(
-        LABELS[name],
+        BUDGET_LABELS[name],
         choices,
-        key=key_of(name),
+        key=budget_key(name),
         persist_state="session",
         accept_new_options=takes_others,
         help=help_text(BudgetRecipe, name),
     )
 
 
-def draw_segments(name: str, labels: Mapping[str, str], default: str, help_words: str = "") -> str:
+def draw_budget_segments(
+    name: str, labels: Mapping[str, str], default: str, help_words: str = ""
+) -> str:
     """Draw a segmented control, and return its value. labels: what each value is called."""
-    keep_in_address(key_of(name), default, choice_parser(labels))
+    keep_in_address(budget_key(name), default, choice_parser(labels))
     st.segmented_control(
-        LABELS[name],
+        BUDGET_LABELS[name],
         list(labels),
         format_func=labels.__getitem__,
-        key=key_of(name),
+        key=budget_key(name),
         required=True,
         persist_state="session",
         help=help_words or None,
     )
-    value: str = st.session_state[key_of(name)]
+    value: str = st.session_state[budget_key(name)]
     return value

@@ -9,11 +9,11 @@ from core.errors import UserError
 from core.runs.run import Run
 from pages.parts.budget.fields import (
     AS_TIME_ALLOWS,
-    LABELS,
+    BUDGET_LABELS,
+    budget_key,
     default_of,
-    draw_choice,
-    draw_number,
-    key_of,
+    draw_budget_choice,
+    draw_budget_number,
     minutes_text,
 )
 from pages.parts.budget.given_choice import draw_given_choice, give_choice, given_choice
@@ -50,8 +50,8 @@ def refill_budget_form(run: Run) -> None:
     if not isinstance(recipe, BudgetRecipe):
         raise UserError(f"“{run.name}” did not fit a budget, so it has no settings to copy.")
     for name in _PLAIN_FIELDS:
-        choose(key_of(name), getattr(recipe, name))
-    choose(key_of("kinds"), list(recipe.kinds))
+        choose(budget_key(name), getattr(recipe, name))
+    choose(budget_key("kinds"), list(recipe.kinds))
     refill_limit(recipe)
     choose("run", run.config.parent)
     give_choice(str(run.config.parent), recipe.layers)
@@ -78,8 +78,8 @@ def draw_budget_form(parent: Run, float_bytes: int) -> BudgetRecipe:
         _draw_more_settings(is_search=not layers, is_faster=is_faster)
     unused = {"images", "trials"} if is_faster else {"trials"} if layers else set()
     used = [name for name in _PLAIN_FIELDS if name not in unused]
-    values |= {name: st.session_state[key_of(name)] for name in used}
-    recipe = validate_recipe(BudgetRecipe, values, LABELS)
+    values |= {name: st.session_state[budget_key(name)] for name in used}
+    recipe = validate_recipe(BudgetRecipe, values, BUDGET_LABELS)
     if wish is not None:
         wish.caption(describe_wish(recipe))
     return recipe
@@ -92,8 +92,8 @@ def _draw_time() -> None:
     """Draw usual times to spend, and a field for any number of minutes."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     place = right.container()
-    draw_number(place, "minutes", value=float(_MINUTES[0]))
-    minutes = st.session_state[key_of("minutes")]
+    draw_budget_number(place, "minutes", value=float(_MINUTES[0]))
+    minutes = st.session_state[budget_key("minutes")]
     st.session_state[_TIME_KEY] = minutes if minutes in _MINUTES else None
     left.segmented_control(
         "Time to spend",
@@ -108,29 +108,31 @@ def _draw_time() -> None:
 def _take_time() -> None:
     minutes = st.session_state[_TIME_KEY]
     if minutes is not None:
-        st.session_state[key_of("minutes")] = float(minutes)
+        st.session_state[budget_key("minutes")] = float(minutes)
 
 
 # -- what a layer may get --
 
 
 def _draw_kinds() -> list[BudgetKind]:
-    keep_in_address(key_of("kinds"), list(default_of("kinds")), _parse_kinds, to_text=",".join)
+    keep_in_address(budget_key("kinds"), list(default_of("kinds")), _parse_kinds, to_text=",".join)
     st.pills(
-        LABELS["kinds"],
+        BUDGET_LABELS["kinds"],
         get_args(BudgetKind),
         selection_mode="multi",
         format_func=_KIND_LABELS.__getitem__,
-        key=key_of("kinds"),
+        key=budget_key("kinds"),
         persist_state="session",
         help=help_text(BudgetRecipe, "kinds"),
     )
-    chosen = st.session_state[key_of("kinds")]
+    chosen = st.session_state[budget_key("kinds")]
     if not chosen:
-        raise UserError(f"{LABELS['kinds']}: choose at least one.")
+        raise UserError(f"{BUDGET_LABELS['kinds']}: choose at least one.")
     if "prune" in chosen and "share" not in chosen:
         pruned = _KIND_LABELS["prune"]
-        raise UserError(f"{LABELS['kinds']}: “{pruned}” needs “{_KIND_LABELS['share']}”, too.")
+        raise UserError(
+            f"{BUDGET_LABELS['kinds']}: “{pruned}” needs “{_KIND_LABELS['share']}”, too."
+        )
     return [kind for kind in get_args(BudgetKind) if kind in chosen]
 
 
@@ -146,12 +148,12 @@ def _parse_kinds(text: str) -> list[str] | None:
 def _draw_more_settings(*, is_search: bool, is_faster: bool) -> None:
     left, right = st.columns(2)
     if not is_faster:
-        draw_number(left, "images", 64, placeholder=AS_TIME_ALLOWS)
-        draw_number(right, "trials", placeholder=AS_TIME_ALLOWS, disabled=not is_search)
-    draw_number(left, "tuning_epochs", placeholder=AS_TIME_ALLOWS)
-    draw_number(right, "lr", 0.001)
-    draw_number(left, "batch_size", 32)
-    draw_number(right, "seed")
+        draw_budget_number(left, "images", 64, placeholder=AS_TIME_ALLOWS)
+        draw_budget_number(right, "trials", placeholder=AS_TIME_ALLOWS, disabled=not is_search)
+    draw_budget_number(left, "tuning_epochs", placeholder=AS_TIME_ALLOWS)
+    draw_budget_number(right, "lr", 0.001)
+    draw_budget_number(left, "batch_size", 32)
+    draw_budget_number(right, "seed")
     rest_choices = get_args(BudgetRecipe.model_fields["rest"].annotation)
-    draw_choice(left, "rest", rest_choices)
-    draw_choice(right, "device", DEVICES, takes_others=True)
+    draw_budget_choice(left, "rest", rest_choices)
+    draw_budget_choice(right, "device", DEVICES, takes_others=True)

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from core.config import BudgetRecipe
-from pages.parts.budget.fields import draw_number, draw_segments, key_of
+from pages.parts.budget.fields import budget_key, draw_budget_number, draw_budget_segments
 from pages.parts.shared.address import choose
 from pages.parts.shared.suggestion import follow_suggestion, forget_suggestion
 
@@ -32,9 +32,9 @@ def refill_limit(recipe: BudgetRecipe) -> None:
     for name in LIMITS:
         value = getattr(recipe, name)
         if value is not None:
-            choose(key_of("limit"), name)
-            choose(key_of(name), value)
-            forget_suggestion(key_of(name))
+            choose(budget_key("limit"), name)
+            choose(budget_key(name), value)
+            forget_suggestion(budget_key(name))
 
 
 def draw_limit(float_bytes: int) -> dict[str, Any]:
@@ -42,18 +42,22 @@ def draw_limit(float_bytes: int) -> dict[str, Any]:
 
     float_bytes: of the network, from which a limit in bytes starts.
     """
-    name = draw_segments("limit", LIMITS, "smaller", _HELP)
+    name = draw_budget_segments("limit", LIMITS, "smaller", _HELP)
     if name == "smaller":
-        draw_number(st.container(), name, value=_START_SMALLER, icon=":material/close_fullscreen:")
+        draw_budget_number(
+            st.container(), name, value=_START_SMALLER, icon=":material/close_fullscreen:"
+        )
     elif name == "bytes":
         start = round_bytes(float_bytes / _START_SHARE)
-        follow_suggestion(key_of(name), start)
-        draw_number(st.container(), name, 1000, value=start, icon=":material/save:")
+        follow_suggestion(budget_key(name), start)
+        draw_budget_number(st.container(), name, 1000, value=start, icon=":material/save:")
     elif name == "lose":
-        draw_number(st.container(), name, 0.1, value=_START_LOSE, icon=":material/trending_down:")
+        draw_budget_number(
+            st.container(), name, 0.1, value=_START_LOSE, icon=":material/trending_down:"
+        )
     else:
-        draw_number(st.container(), name, 0.1, value=_START_FASTER, icon=":material/speed:")
-    value = st.session_state[key_of(name)]
+        draw_budget_number(st.container(), name, 0.1, value=_START_FASTER, icon=":material/speed:")
+    value = st.session_state[budget_key(name)]
     return {name: value}
 
 

@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.models.tensor_file import read_header
 from core.runs.run import Run
 from core.runs.store import RunStore
-from pages.parts.budget.fields import LABELS
+from pages.parts.budget.fields import BUDGET_LABELS
 from pages.parts.shared.cache import FileKey, model_key
 
 _NEAR = 400
@@ -61,7 +61,7 @@ def check_limit(run: Run, recipe: BudgetRecipe) -> None:
         try:
             _check_channels(key)
         except UserError as error:
-            raise UserError(f"{LABELS['faster']}: {error}") from None
+            raise UserError(f"{BUDGET_LABELS['faster']}: {error}") from None
         return
     most = recipe.byte_limit(float_bytes_of(run))
     if most is None or most > smallest_bytes(run, recipe) + _NEAR:
@@ -70,7 +70,7 @@ def check_limit(run: Run, recipe: BudgetRecipe) -> None:
     try:
         _check_smallest(key, recipe.model_dump_json())
     except UserError as error:
-        raise UserError(f"{LABELS[name]}: {error}") from None
+        raise UserError(f"{BUDGET_LABELS[name]}: {error}") from None
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

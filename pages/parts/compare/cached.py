@@ -47,12 +47,12 @@ def epochs_of(run: Run) -> _Events:
     return [event for file in _event_files([run]) for event in _read_events(file)[0]]
 
 
-def layers_of(lineage: Sequence[Run]) -> dict[str, LayerFigures]:
+def layers_of_run(lineage: Sequence[Run]) -> dict[str, LayerFigures]:
     """Return the figures of each layer of the last run in a lineage, by parameter name."""
     return _read_layers(_event_files(lineage))
 
 
-def forget() -> None:
+def forget_compared() -> None:
     """Forget what was read, for a measurement of reading it."""
     _read_events.cache_clear()
     _count_macs.cache_clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.commands.run_files import exported_file
-from core.deploy.files.formats import FORMATS, ExportFormat, FormatName
+from core.deploy.files.formats import EXPORT_FORMATS, ExportFormat, FormatName
 from core.deploy.files.verification import Verification
 from core.deploy.openvino_engine import MISSING_OPENVINO, has_openvino
 from core.errors import UserError
@@ -62,10 +62,10 @@ def draw_files(store: RunStore, run: Run, root: Path) -> None:
     columns = st.columns(2)
     for place, (name, title) in enumerate(_TITLES.items()):
         with columns[place % 2], st.container(border=True, key=f"format-{name}"):
-            st.markdown(f"**{title}** · `{FORMATS[name].suffix}`")
-            st.caption(FORMATS[name].description)
+            st.markdown(f"**{title}** · `{EXPORT_FORMATS[name].suffix}`")
+            st.caption(EXPORT_FORMATS[name].description)
             with shell.showing_errors():
-                wanted = _Wanted(name, takes_pixels and FORMATS[name].is_graph)
+                wanted = _Wanted(name, takes_pixels and EXPORT_FORMATS[name].is_graph)
                 _draw_format(store, run, wanted, root)
     with st.container(border=True, key="format-report"):
         st.markdown("**Report** · `.html`")
@@ -88,7 +88,7 @@ def _draw_normalisation_switch() -> bool:
 
 def _draw_format(store: RunStore, run: Run, wanted: _Wanted, root: Path) -> None:
     name = wanted.name
-    if FORMATS[name].engine == "OpenVINO" and not has_openvino():
+    if EXPORT_FORMATS[name].engine == "OpenVINO" and not has_openvino():
         st.caption(f"{MISSING_OPENVINO}.")
         return
     source = _source(store, run, name)
@@ -124,14 +124,14 @@ def _file_key(source: Run) -> FileKey:
 
 def _source(store: RunStore, run: Run, name: FormatName) -> Run | None:
     """Return the run whose file it is: the newest in integers for that format. None if missing."""
-    return newest_int8(store, run) if FORMATS[name].in_integers else run
+    return newest_int8(store, run) if EXPORT_FORMATS[name].in_integers else run
 
 
 def _make_and_check(store: RunStore, run: Run, wanted: _Wanted, root: Path) -> _Checked:
     """Raises UserError for a file that cannot be made, and for one that is wrong."""
     exported = exported_file(store, run, wanted.name, wanted.with_normalisation)
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
-        path = Path(folder) / f"network{FORMATS[wanted.name].suffix}"
+        path = Path(folder) / f"network{EXPORT_FORMATS[wanted.name].suffix}"
         try:
             path.write_bytes(exported.content)
         except OSError as error:
@@ -141,7 +141,7 @@ def _make_and_check(store: RunStore, run: Run, wanted: _Wanted, root: Path) -> _
 
 
 def _draw_checked(run: Run, source: Run, wanted: _Wanted, checked: _Checked) -> None:
-    facts: ExportFormat = FORMATS[wanted.name]
+    facts: ExportFormat = EXPORT_FORMATS[wanted.name]
     st.success(_verdict(source, checked.verification), icon=":material/verified:")
     if checked.note:
         st.caption(plain(checked.note))
@@ -163,7 +163,7 @@ def _verdict(source: Run, verification: Verification) -> str:
     if verification.accuracy is None:
         return plain(str(verification))
     accuracy = accuracy_text(source, verification.accuracy, bold=True)
-    engine = FORMATS[verification.format_name].engine
+    engine = EXPORT_FORMATS[verification.format_name].engine
     by = f" by {engine}" if engine else ""
     text = f"Loaded again: {accuracy} of {verification.images:,} test images right{by}."
     if verification.zeros:

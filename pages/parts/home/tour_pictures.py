@@ -10,11 +10,11 @@ import streamlit as st
 
 from pages.parts.shared.theme import is_dark
 
-FOLDER = Path(__file__).resolve().parents[3] / "docs" / "tour"
+PICTURES_FOLDER = Path(__file__).resolve().parents[3] / "docs" / "tour"
 
 
 class TourPicture(NamedTuple):
-    """A picture in both themes, FOLDER/name-light.png and FOLDER/name-dark.png."""
+    """A picture in both themes, PICTURES_FOLDER/name-light.png and FOLDER/name-dark.png."""
 
     name: str
     title: str
@@ -22,7 +22,7 @@ class TourPicture(NamedTuple):
 
     def file(self, theme: str) -> Path:
         """Return its file. theme: "light" or "dark"."""
-        return FOLDER / f"{self.name}-{theme}.png"
+        return PICTURES_FOLDER / f"{self.name}-{theme}.png"
 
 
 TOUR_PICTURES = (

@@ -13,7 +13,7 @@ from pages.parts.shared.fields import help_text, number_field
 
 DEFAULT_PRUNE_RECIPE = PruneRecipe()
 
-LABELS = {
+PRUNE_LABELS = {
     "method": "Method",
     "density": "Density",
     "layer_densities": "Weights of each layer",
@@ -51,7 +51,7 @@ _OF_FINE_TUNING = (
 )
 
 
-def key_of(name: str) -> str:
+def prune_key(name: str) -> str:
     """Return the key of the widget of a field, which is also its name in the address."""
     return f"prune_{name}"
 
@@ -85,41 +85,41 @@ def excluded_in_form() -> dict[str, str]:
     """Return the fields that the values in the form exclude, with the reasons."""
     default = DEFAULT_PRUNE_RECIPE
     method, epochs, gradual = (
-        st.session_state.get(key_of(name), getattr(default, name))
+        st.session_state.get(prune_key(name), getattr(default, name))
         for name in ("method", "epochs", "gradual")
     )
     is_excluded = "gradual" in excluded_fields(method, epochs, gradual)
     return excluded_fields(method, epochs, 0 if is_excluded else gradual)
 
 
-def draw_number(place: DeltaGenerator, name: str, step: float = 1, **options: Any) -> None:
+def draw_prune_number(place: DeltaGenerator, name: str, step: float = 1, **options: Any) -> None:
     """Draw a number input. options: further arguments of `st.number_input`."""
     number_field(
         place,
         PruneRecipe,
         name,
         step,
-        key=key_of(name),
-        label=LABELS[name],
+        key=prune_key(name),
+        label=PRUNE_LABELS[name],
         **usual_options(name) | options,
     )
 
 
-def draw_segments(name: str, labels: Mapping[Any, str]) -> None:
+def draw_prune_segments(name: str, labels: Mapping[Any, str]) -> None:
     """Draw a segmented control. labels: what each possible value is called."""
-    keep_in_address(key_of(name), getattr(DEFAULT_PRUNE_RECIPE, name), choice_parser(labels))
+    keep_in_address(prune_key(name), getattr(DEFAULT_PRUNE_RECIPE, name), choice_parser(labels))
     st.segmented_control(
-        LABELS[name],
+        PRUNE_LABELS[name],
         list(labels),
         format_func=labels.__getitem__,
-        key=key_of(name),
+        key=prune_key(name),
         required=True,
         persist_state="session",
         **usual_options(name),
     )
 
 
-def draw_choice(
+def draw_prune_choice(
     place: DeltaGenerator,
     name: str,
     choices: Sequence[Any],
@@ -130,24 +130,26 @@ def draw_choice(
     """Draw a select box. takes_others: whether a person can type a value that is no choice."""
     state = st.session_state
     default = getattr(DEFAULT_PRUNE_RECIPE, name)
-    keep_in_address(key_of(name), default, str if takes_others else choice_parser(choices))
-    if not takes_others and state[key_of(name)] not in choices:  # of another model
-        state[key_of(name)] = default
+    keep_in_address(prune_key(name), default, str if takes_others else choice_parser(choices))
+    if not takes_others and state[prune_key(name)] not in choices:  # of another model
+        state[prune_key(name)] = default
     place.selectbox(
-        LABELS[name],
+        PRUNE_LABELS[name],
         choices,
         format_func=str if labels is None else labels.__getitem__,
-        key=key_of(name),
+        key=prune_key(name),
         persist_state="session",
         accept_new_options=takes_others,
         **usual_options(name),
     )
 
 
-def draw_toggle(name: str) -> None:
+def draw_prune_toggle(name: str) -> None:
     """Draw a toggle."""
-    keep_in_address(key_of(name), getattr(DEFAULT_PRUNE_RECIPE, name), parse_flag)
-    st.toggle(LABELS[name], key=key_of(name), persist_state="session", **usual_options(name))
+    keep_in_address(prune_key(name), getattr(DEFAULT_PRUNE_RECIPE, name), parse_flag)
+    st.toggle(
+        PRUNE_LABELS[name], key=prune_key(name), persist_state="session", **usual_options(name)
+    )
 
 
 def usual_options(name: str) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from core.config import PrecisionChoice
 from core.forecast.tuning import affordable_tuning
 from core.runs.run import Run
 from pages.parts.prune.fields import (
-    draw_choice,
-    draw_number,
-    draw_segments,
+    draw_prune_choice,
+    draw_prune_number,
+    draw_prune_segments,
     excluded_in_form,
-    key_of,
+    prune_key,
 )
 from pages.parts.shared.fields import DEVICES
 from pages.parts.shared.suggestion import follow_suggestion
@@ -32,17 +32,17 @@ def draw_fine_tuning(parent: Run, root: Path) -> None:
     """
     cost = tuning_cost(parent, root)
     left, right = st.columns(2)
-    draw_number(left, "epochs")
-    epochs = st.session_state[key_of("epochs")]
+    draw_prune_number(left, "epochs")
+    epochs = st.session_state[prune_key("epochs")]
     suggested = suggested_images(cost, epochs)
-    follow_suggestion(key_of("train_images"), suggested)
-    draw_number(right, "train_images", 1000, value=suggested, placeholder="all")
+    follow_suggestion(prune_key("train_images"), suggested)
+    draw_prune_number(right, "train_images", 1000, value=suggested, placeholder="all")
     if epochs and cost is not None:
         _draw_amount(cost, epochs, suggested)
-    draw_segments("teacher", _TEACHERS)
+    draw_prune_segments("teacher", _TEACHERS)
     left, right = st.columns(2)
-    draw_number(left, "gradual")
-    draw_number(right, "every", 10)
+    draw_prune_number(left, "gradual")
+    draw_prune_number(right, "every", 10)
     reason = excluded_in_form().get("gradual")
     if epochs and reason:
         st.caption(reason)
@@ -51,15 +51,15 @@ def draw_fine_tuning(parent: Run, root: Path) -> None:
 def draw_more_settings() -> None:
     """Draw the settings that few people change."""
     left, right = st.columns(2)
-    draw_number(left, "lr", 0.001)
-    draw_number(right, "batch_size", 32)
-    draw_number(left, "momentum", 0.05)
-    draw_number(right, "weight_decay", 1e-4)
-    draw_number(left, "images", 256)
-    draw_number(right, "seed")
-    draw_segments("recalibrate", _RECALIBRATIONS)
-    draw_segments("precision", {choice: choice for choice in get_args(PrecisionChoice)})
-    draw_choice(st.container(), "device", DEVICES, takes_others=True)
+    draw_prune_number(left, "lr", 0.001)
+    draw_prune_number(right, "batch_size", 32)
+    draw_prune_number(left, "momentum", 0.05)
+    draw_prune_number(right, "weight_decay", 1e-4)
+    draw_prune_number(left, "images", 256)
+    draw_prune_number(right, "seed")
+    draw_prune_segments("recalibrate", _RECALIBRATIONS)
+    draw_prune_segments("precision", {choice: choice for choice in get_args(PrecisionChoice)})
+    draw_prune_choice(st.container(), "device", DEVICES, takes_others=True)
 
 
 def suggested_images(cost: TuningCost | None, epochs: int) -> int | None:
@@ -79,8 +79,8 @@ def fine_tuning_seconds(cost: TuningCost, epochs: int, images: int | None, teach
 def _draw_amount(cost: TuningCost, epochs: int, suggested: int | None) -> None:
     """Say how long it takes, and what all images would take."""
     state = st.session_state
-    images = state[key_of("train_images")]
-    teacher = state.get(key_of("teacher"), "parent")
+    images = state[prune_key("train_images")]
+    teacher = state.get(prune_key("teacher"), "parent")
     seconds = fine_tuning_seconds(cost, epochs, images, teacher)
     text = f"About {duration(seconds)} here."
     if suggested is not None and images == suggested:

@@ -10,12 +10,12 @@ from core.runs.prune import epochs_to_rewind_to
 from core.runs.run import Run
 from pages.parts.prune.fields import (
     DEFAULT_PRUNE_RECIPE,
-    LABELS,
-    draw_choice,
-    draw_segments,
-    draw_toggle,
+    PRUNE_LABELS,
+    draw_prune_choice,
+    draw_prune_segments,
+    draw_prune_toggle,
     excluded_in_form,
-    key_of,
+    prune_key,
     usual_options,
 )
 from pages.parts.prune.fine_tuning import draw_fine_tuning, draw_more_settings
@@ -69,9 +69,9 @@ def refill_prune_form(run: Run) -> None:
             f"“{run.name}” did not prune a trained network, so it has no settings to copy."
         )
     for name, value in recipe.model_dump(exclude={"kind"}).items():
-        forget_suggestion(key_of(name))
-        choose(key_of(name), value)
-    choose(key_of("rewind"), _NO_REWIND if recipe.rewind is None else str(recipe.rewind))
+        forget_suggestion(prune_key(name))
+        choose(prune_key(name), value)
+    choose(prune_key("rewind"), _NO_REWIND if recipe.rewind is None else str(recipe.rewind))
     choose("run", run.config.parent)
 
 
@@ -80,13 +80,13 @@ def draw_prune_form(parent: Run, root: Path) -> PruneRecipe:
 
     parent: The model's run. root: The folder of the data sets.
     """
-    draw_choice(st.container(), "method", list(METHOD_LABELS), METHOD_LABELS)
-    st.caption(_METHOD_NOTES[st.session_state[key_of("method")]])
+    draw_prune_choice(st.container(), "method", list(METHOD_LABELS), METHOD_LABELS)
+    st.caption(_METHOD_NOTES[st.session_state[prune_key("method")]])
     _draw_density(parent)
-    draw_segments("layer_densities", _DENSITY_LABELS)
+    draw_prune_segments("layer_densities", _DENSITY_LABELS)
     with st.container(horizontal=True, key="spared"):
-        draw_toggle("spare_first")
-        draw_toggle("spare_last")
+        draw_prune_toggle("spare_first")
+        draw_prune_toggle("spare_last")
     draw_fine_tuning(parent, root)
     rewindable = epochs_to_rewind_to(parent)
     if rewindable:
@@ -103,8 +103,8 @@ def _draw_density(parent: Run) -> None:
     start = DEFAULT_PRUNE_RECIPE.density
     if before <= start / _SHARE_OF_PRUNED:
         start = float(f"{_SHARE_OF_PRUNED * before:.2g}")
-    follow_suggestion(key_of("density"), start)
-    draw_density(PruneRecipe, key_of("density"), start)
+    follow_suggestion(prune_key("density"), start)
+    draw_density(PruneRecipe, prune_key("density"), start)
 
 
 def _draw_rewind(epochs: list[int]) -> None:
@@ -114,8 +114,8 @@ def _draw_rewind(epochs: list[int]) -> None:
     if 0 in epochs:
         labels["0"] = "Back to the initial weights (lottery ticket)"
     address_selectbox(
-        LABELS["rewind"],
-        key_of("rewind"),
+        PRUNE_LABELS["rewind"],
+        prune_key("rewind"),
         list(labels),
         what="epoch",
         format_func=labels.__getitem__,
@@ -129,7 +129,7 @@ def _form_recipe(*, has_rewind: bool) -> PruneRecipe:
     if not has_rewind:
         unused.add("rewind")
     names = PruneRecipe.model_fields.keys() - {"kind"} - unused
-    values = {name: st.session_state[key_of(name)] for name in names}
+    values = {name: st.session_state[prune_key(name)] for name in names}
     if values.get("rewind") == _NO_REWIND:
         del values["rewind"]
-    return validate_recipe(PruneRecipe, values, LABELS)
+    return validate_recipe(PruneRecipe, values, PRUNE_LABELS)

@@ -11,7 +11,7 @@ from core.config import PruneRecipe
 from core.errors import UserError
 from core.runs.run import Run
 from core.training.held_back import count_held_back
-from pages.parts.prune.tried import Tried, densities_tried, trial_key
+from pages.parts.prune.tried import TriedDensities, densities_tried, trial_key
 from pages.parts.shared.address import keep_in_address
 from pages.parts.shared.get_images import draw_get_images, has_images_here
 from pages.parts.shared.running_scan import (
@@ -59,7 +59,7 @@ def _draw_controls(
     root: Path,
     densities: list[float],
     missing: list[float],
-    tried: Tried,
+    tried: TriedDensities,
 ) -> None:
     """Draw the button, or the progress of a running trial, which continues a little."""
     has_images = has_images_here(run.dataset, root)
@@ -85,7 +85,7 @@ def _draw_controls(
     st.caption(_reliability(run, tried))
 
 
-def _draw_curve(run: Run, recipe: PruneRecipe, tried: Tried) -> None:
+def _draw_curve(run: Run, recipe: PruneRecipe, tried: TriedDensities) -> None:
     from core.charts import pruned_accuracy as charts  # imports altair
 
     table = charts.tried_table(tried.values())
@@ -109,7 +109,7 @@ def _draw_curve(run: Run, recipe: PruneRecipe, tried: Tried) -> None:
         )
 
 
-def _reliability(run: Run, tried: Tried) -> str:
+def _reliability(run: Run, tried: TriedDensities) -> str:
     """Say which images were looked at, and what that means."""
     count = f"{next(iter(tried.values())).images:,}" if tried else "up to 1,000"
     text = (
@@ -129,7 +129,7 @@ def _reliability(run: Run, tried: Tried) -> str:
 
 
 def _continue_trial(
-    run: Run, recipe: PruneRecipe, root: Path, densities: list[float], tried: Tried
+    run: Run, recipe: PruneRecipe, root: Path, densities: list[float], tried: TriedDensities
 ) -> None:
     """Draw the progress and the Stop button, and measure for a moment."""
     state = st.session_state

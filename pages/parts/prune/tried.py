@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _MOST_CURVES = 100  # that are kept in memory
 
-Tried = dict[float, "TriedDensity"]
+TriedDensities = dict[float, "TriedDensity"]
 """What was measured, by density."""
 
 
-def densities_tried(run: Run, recipe: PruneRecipe, root: Path) -> Tried:
+def densities_tried(run: Run, recipe: PruneRecipe, root: Path) -> TriedDensities:
     """Return what was measured with these settings, in a dict that can be added to."""
     memory = _curves()
     tried = memory.setdefault(trial_key(run, recipe, root), {})
@@ -39,5 +39,5 @@ def trial_key(run: Run, recipe: PruneRecipe, root: Path) -> str:
 
 
 @st.cache_resource(show_spinner=False)
-def _curves() -> dict[str, Tried]:
+def _curves() -> dict[str, TriedDensities]:
     return {}

@@ -12,7 +12,7 @@ import streamlit as st
 from core import data
 from core.config import QuantizeRecipe
 from core.forecast import sensitivity
-from core.forecast.quantization import LayerPlan, QuantizationPlan
+from core.forecast.quantization import LayerForecast, QuantizationPlan
 from core.models.card import ModelCard
 from core.runs.run import Run
 from core.training.held_back import count_held_back
@@ -120,7 +120,7 @@ def _draw_table(
 
 
 def _table_row(
-    layer: LayerPlan, recipe: QuantizeRecipe, scan: sensitivity.SensitivityScan
+    layer: LayerForecast, recipe: QuantizeRecipe, scan: sensitivity.SensitivityScan
 ) -> dict[str, Any]:
     is_scanned = layer.choice and layer.name in scan.layers
     return {

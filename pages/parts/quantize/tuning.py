@@ -1,4 +1,4 @@
-"""How much a quantized network is tuned at first: as much as fits into two minutes here."""
+"""Chooses how much a quantized network is tuned at first: as much as fits into two minutes here."""
 
 import streamlit as st
 

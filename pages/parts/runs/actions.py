@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.config import AffineRecipe, BudgetRecipe, KMeansRecipe, TrainRecipe
+from core.config import TrainRecipe
 from core.runs import launch
 from core.runs.run import BEST, INT8, MODEL, PACKED, Run
 from core.runs.store import RunStore
@@ -14,6 +14,7 @@ from pages.parts.runs.storage.zip_download import draw_zip_download
 from pages.parts.server.permission import draw_refusal, permission
 from pages.parts.shared import shell
 from pages.parts.shared.accuracies import accuracy_text, best_words
+from pages.parts.shared.model_choice import is_quantized
 from pages.parts.shared.words import size
 
 # The pages whose forms can make a recipe of this kind. An import has nothing to change.
@@ -39,19 +40,13 @@ def draw_actions(store: RunStore, run: Run) -> None:
                 _draw_resume(run)
                 if run.status.job is not None:
                     _draw_run_here(run)
-            elif run.has_model and not _is_quantized(run):
+            elif run.has_model and not is_quantized(run):
                 _draw_quantize(run)
                 _draw_budget(run)
                 _draw_prune(run)
             _draw_downloads(run)
         _draw_menu(store, run)
     draw_refusal(run)
-
-
-def _is_quantized(run: Run) -> bool:
-    if isinstance(run.recipe, BudgetRecipe) and run.recipe.faster is not None:
-        return False
-    return isinstance(run.recipe, KMeansRecipe | AffineRecipe | BudgetRecipe)
 
 
 def _draw_menu(store: RunStore, run: Run) -> None:
@@ -195,7 +190,7 @@ def _draw_links(store: RunStore, run: Run) -> None:
         {"run": run.id},
         "Make it in 8-bit integers, measure its speed, or save it for other programs.",
     )
-    if _is_quantized(run):
+    if is_quantized(run):
         _draw_link(
             "quantize",
             "Quantize again",
@@ -266,7 +261,7 @@ def _draw_downloads(run: Run) -> None:
         "packed",
         "The smallest file, without losses: what is pruned or quantized is entropy-coded. It holds"
         " everything that is needed to use the network. Import a network reads this file.",
-        is_next_step=_is_quantized(run),
+        is_next_step=is_quantized(run),
     )
     if run.packed_file.exists():
         draw_reader_button(packed_name)

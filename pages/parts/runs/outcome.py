@@ -24,8 +24,8 @@ from pages.parts.runs.figures import times_smaller
 from pages.parts.shared.accuracies import (
     accuracy_text,
     guessing_verdict,
+    known_test_counts,
     run_is_guessing,
-    test_counts,
 )
 from pages.parts.shared.cache import has_shared_weights
 from pages.parts.shared.words import duration, kept, percent, plain, size
@@ -110,7 +110,7 @@ def _comparison(store: RunStore, run: Run, recipe: TrainRecipe) -> str:
 
 def _is_good(run: Run) -> bool:
     """Whether the network is nearer to perfect than to guessing, or that is not known."""
-    counts = test_counts(run)
+    counts = known_test_counts(run)
     accuracy = run.status.test_accuracy
     if counts is None or accuracy is None:
         return True

@@ -36,7 +36,7 @@ _BEST_HELP: dict[ChosenBy, str] = {
 def accuracy_text(run: Run, accuracy: float | None, *, bold: bool = False) -> str:
     """A test accuracy with its 95% interval, such as "65.61% (64.7 to 66.5)"."""
     text = f"**{percent(accuracy)}**" if bold else percent(accuracy)
-    counts = test_counts(run)
+    counts = known_test_counts(run)
     if accuracy is None or counts is None:
         return text
     images, _ = counts
@@ -45,7 +45,7 @@ def accuracy_text(run: Run, accuracy: float | None, *, bold: bool = False) -> st
 
 def interval_note(run: Run, accuracy: float | None) -> str:
     """The 95% interval of a test accuracy as a sentence for a tooltip; "" if it is not known."""
-    counts = test_counts(run)
+    counts = known_test_counts(run)
     if accuracy is None or counts is None:
         return ""
     images, _ = counts
@@ -65,14 +65,14 @@ def guessing_verdict(run: Run) -> str | None:
     accuracy = run.status.test_accuracy
     if run.state != "finished" or accuracy is None:
         return None
-    counts = test_counts(run)
+    counts = known_test_counts(run)
     if counts is None or not is_guessing(accuracy, *counts):
         return None
     _, classes = counts
     return guessing_text(classes)
 
 
-def test_counts(run: Run) -> tuple[int, int] | None:
+def known_test_counts(run: Run) -> tuple[int, int] | None:
     """The numbers of test images and of classes, None if they are not known.
 
     The data sets on disk are read only if neither the run nor the registry knows them.
@@ -87,7 +87,7 @@ def dataset_infos() -> dict[str, data.DatasetInfo]:
 
 def counts_of_series(run: Run) -> dict[str, int]:
     """The numbers of images behind the accuracies of an epoch, by series, as far as known."""
-    counts = test_counts(run)
+    counts = known_test_counts(run)
     images = {} if counts is None else {"test": counts[0]}
     if isinstance(run.recipe, TrainRecipe) and run.recipe.validation:
         images["validation"] = run.recipe.validation

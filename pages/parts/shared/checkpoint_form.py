@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
     from core.checkpoints.matching import Matching
     from core.checkpoints.reader import Checkpoint
-    from core.checkpoints.recognition import Candidate
+    from core.checkpoints.recognition import RecognisedNetwork
     from core.events import Progress
     from core.forecast.normalisation import TriedNormalisation
 
 _CHANNELS = ("red", "green", "blue")
 
 
-def choose_network(checkpoint: "Checkpoint", candidates: "list[Candidate]") -> "Candidate":
+def choose_network(
+    checkpoint: "Checkpoint", candidates: "list[RecognisedNetwork]"
+) -> "RecognisedNetwork":
     """Draw the choice among the networks that the checkpoint fits, and return the chosen one."""
     candidate = candidates[0]
     if len(candidates) > 1:
@@ -51,7 +53,7 @@ def choose_network(checkpoint: "Checkpoint", candidates: "list[Candidate]") -> "
     return candidate
 
 
-def choose_dataset(checkpoint: "Checkpoint", candidate: "Candidate", root: Path) -> str:
+def choose_dataset(checkpoint: "Checkpoint", candidate: "RecognisedNetwork", root: Path) -> str:
     """Draw the choice of the data set to test the network on, and return its name.
 
     Raises UserError if no data set on this machine fits the network.
@@ -72,7 +74,7 @@ def choose_dataset(checkpoint: "Checkpoint", candidate: "Candidate", root: Path)
     )
 
 
-def _fits(choice: data.Choice, candidate: "Candidate") -> bool:
+def _fits(choice: data.Choice, candidate: "RecognisedNetwork") -> bool:
     """Whether the data set is on this machine, and the network takes its images and classes."""
     if choice.state == "download" or choice.info.classes != candidate.num_classes:
         return False
@@ -84,7 +86,7 @@ def _fits(choice: data.Choice, candidate: "Candidate") -> bool:
 
 
 def choose_normalisation(
-    checkpoint: "Checkpoint", candidate: "Candidate", dataset: str, root: Path, key: str
+    checkpoint: "Checkpoint", candidate: "RecognisedNetwork", dataset: str, root: Path, key: str
 ) -> Normalisation:
     """Draw the choice of the pixels' normalisation, and return it.
 
@@ -139,7 +141,7 @@ def choose_normalisation(
 
 
 def _ranked_normalisations(
-    checkpoint: "Checkpoint", candidate: "Candidate", dataset: str, root: Path, key: str
+    checkpoint: "Checkpoint", candidate: "RecognisedNetwork", dataset: str, root: Path, key: str
 ) -> "list[TriedNormalisation]":
     """Try the well-known normalisations once for each file, network and data set."""
     from core.checkpoints.matching import match_tensors
@@ -192,7 +194,7 @@ def _draw_channels(field: str, label: str, lowest: float) -> tuple[float, float,
     return _triple(tuple(values))
 
 
-def confirm_matching(checkpoint: "Checkpoint", candidate: "Candidate") -> bool:
+def confirm_matching(checkpoint: "Checkpoint", candidate: "RecognisedNetwork") -> bool:
     """Draw which tensor of the file becomes which tensor of the network.
 
     Return True if their names agree, or if the user has confirmed the table.

@@ -26,7 +26,7 @@ from pages.parts.shared.start import draw_start_button
 
 if TYPE_CHECKING:
     from core.checkpoints.reader import Checkpoint
-    from core.checkpoints.recognition import Candidate
+    from core.checkpoints.recognition import RecognisedNetwork
 
 _FILE_TYPES = ["safetensors", "secateur", "pt", "pth", "th"]
 _LONGEST_FILE_NAME = 200
@@ -155,7 +155,7 @@ def _draw_import(store: RunStore, root: Path, source: _Source) -> None:
 
 
 @st.cache_resource(show_spinner="Reading the file …", show_time=True, max_entries=2)
-def _read_candidates(key: str, _source: _Source) -> "tuple[Checkpoint, list[Candidate]]":
+def _read_candidates(key: str, _source: _Source) -> "tuple[Checkpoint, list[RecognisedNetwork]]":
     """Read the file, and find the networks that it fits, possibly none."""
     from core.checkpoints.isolated import read_isolated  # imports torch
     from core.checkpoints.recognition import recognise

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from core.config import AffineRecipe, BudgetRecipe, KMeansRecipe
 from core.runs.run import Run
 from core.runs.store import RunStore
 from pages.parts.shared.accuracies import INTERVAL_HELP
@@ -18,6 +19,13 @@ def finished_models(
 ) -> dict[str, Run]:
     """The finished runs that have a model, by id, the newest first."""
     return {run.id: run for run in store.list() if run.has_model and fits(run)}
+
+
+def is_quantized(run: Run) -> bool:
+    """Whether the run gave the weights few values. A budget of time only removes channels."""
+    if isinstance(run.recipe, BudgetRecipe):
+        return run.recipe.faster is None
+    return isinstance(run.recipe, KMeansRecipe | AffineRecipe)
 
 
 def draw_no_models() -> None:

@@ -1,4 +1,4 @@
-"""How long tuning or fine-tuning a model takes on this machine, per image."""
+"""Estimates how long tuning or fine-tuning a model takes on this machine, per image."""
 
 import os
 from pathlib import Path

@@ -42,6 +42,11 @@ def levels(count: int, pinned_zeros: int | None) -> str:
     return f"{count:,} + zero" if pinned_zeros else f"{count:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 run" or "1,200 runs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """A time in its two largest units, such as "2 min 5 s"."""
     seconds = round(seconds)

@@ -10,7 +10,7 @@ from pages.parts.activations.cached import compare_activations
 from pages.parts.activations.image_row import draw_network_row
 from pages.parts.activations.legend import draw_legend
 from pages.parts.activations.navigator import layer_name
-from pages.parts.activations.sources.network import InspectedNetwork, network_in_file
+from pages.parts.activations.sources.network import InspectedNetwork, network_of_file
 from pages.parts.activations.view import draw_predictions
 from pages.parts.shared import shell
 from pages.parts.shared.bring_your_own import draw_own_images_button, draw_own_network_button
@@ -31,7 +31,7 @@ def draw_picture_step(models: list[Run], root: Path) -> None:
         return
     with shell.showing_errors():
         networks = [
-            network_in_file(name, run.path / MODEL)
+            network_of_file(name, run.path / MODEL)
             for name, run in zip(_NAMES, models, strict=True)
         ]
         with left:

@@ -8,7 +8,7 @@ import pytest
 from core.charts.frontier import BudgetMarks, frontier_alt_text, frontier_chart, frontier_table
 from core.runs.budget import TriedCandidate
 
-LAYERS = {"a.weight": {"clusters": 5}}
+LAYERS: dict[str, dict[str, float]] = {"a.weight": {"clusters": 5}}
 TRIED = [
     TriedCandidate(1, 300, 0.4, LAYERS, lost=3.0, most_lost=3.0),
     TriedCandidate(2, 400, 0.5, LAYERS, lost=1.0, most_lost=1.0),

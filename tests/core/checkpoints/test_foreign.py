@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 from core.checkpoints.isolated import read_isolated
 from core.checkpoints.matching import compare_tensors, match_tensors
 from core.checkpoints.reader import match_recipe, read_checkpoint
-from core.checkpoints.recognition import Candidate, describe_unrecognised, recognise
+from core.checkpoints.recognition import RecognisedNetwork, describe_unrecognised, recognise
 from core.config import ImportRecipe
 from core.errors import UserError
 from core.events import result_of
@@ -131,7 +131,7 @@ def test_averages_that_are_left_out_are_told(wrapping, resnet):
 def test_the_isolated_reader_reads_the_same(resnet):
     content = saved_as(WRAPPINGS["kuangliu"](resnet.state_dict()))
     checkpoint = result_of(read_isolated(content, "ckpt.pth"))
-    assert recognise(checkpoint.state) == [Candidate("ResNet20B", 10, by_order=False)]
+    assert recognise(checkpoint.state) == [RecognisedNetwork("ResNet20B", 10, by_order=False)]
 
 
 def test_masks_of_pytorch_are_multiplied_in():

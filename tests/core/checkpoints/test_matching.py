@@ -5,7 +5,7 @@ import torch
 
 from core import models
 from core.checkpoints.matching import compare_tensors, count_classes, match_tensors
-from core.checkpoints.recognition import Candidate, recognise
+from core.checkpoints.recognition import RecognisedNetwork, recognise
 from core.checkpoints.tensors import COUNTER
 from core.errors import UserError
 from core.models import MODELS, build_on_meta
@@ -48,7 +48,7 @@ def test_names_that_mean_the_same_match_by_name():
     theirs = renamed(
         state, lambda _, name: name.replace("downsample", "shortcut").replace("fc.", "linear.")
     )
-    assert recognise(theirs) == [Candidate("ResNet34", 10, by_order=False)]
+    assert recognise(theirs) == [RecognisedNetwork("ResNet34", 10, by_order=False)]
     matching = match_tensors(theirs, "ResNet34", 10)
     assert len(matching.renamed) == 3 * 6 + 2
     pairs = {ours: other for other, ours, _ in matching.pairs}

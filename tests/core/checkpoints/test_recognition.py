@@ -5,7 +5,7 @@ import torch
 
 from core import models
 from core.checkpoints import matching, recognition
-from core.checkpoints.recognition import Candidate, describe_unrecognised, recognise
+from core.checkpoints.recognition import RecognisedNetwork, describe_unrecognised, recognise
 from core.checkpoints.tensors import COUNTER, network_tensors
 from core.models import MODELS
 from tests.core.checkpoints.states import state_of, with_other_layers
@@ -35,7 +35,9 @@ POOLED_OTHERWISE = {
 @pytest.mark.parametrize("model", [*MODELS, *FROM_TORCHVISION])
 @pytest.mark.parametrize("classes", [2, 1000])
 def test_a_network_is_recognised_by_its_tensors(model, classes):
-    assert recognise(state_of(model, classes)) == [Candidate(model, classes, by_order=False)]
+    assert recognise(state_of(model, classes)) == [
+        RecognisedNetwork(model, classes, by_order=False)
+    ]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -49,8 +51,8 @@ def test_its_names_do_not_matter(model):
 @pytest.mark.parametrize("model", ["VGG16", "ResNet20"])
 def test_counters_may_be_missing(model):
     state = {name: tensor for name, tensor in state_of(model).items() if not name.endswith(COUNTER)}
-    assert recognise(state) == [Candidate(model, 7, by_order=False)]
-    assert recognise(with_other_layers(state)) == [Candidate(model, 7, by_order=True)]
+    assert recognise(state) == [RecognisedNetwork(model, 7, by_order=False)]
+    assert recognise(with_other_layers(state)) == [RecognisedNetwork(model, 7, by_order=True)]
 
 
 def test_several_may_fit(monkeypatch):

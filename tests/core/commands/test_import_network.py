@@ -147,8 +147,8 @@ def test_what_fits_several_has_to_be_chosen(net, store, capsys, monkeypatch):
         recognition,
         "recognise",
         lambda state: [
-            recognition.Candidate("LeNet5", 10, False),
-            recognition.Candidate("Twin", 10, False),
+            recognition.RecognisedNetwork("LeNet5", 10, False),
+            recognition.RecognisedNetwork("Twin", 10, False),
         ],
     )
     assert "fits LeNet5, Twin: choose with --model" in run(capsys, net, "--dataset", "Digits")[2]

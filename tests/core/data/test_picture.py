@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps, features
 
 from core.data import open_picture, to_square
-from core.data.picture import FORMATS, MAX_PICTURE_BYTES
+from core.data.picture import MAX_PICTURE_BYTES, PICTURE_FORMATS
 from core.errors import UserError
 
 
@@ -68,8 +68,8 @@ def test_lossy_formats_come_back_nearly(kind):
 
 
 def test_the_list_of_formats_is_covered_and_starts_no_program():
-    assert set(EXACT) | set(LOSSY) | {"QOI"} == set(FORMATS)
-    assert not {"EPS", "WMF"} & set(FORMATS)
+    assert set(EXACT) | set(LOSSY) | {"QOI"} == set(PICTURE_FORMATS)
+    assert not {"EPS", "WMF"} & set(PICTURE_FORMATS)
     with pytest.raises(UserError, match="not a picture"):
         open_picture(
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"

@@ -14,7 +14,7 @@ from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe
 from core.errors import UserError
 from core.forecast import quantization as planning
 from core.forecast.quantization import (
-    LayerPlan,
+    LayerForecast,
     QuantizationPlan,
     plan_quantization,
     setting_key,
@@ -122,7 +122,7 @@ def test_the_figures_of_a_layer_are_those_of_what_is_made(lenet):
 
 
 def test_bits_count_what_each_weight_takes():
-    assert LayerPlan("w", 2, weights=16, zeros=0, levels=2, bytes=10, snr=None).bits == 5
+    assert LayerForecast("w", 2, weights=16, zeros=0, levels=2, bytes=10, snr=None).bits == 5
     assert QuantizationPlan([], 100, 25).ratio == 4
 
 

@@ -13,7 +13,7 @@ from core.compress.quantization.layers import layer_names, quantize_layer
 from core.config import AffineRecipe, KMeansRecipe, QuantizeRecipe
 from core.data import Dataset, ImageSet
 from core.errors import UserError
-from core.forecast.quantization import LayerPlan
+from core.forecast.quantization import LayerForecast
 from core.forecast.sensitivity import (
     QuantizationCost,
     SensitivityScan,
@@ -237,10 +237,10 @@ def test_no_change_among_a_thousand_images_is_not_no_error():
 # -- picture --
 
 LAYERS = [
-    LayerPlan("a", 5, 100, 0, 5, 20, 9.5),
-    LayerPlan("b", 5, 100, 0, 5, 20, None),
-    LayerPlan("c", 0, 100, 0, None, 400, None),
-    LayerPlan("d", 5, 100, 0, 5, 20, 8.0),
+    LayerForecast("a", 5, 100, 0, 5, 20, 9.5),
+    LayerForecast("b", 5, 100, 0, 5, 20, None),
+    LayerForecast("c", 0, 100, 0, None, 400, None),
+    LayerForecast("d", 5, 100, 0, 5, 20, 8.0),
 ]
 FOUND = SensitivityScan(
     "accuracy",

@@ -1,4 +1,4 @@
-"""Where the tiles of a mosaic are."""
+"""The places of the tiles in a mosaic."""
 
 import numpy as np
 import pytest

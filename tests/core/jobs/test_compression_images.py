@@ -1,4 +1,4 @@
-"""Which images a quantization learns from, and which ones it chooses by."""
+"""The images that a quantization learns from, apart from those that it chooses by."""
 
 import numpy as np
 import pytest

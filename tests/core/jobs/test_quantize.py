@@ -24,7 +24,7 @@ from core.data.imageset import ImageSet, hold_back, subset_rows
 from core.errors import UserError
 from core.events import EpochEnd, Finished, Note, Progress, Quantized
 from core.jobs import compression_images, round_weights
-from core.jobs.quantize import QuantizeJob, layer_figures
+from core.jobs.quantize import QuantizeJob, quantized_layer
 from core.jobs.train import TrainJob
 from core.models import saved
 from core.models.card import ModelCard
@@ -135,7 +135,7 @@ def test_two_clusters_by_hand(digits):
 def test_the_figures_of_a_layer_by_hand():
     """Of 0, 1, 1, 4, 6 the last two share 5: the noise is 2 of 54."""
     weight = torch.tensor([0.0, 1, 1, 4, 6])
-    found = layer_figures(weight, share_weights(weight, 2))
+    found = quantized_layer(weight, share_weights(weight, 2))
     assert found == {
         "weights": 5,
         "levels": 2,
@@ -145,8 +145,8 @@ def test_the_figures_of_a_layer_by_hand():
         # The entropy of mask and indices, two centroids, and two tables of two symbols.
         "bytes": round((5 * -(0.8 * math.log2(0.8) + 0.2 * math.log2(0.2)) + 4) / 8 + 8 + 4),
     }
-    assert layer_figures(weight, share_weights(weight, 8))["snr"] is None
-    assert layer_figures(weight, quantize(weight, 3)) | {"snr": 0, "bytes": 0} == {
+    assert quantized_layer(weight, share_weights(weight, 8))["snr"] is None
+    assert quantized_layer(weight, quantize(weight, 3)) | {"snr": 0, "bytes": 0} == {
         "weights": 5,
         "levels": 4,
         "bits": 3,
@@ -785,7 +785,7 @@ def test_the_figures_of_the_layers_are_those_of_the_packed_file(pruned, digits):
         assert last.layers[name]["pinned_zeros"] == int((tuned == 0).sum())
         item = packed[name]
         assert isinstance(item, Codebook)
-        assert last.layers[name] == layer_figures(pruned.state[name], item)
+        assert last.layers[name] == quantized_layer(pruned.state[name], item)
 
 
 def test_a_tuning_of_an_older_version_goes_on_without_held_back_images(pruned, digits, monkeypatch):

@@ -1,4 +1,4 @@
-"""What a card says of the network that its recipes made."""
+"""Model cards: whether a network counts as quantized, by the recipes that made it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which parameters are prunable weights, and under which names."""
+"""The prunable weights of a network, and their names."""
 
 from torch import nn
 

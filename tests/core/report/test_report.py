@@ -15,7 +15,7 @@ from core.config import AffineRecipe, AnswersRecipe, KMeansRecipe, LatencyRecipe
 from core.deploy.latency import Latencies, Latency
 from core.deploy.latency_report import BatchReport, LatencyReport
 from core.errors import UserError
-from core.events import Quantized
+from core.events import Quantized, QuantizedLayer
 from core.models.card import ModelCard
 from core.report.format.drawings import DARK_COLOURS, LIGHT_COLOURS
 from core.report.report import write_report
@@ -91,8 +91,8 @@ def with_card(run):
 
 def quantized_run(store, parent, recipe, **changes):
     run = store.create(recipe, parent=parent.id)
-    layer = {"weights": 150, "levels": 5, "bits": 3, "bytes": 60, "snr": 17.5, "pinned_zeros": 50}
-    event = Quantized({LAYER: layer})  # type: ignore[dict-item]
+    layer = QuantizedLayer(weights=150, levels=5, bits=3, bytes=60, snr=17.5, pinned_zeros=50)
+    event = Quantized({LAYER: layer})
     (run.path / "events.jsonl").write_text(json.dumps(event.to_dict()) + "\n")
     return run
 

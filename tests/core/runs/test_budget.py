@@ -1,4 +1,4 @@
-"""What is read from the events of a budget run."""
+"""Candidates, limits and results, as read from the events of a budget run."""
 
 import math
 from pathlib import Path

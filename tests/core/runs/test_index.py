@@ -23,7 +23,7 @@ OTHER = IndexedRun("b" * 10, "4 5 6", b'{"x": 1}', b"")
 
 @pytest.fixture(autouse=True)
 def _no_memory():
-    listing.forget()
+    listing.forget_runs()
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def many(store):
     for number in range(MANY):
         end(store.create(RECIPE, f"run {number}"))
     store.list()
-    listing.forget()
+    listing.forget_runs()
     return store
 
 
@@ -138,7 +138,7 @@ def test_another_process_reads_no_folder_of_a_run_that_is_over(many, reads):
     runs = many.list()
     assert reads == [waiting.id]
     (many.root / INDEX).unlink()
-    listing.forget()
+    listing.forget_runs()
     assert many.list() == runs
     assert len(reads) == MANY + 2
 
@@ -162,13 +162,13 @@ def test_few_runs_make_no_index(store):
 )
 def test_a_run_that_changed_is_read_again_and_no_other(many, reads, change):
     run = many.list()[7]
-    listing.forget()
+    listing.forget_runs()
     change(many, run)
     reads.clear()
     listed = many.scan()
     assert set(reads) <= {run.id}
     (many.root / INDEX).unlink()
-    listing.forget()
+    listing.forget_runs()
     assert many.scan() == listed
 
 
@@ -190,7 +190,7 @@ def test_a_model_in_the_index_is_the_model_in_the_folder(many):
     for _ in range(MANY):
         end(many.create(recipe, parent=parent.id), "cancelled")
     first = many.list()
-    listing.forget()
+    listing.forget_runs()
     assert RunStore(many.root).list() == first
 
 

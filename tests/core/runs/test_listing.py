@@ -19,7 +19,7 @@ RECIPE = TrainRecipe(model="LeNet5", dataset="Digits")
 
 @pytest.fixture(autouse=True)
 def _no_memory():
-    listing.forget()
+    listing.forget_runs()
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_changed_run_is_read_again_and_no_other(store, reads, change):
     change(changed)
     seen = store.scan()
     assert other.id not in reads
-    listing.forget()
+    listing.forget_runs()
     assert store.scan() == seen
 
 

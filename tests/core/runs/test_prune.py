@@ -1,4 +1,4 @@
-"""What a pruning needs of its parent: fewer weights than it has, and epochs that were kept."""
+"""The parent of a pruning: it has more weights than the result, and the epochs that it kept."""
 
 import pytest
 import torch

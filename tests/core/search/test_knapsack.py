@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from core.search.knapsack import OptionCost, best_selections, best_within
+from core.search.knapsack import OptionCost, best_selection_within, best_selections
 
 SEEDS = range(25)
 
@@ -37,7 +37,7 @@ def test_it_is_as_good_as_trying_everything(seed):
     options = random_options(seed)
     selections = best_selections(options)
     for most_bytes in range(0, 130, 7):
-        best = best_within(selections, most_bytes)
+        best = best_selection_within(selections, most_bytes)
         expected = least_damage(options, most_bytes)
         if expected is None:
             assert best is None
@@ -84,7 +84,7 @@ def test_an_example_by_hand():
     }
     found = [(selection.bytes, selection.damage) for selection in best_selections(options)]
     assert found == [(15, 5.0), (18, 2.0), (28, 1.0)]
-    best = best_within(best_selections(options), 27)
+    best = best_selection_within(best_selections(options), 27)
     assert best is not None
     assert best.choices == {"a": 0, "b": 1}
 

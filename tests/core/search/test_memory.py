@@ -1,4 +1,4 @@
-"""What a search remembers, through a checkpoint's file."""
+"""The memory of a search, through a checkpoint's file."""
 
 import io
 

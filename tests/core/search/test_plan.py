@@ -1,4 +1,4 @@
-"""How much is done in a time: more time never does less, and the least is always done."""
+"""Planning by the time: more time never does less, and the least is always done."""
 
 import pytest
 
@@ -6,15 +6,15 @@ from core.search.plan import (
     MOST_IMAGES,
     MOST_TRIALS,
     MOST_TUNING_EPOCHS,
-    Pace,
-    count_held_back,
+    SearchPace,
+    count_held_back_images,
     count_joint_images,
     count_trials,
     count_tuning_images,
     plan_table,
 )
 
-PACE = Pace(image=0.003, option=2.0, layers=20)
+PACE = SearchPace(image=0.003, option=2.0, layers=20)
 COUNTS = [20, 14, 8]
 SECONDS = [0, 1, 10, 60, 120, 300, 1200, 7200, 10**6]
 
@@ -60,5 +60,5 @@ def test_all_layers_together_are_rounded_on_at_least_as_many_images_as_single_on
 
 
 def test_candidates_are_always_compared_on_some_images():
-    assert count_held_back(PACE, 0) == 64
-    assert count_held_back(PACE, 3600) > 1000
+    assert count_held_back_images(PACE, 0) == 64
+    assert count_held_back_images(PACE, 3600) > 1000

@@ -30,11 +30,11 @@ class Speed:
         return self.least >= faster
 
 
-Tried = Mapping[float, Speed]
+MeasuredSpeeds = Mapping[float, Speed]
 """The speeds that were measured, by the density."""
 
 
-def next_density(tried: Tried, faster: float, least: float, most: float) -> float | None:
+def next_density(tried: MeasuredSpeeds, faster: float, least: float, most: float) -> float | None:
     """Return the density to try next: between the largest that is fast enough and the next one.
 
     least: the smallest density, which is tried first. most: that of the network before, which is
@@ -49,17 +49,17 @@ def next_density(tried: Tried, faster: float, least: float, most: float) -> floa
     return math.sqrt(low * high) if high > _CLOSE * low else None
 
 
-def largest_kept(tried: Tried, faster: float) -> float | None:
+def largest_kept(tried: MeasuredSpeeds, faster: float) -> float | None:
     """Return the largest density that is fast enough; None if none is."""
     return max((density for density, speed in tried.items() if speed.keeps(faster)), default=None)
 
 
-def nearest_density(tried: Tried) -> float:
+def nearest_density(tried: MeasuredSpeeds) -> float:
     """Return the density whose interval begins highest, of at least one."""
     return max(tried, key=lambda density: tried[density].least)
 
 
-def describe_speed(speed: Speed, faster: float) -> str:
+def describe_speedup(speed: Speed, faster: float) -> str:
     """Say how fast the result is, and what the limit was."""
     return (
         f"One image takes {speed.milliseconds:.3g} ms instead of {speed.parent_milliseconds:.3g} ms"

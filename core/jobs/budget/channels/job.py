@@ -8,26 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core import data
 from core.accuracy import best_epoch
 from core.compress import codec
 from core.compress.masks import counts as mask_counts
 from core.config import BudgetRecipe
 from core.events import Event, Finished, Note, Pruned, Summary, judged_divergence
-from core.inspect.behaviour.paired import PairedCounts, lost_interval
-from core.jobs.budget.channels.density import describe_speed
+from core.inspect.behaviour.paired import PairedCounts
+from core.jobs.budget.channels.density import describe_speedup
 from core.jobs.budget.channels.masks import check_channels
 from core.jobs.budget.channels.search import ChannelSearch
 from core.jobs.budget.channels.setup import ThinningSetup
 from core.jobs.budget.channels.speed import SpeedMeter
 from core.jobs.budget.channels.thinned import ThinnedNetwork, smaller_of
 from core.jobs.budget.channels.tuning import ChannelTuning, describe_short_tuning
-from core.jobs.job import count_kept, restoring, summarize
-from core.jobs.pack_and_test import add_recipe
-from core.jobs.parent_dataset import load_parent_dataset
-from core.models.card import ModelCard
+from core.jobs.budget.search_job import SearchJob
+from core.jobs.job import restoring
 from core.models.saved import SavedModel
-from core.search import plan
 from core.search.halves import (
     Right,
     answers_right,
@@ -36,21 +32,16 @@ from core.search.halves import (
     halve_by_content,
     paired_counts,
 )
-from core.search.memory import Memory
-from core.training.device import choose_device, prepare_process
 from core.training.history import History
 
 _CALIBRATION_IMAGES = 64
 """Images for 8-bit integers that are only timed. Their accuracy is not used."""
 
 
-class FasterJob:
+class FasterJob(SearchJob):
     """One run of a BudgetRecipe with a limit of time; see `core.jobs.job.Job`.
 
-    parent: the trained network. device: the device that the run uses. Times are measured on the
-    CPU.
-
-    Raises UserError for what cannot work.
+    Times are measured on the CPU.
     """
 
     def __init__(
@@ -60,15 +51,8 @@ class FasterJob:
         data_root: Path,
         checkpoint: Mapping[str, Any] | None = None,
     ):
-        self.recipe = recipe
-        self.parent = parent
-        self.data_root = data_root
-        self.device = choose_device(recipe.device)
-        self._saved = checkpoint
-        self._memory = Memory()
+        super().__init__(recipe, parent, data_root, checkpoint)
         self._right: Right | None = None  # of the float network, on half B
-        self._spent_before = checkpoint["spent"] if checkpoint else 0.0
-        self._clock = plan.Clock(recipe.minutes, self._spent_before)
         self._meter: SpeedMeter | None = None
         self._start: ThinnedNetwork | None = None
         self._tuning: ChannelTuning | None = None
@@ -76,7 +60,6 @@ class FasterJob:
         self._packed = b""
         if checkpoint is not None:
             with restoring():
-                self._memory.restore(checkpoint["memory"])
                 self._right = checkpoint["right"].numpy()
                 if checkpoint["start"] is not None:
                     self._start = ThinnedNetwork.restore(checkpoint["start"])
@@ -84,9 +67,7 @@ class FasterJob:
     def events(self) -> Generator[Event, None, None]:
         """Test the parent, search the channels, tune, pack and test. Ends with Finished."""
         card = self.parent.card
-        prepare_process()
-        yield from data.prepare(card.dataset, self.data_root)
-        dataset = load_parent_dataset(card, self.data_root)
+        dataset = yield from self._load_dataset()
         check_channels(self.parent)
         network = self.parent.network().to(self.device).to(memory_format=torch.channels_last)
         _, rows = halve_by_content(dataset.test)
@@ -96,7 +77,7 @@ class FasterJob:
             stage = "Testing the float network on half B"
             self._right = yield from answers_right(network, half_b, stage)
         # Tests of the float network and of the result come on top of the minutes.
-        self._clock = plan.Clock(self.recipe.minutes, self._spent_before)
+        self._clock = self._new_clock()
         setup = ThinningSetup(self.recipe, card, dataset, network, self._memory)
         meter = self._make_meter(setup)
         if self._start is None:
@@ -169,7 +150,7 @@ class FasterJob:
         self._result = replace(chosen, state=state, speed=speed)
         yield self._result.event()
         assert self.recipe.faster is not None
-        yield Note(describe_speed(speed, self.recipe.faster))
+        yield Note(describe_speedup(speed, self.recipe.faster))
         pairs = mask_counts(chosen.masks)
         kept = sum(kept for kept, _ in pairs.values())
         total = sum(total for _, total in pairs.values())
@@ -180,31 +161,18 @@ class FasterJob:
         """Return all that is needed to continue from here, or None before anything is known."""
         if self._right is None:
             return None
-        return {
-            "history": [],
-            "memory": self._memory.checkpoint(),
+        return self._shared_checkpoint() | {
             "right": torch.from_numpy(self._right),
-            "spent": self._clock.spent,
             "speeds": self._checkpoint_of(self._meter, "speeds"),
             "start": None if self._start is None else self._start.checkpoint(),
             "tuning": self._checkpoint_of(self._tuning, "tuning"),
         }
-
-    def _checkpoint_of(self, part: SpeedMeter | ChannelTuning | None, name: str) -> Any:
-        """Return what a part has to save; what was saved before until the part takes it over."""
-        if part is not None:
-            return part.checkpoint()
-        return self._saved[name] if self._saved is not None else None
 
     def result(self) -> dict[str, dict[str, Tensor]]:
         """Return the network as the packed file holds it, and its masks; empty before the end."""
         if self._result is None:
             return {}
         return {"model": self._result.state, "masks": self._result.masks}
-
-    def card(self) -> ModelCard:
-        """Return what a reader of the weights must know: the parent's card, and this recipe."""
-        return add_recipe(self.parent.card, self.recipe)
 
     def files(self) -> dict[str, bytes]:
         """Return the packed file; empty before the end."""
@@ -215,18 +183,10 @@ class FasterJob:
         ledger = codec.unpack(self._packed).ledger
         speed = self._result.speed
         history = History() if self._tuning is None else self._tuning.history
-        summary = summarize(
-            self.card(),
-            self.device,
-            History(),
-            **count_kept(network),
-            test_accuracy=counts.second_accuracy,
-            test_images=counts.images,
-            parent_accuracy=counts.first_accuracy,
-            float_bytes=ledger.float_bytes,
-            packed_bytes=ledger.total,
-            test_half="B",
-            lost_interval=lost_interval(counts),
+        summary = self._summarize(
+            network,
+            counts,
+            ledger,
             milliseconds=speed.milliseconds,
             parent_milliseconds=speed.parent_milliseconds,
             speedup=speed.speedup,

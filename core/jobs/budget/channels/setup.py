@@ -8,7 +8,7 @@ from torch import nn
 
 from core.config import BudgetRecipe
 from core.data import Dataset
-from core.jobs.budget.channels.speed import Pixels
+from core.jobs.budget.channels.speed import NormalisedImages
 from core.jobs.budget.channels.thinned import Judge, ThinnedNetwork
 from core.jobs.budget.channels.tuning import TUNING_SHARE, ChannelTuning, pruning_recipe
 from core.jobs.budget.setup import blend, image_seconds, spread_batches
@@ -49,16 +49,16 @@ class ThinningSetup:
         self.images = self._images()
         choosing = self.images.choosing()
         image = memory.decide("image seconds", lambda: image_seconds(network, choosing))
-        self._pace = plan.Pace(image, option=0.0, layers=0)
+        self._pace = plan.SearchPace(image, option=0.0, layers=0)
         seconds = 60 * recipe.minutes
         self.seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, _MEASURING_SHARE * seconds))
-        count = min(len(choosing), plan.count_held_back(self._pace, seconds))
+        count = min(len(choosing), plan.count_held_back_images(self._pace, seconds))
         self.judge = Judge(network, blend(spread_batches(choosing, count), recipe.seed))
 
-    def pixels(self, count: int) -> Pixels:
+    def pixels(self, count: int) -> NormalisedImages:
         """Return so many training images, normalised, on the CPU; fewer if there are fewer."""
         batches = torch.cat(self.images.learning_batches())[:count]
-        pixels: Pixels = np.ascontiguousarray(batches.cpu().numpy())
+        pixels: NormalisedImages = np.ascontiguousarray(batches.cpu().numpy())
         return pixels
 
     def tuning_amount(self, clock: plan.Clock) -> tuple[int, int | None]:

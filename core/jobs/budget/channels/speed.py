@@ -23,8 +23,8 @@ _FLOAT = "float"
 _LONGER = 4
 """How many times longer a speed is measured before a run goes by it."""
 
-Pixels = NDArray[np.float32]
-"""One normalised image, (1, 3, side, side)."""
+NormalisedImages = NDArray[np.float32]
+"""Shape (N, 3, side, side)."""
 
 
 class SpeedMeter:
@@ -35,7 +35,9 @@ class SpeedMeter:
     confirmed only from the moment on at which the search asks for that.
     """
 
-    def __init__(self, parent: nn.Module, card: ModelCard, pixels: Pixels, seconds: float):
+    def __init__(
+        self, parent: nn.Module, card: ModelCard, pixels: NormalisedImages, seconds: float
+    ):
         """parent: in evaluation mode. seconds: of one measurement, about."""
         self._card = card
         self._pixels = pixels
@@ -86,7 +88,7 @@ class SpeedMeter:
         return self._last[1]
 
     def compare_int8(
-        self, smaller: nn.Module, calibration: Pixels
+        self, smaller: nn.Module, calibration: NormalisedImages
     ) -> Generator[Event, None, Note | None]:
         """Return a note if 8-bit integers make a network faster still, None if they do not.
 
@@ -124,7 +126,7 @@ def shapes_key(network: nn.Module) -> str:
 
 
 def _times(
-    files: dict[str, bytes], pixels: Pixels, seconds: float
+    files: dict[str, bytes], pixels: NormalisedImages, seconds: float
 ) -> Generator[Event, None, tuple[Latency, Latency]]:
     """Time two ONNX files in turn, and return the figures of each in order."""
     threads = physical_cores()

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _SIDE = 400  # pixels that a picture has at least
 
 
-def mappable_layers(network: InspectedNetwork) -> "dict[str, MapSize]":
+def cached_mappable_layers(network: InspectedNetwork) -> "dict[str, MapSize]":
     """Return the convolutions that Grad-CAM can draw, with the size of their output."""
     return _mappable_layers(network.key, network)
 
 
-def class_map(
+def cached_class_map(
     network: InspectedNetwork, picture: Picture, layer: str, class_index: int
 ) -> "np.ndarray":
     """Return the Grad-CAM map of a class, as large as what the network gets of the picture."""

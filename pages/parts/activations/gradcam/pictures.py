@@ -39,8 +39,8 @@ def draw_map_pictures(
     maps: list[MapPicture], differences: list[MapPicture], picture: Picture
 ) -> None:
     """Draw the maps on one scale, the differences on another, and the two scales."""
-    scale = shared_scale(maps, ColourScale.sequential)
-    difference_scale = shared_scale(differences, ColourScale.diverging)
+    scale = scale_of_all(maps, ColourScale.sequential)
+    difference_scale = scale_of_all(differences, ColourScale.diverging)
     drawn = [(one, scale) for one in maps] + [(one, difference_scale) for one in differences]
     if len(maps) == _COLUMNS:
         # The differences are below their networks.
@@ -54,7 +54,7 @@ def draw_map_pictures(
     _draw_legend(scale, difference_scale)
 
 
-def shared_scale(maps: list[MapPicture], make: Callable[..., ColourScale]) -> ColourScale | None:
+def scale_of_all(maps: list[MapPicture], make: Callable[..., ColourScale]) -> ColourScale | None:
     """Return the scale of all the maps together, None if there is no map."""
     arrays = [one.values for one in maps if one.values is not None]
     return make(*arrays) if arrays else None

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.inspect.activations.tables import network_letters
-from pages.parts.activations.gradcam.cached import class_map, mappable_layers
+from pages.parts.activations.gradcam.cached import cached_class_map, cached_mappable_layers
 from pages.parts.activations.gradcam.choices import choose_class, choose_layers, class_indices
 from pages.parts.activations.gradcam.pictures import MapPicture, draw_map_pictures
 from pages.parts.activations.sources.network import InspectedNetwork
@@ -35,7 +35,7 @@ def draw_gradcam(
     if not has_captum():
         st.info(MISSING_CAPTUM, icon=":material/extension_off:")
         return
-    layers = [mappable_layers(network) for network in networks]
+    layers = [cached_mappable_layers(network) for network in networks]
     if not any(layers):
         st.info(_no_convolution(len(networks)), icon=":material/blur_off:")
         return
@@ -74,8 +74,8 @@ def _network_picture(
         return MapPicture(letter, f"It has no class {plain(repr(class_name))}.")
     if layer is None:
         return MapPicture(letter, "It has no such convolution.")
-    values = class_map(network, picture, layer, class_index)
-    height, width = mappable_layers(network)[layer]
+    values = cached_class_map(network, picture, layer, class_index)
+    height, width = cached_mappable_layers(network)[layer]
     probability = comparison.passes[number].probabilities[class_index]
     text = (
         f"`{layer}`, {height}\u00a0×\u00a0{width} places · probability {part(probability)}"

@@ -1,1 +1,1 @@
-"""Where the networks on the activations page come from, a module for each source."""
+"""The sources of the networks on the activations page, a module for each."""

@@ -2,7 +2,7 @@
 
 from core.runs.run import MODEL, Run
 from core.runs.store import RunStore
-from pages.parts.activations.sources.network import NetworkSource, network_in_file
+from pages.parts.activations.sources.network import NetworkSource, network_of_file
 from pages.parts.shared.model_choice import choose_model, finished_models
 
 
@@ -40,7 +40,7 @@ def choose_finished_models(store: RunStore) -> NetworkSource | None:
         if third is not None:
             chosen.append(third)
     return NetworkSource(
-        first.dataset, lambda: [network_in_file(run.name, run.path / MODEL) for run in chosen]
+        first.dataset, lambda: [network_of_file(run.name, run.path / MODEL) for run in chosen]
     )
 
 

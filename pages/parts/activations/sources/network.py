@@ -49,7 +49,7 @@ class NetworkSource:
     refresh_seconds: float | None = None
 
 
-def network_in_file(name: str, path: Path) -> InspectedNetwork:
+def network_of_file(name: str, path: Path) -> InspectedNetwork:
     """Return the network in a model file. Raises UserError if the file is gone or damaged."""
     card = saved.read_card(path)
     with _telling_if_gone(path):

@@ -11,7 +11,7 @@ from core.runs.store import RunStore
 from pages.parts.activations.sources.network import (
     InspectedNetwork,
     NetworkSource,
-    network_in_file,
+    network_of_file,
 )
 from pages.parts.shared.address import address_selectbox
 from pages.parts.shared.states import STATE_STYLES
@@ -63,7 +63,7 @@ def _choose_epoch(store: RunStore, run_at_start: Run) -> list[InspectedNetwork]:
         st.info(_why_no_epoch(run), icon=":material/hourglass_empty:")
         return []
     epoch = _draw_epoch_choice(run, list(files))
-    return [network_in_file(f"{run.name}, epoch {epoch}", files[epoch])]
+    return [network_of_file(f"{run.name}, epoch {epoch}", files[epoch])]
 
 
 def _epoch_files(run: Run) -> dict[int, Path]:

@@ -1,4 +1,4 @@
-"""Where the networks part: the cosine of the activations of A and another network by layer."""
+"""Draws where networks part: the cosine of the activations of A and another one by layer."""
 
 from typing import TYPE_CHECKING
 

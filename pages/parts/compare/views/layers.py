@@ -9,7 +9,7 @@ import streamlit as st
 from core.runs.comparison.compared import ComparedRun
 from core.runs.comparison.layers import LAYER_METRICS, LayerFigures
 from core.runs.run import Run
-from pages.parts.compare.cached import compare, layers_of
+from pages.parts.compare.cached import compare, layers_of_run
 from pages.parts.compare.picked import picked_ids
 from pages.parts.compare.picture import draw_chart
 from pages.parts.compare.views.words import draw_colour_note
@@ -77,7 +77,7 @@ def _layers_by_run(runs: Sequence[ComparedRun]) -> dict[str, dict[str, LayerFigu
 
     A dense network wrote none down. It has the layers of the other runs, with all their weights.
     """
-    layers = {run.id: layers_of(run.lineage) for run in runs}
+    layers = {run.id: layers_of_run(run.lineage) for run in runs}
     most = max(layers.values(), key=len)
     for run in runs:
         if not layers[run.id] and run.figures.density == 1:

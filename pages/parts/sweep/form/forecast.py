@@ -9,7 +9,7 @@ from core.config import Recipe, TrainRecipe
 from core.forecast.sweep import EpochSeconds, SweepForecast, forecast, is_measured
 from pages.parts.shared.metrics import draw_metric
 from pages.parts.shared.progress import drain, is_quick
-from pages.parts.shared.words import duration, size
+from pages.parts.shared.words import counted, duration, size
 
 
 def draw_forecast(recipes: Sequence[Recipe], combinations: int, root: Path) -> None:
@@ -29,7 +29,8 @@ def draw_forecast(recipes: Sequence[Recipe], combinations: int, root: Path) -> N
             help="Times a few training steps of each network, which takes some seconds.",
         )
         if not clicked:
-            st.caption(f"{combinations:,} combinations, {len(recipes):,} runs.")
+            runs = counted(len(recipes), "run")
+            st.caption(f"{counted(combinations, 'combination')}, {runs}.")
             return
     _draw_figures(drain(forecast(recipes, root, _epoch_seconds()), place), combinations)
 
@@ -39,7 +40,7 @@ def _draw_figures(result: SweepForecast, combinations: int) -> None:
         draw_metric(
             "Runs",
             f"{result.runs:,}",
-            f"for {combinations:,} combinations",
+            f"for {counted(combinations, 'combination')}",
             f"{result.trainings:,} networks are trained, {result.quantizations:,} quantized and"
             f" {result.budgets:,} fitted into a budget."
             " What a sweep ran before is not run again.",

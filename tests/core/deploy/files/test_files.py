@@ -13,7 +13,7 @@ from core import models
 from core.compress import codec
 from core.config import TrainRecipe
 from core.deploy.files.checks import check_file
-from core.deploy.files.formats import FORMATS
+from core.deploy.files.formats import EXPORT_FORMATS
 from core.deploy.files.masks import kept_weights, masks_bytes
 from core.deploy.files.metrics import METRIC_COLUMNS, metrics_csv, read_metrics
 from core.deploy.files.model_card import CardFacts, card_markdown
@@ -260,4 +260,4 @@ def test_a_fresh_process_checks_a_file(digits, network, model, tmp_path):
 def test_a_verification_is_plain_data():
     found = Verification("card")
     assert str(found) == "A fresh process loaded the file, and it is whole."
-    assert json.loads(json.dumps(vars(found)))["format_name"] in FORMATS
+    assert json.loads(json.dumps(vars(found)))["format_name"] in EXPORT_FORMATS

@@ -1,4 +1,4 @@
-"""Which files are own networks, and the versions of their names. None of these files is run."""
+"""Finding files of own networks and their versions. None of these files is run."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What RAY_ADDRESS may hold, and which Ray can be used."""
+"""The values of RAY_ADDRESS that are read or refused, and the versions of Ray that can be used."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where the epochs of a training end: in epochs, in optimizer steps and in minutes."""
+"""The ends of a training's epochs: in epochs, in optimizer steps and in minutes."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How much of the disk runs take, what can go, and that nothing goes which another run needs."""
+"""The disk that runs take, what can go, and that nothing goes which another run needs."""
 
 import math
 import time
