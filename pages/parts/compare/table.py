@@ -62,7 +62,7 @@ def draw_choice(
 def _draw_choice_line(listed: Sequence[Run], candidates: Mapping[str, Run]) -> None:
     chosen = chosen_runs(candidates)
     hidden = {run.id for run in chosen} - {run.id for run in listed}
-    text = f"**{len(chosen)}** of {len(candidates)} runs chosen"
+    text = f"**{len(chosen)}** of {len(candidates):,} runs chosen"
     if hidden:
         text += f", {len(hidden)} of them hidden by the filters"
     if len(chosen) == MOST_RUNS:
