@@ -158,6 +158,9 @@ def test_a_file_is_checked_before_it_can_be_downloaded(network, name):
     assert not [error.value for error in app.error]
     assert len(app.success) == 1
     assert downloads(app) == [f"download-{name}", "export_report"]
+    # What was made of another network is forgotten.
+    assert list(app.session_state["exports"]) == [network.id]
+    assert len(app.session_state["exports"][network.id]) == 1
 
 
 def test_the_normalisation_can_be_in_the_file(network):
@@ -171,12 +174,16 @@ def test_the_normalisation_can_be_in_the_file(network):
     assert "make-onnx" in [button.key for button in app.button]
 
 
-def test_a_file_for_openvino_or_how_to_install_it(network, monkeypatch):
+@pytest.mark.slow
+def test_a_file_for_openvino(network):
     pytest.importorskip("openvino")
     app = opened("Files", run=network.id)
     app.button(key="make-openvino").click().run()
     assert not app.error
     assert "by OpenVINO" in app.success[0].value
+
+
+def test_how_to_install_openvino(network, monkeypatch):
     monkeypatch.setattr("pages.parts.export.files.has_openvino", lambda: False)
     app = opened("Files", run=network.id)
     assert "make-openvino" not in [button.key for button in app.button]
@@ -244,10 +251,3 @@ def test_a_failure_is_shown_openly(store, network):
     status = {"state": "failed", "message": "The disk is full."}
     write_status(run.path, run.status.model_copy(update=status))
     assert any("The disk is full." in item.value for item in opened("Integers").markdown)
-
-
-def test_exports_of_another_network_are_forgotten(network):
-    app = opened("Files", run=network.id)
-    app.button(key="make-card").click().run()
-    assert list(app.session_state["exports"]) == [network.id]
-    assert len(app.session_state["exports"][network.id]) == 1

@@ -55,7 +55,7 @@ def test_the_command_of_a_form_with_budgets_makes_the_same_runs():
 
 def test_the_best_network_within_a_limit(capsys, store, digits):
     words = (
-        f"{SMALL} --retrain 1 0.2 --bytes 20000 1000 --minutes 0.01 --kinds share --images 64"
+        f"{SMALL} --retrain 1 0.2 --bytes 20000 1000 --minutes 0.01 --kinds share --images 16"
         " --trials 0 --tuneepochs 0"
     )
     code, printed = run(capsys, store, f"{words} --preview")

@@ -114,7 +114,7 @@ def _weights(network):
     return sum(weight.numel() for weight in prunable_weights(network).values())
 
 
-@pytest.mark.parametrize("name", ["ResNet8", "VGG11BN3"])
+@pytest.mark.parametrize("name", ["ResNet8", pytest.param("VGG11BN3", marks=pytest.mark.slow)])
 def test_files_for_other_programs_answer_the_same(name):
     network = used_network(name, seed=1)
     collect_statistics_(network, 16)
