@@ -15,7 +15,7 @@ import pytest
 # inherit a pool of threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A process that a test starts takes a second less if another one has compiled the app before it.
+# The processes that tests start shall find the app compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from core.runs import launch
