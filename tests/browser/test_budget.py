@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from core.compress import codec
 from core.runs.budget import tried_candidates
 from core.runs.layer_choices import choice_code
@@ -72,6 +74,7 @@ def test_a_limit_is_typed_and_kept_to_the_byte_and_a_point_is_taken(tab, address
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
+@pytest.mark.slow  # tests/pages draws its form and all of its ends
 def test_a_limit_of_accuracy_is_kept_on_the_half_that_reports(tab, address, runs, trained):
     page = type_limit(tab, address, trained, "Points of accuracy", MOST_LOST)
     expect(page.get_by_test_id("stCode")).to_contain_text(f"--lose {MOST_LOST}")

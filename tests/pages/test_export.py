@@ -127,6 +127,7 @@ def test_too_many_calibration_images_are_refused_in_a_sentence(network):
     assert "make_int8" not in [button.key for button in app.button]
 
 
+@pytest.mark.slow  # a browser does the same
 def test_speed_is_measured_and_drawn(store, network):
     app = opened("Speed", run=network.id, latency_seconds="0.01")
     assert "The speed of this network was not measured yet." in app.info[0].value
@@ -202,6 +203,7 @@ def test_without_a_run_in_integers_there_is_no_such_file(network):
     assert "make-onnx-int8" not in [button.key for button in app.button]
 
 
+@pytest.mark.slow  # a browser does the same
 def test_the_file_in_integers_is_that_of_its_run(integers):
     app = opened("Files", run=integers.config.parent)
     app.button(key="make-onnx-int8").click().run()
