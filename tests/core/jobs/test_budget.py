@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from core import data
 from core.compress import codec
@@ -24,7 +24,6 @@ from core.models.card import ModelCard
 from core.models.saved import SavedModel
 from core.runs.run import PACKED
 from core.training import setup
-from tests import eager_worker
 from tests.core.jobs.test_train import assert_same, is_positive_zero, summary_of
 
 CONV, HEAD = "0.weight", "5.weight"  # of the toy
@@ -35,8 +34,19 @@ COUNTED = {"images": 64, "trials": 3, "tuning_epochs": 0, "device": "cpu", "kind
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch):
     """Every network is small, and has BatchNorm and dropout."""
-    monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
-    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr("core.models.build", lambda name, classes: tiny(classes))
+    monkeypatch.setattr(setup, "build", lambda name, classes: tiny(classes))
+
+
+def tiny(classes):
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 5, stride=4, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Flatten(),
+        nn.Linear(4 * 7 * 7, classes),
+    )
 
 
 def as_saved(model, digits):
@@ -56,7 +66,7 @@ def as_saved(model, digits):
 def toy(digits):
     """The small network, whose last layer is fitted to the training images by least squares."""
     torch.manual_seed(0)
-    network = eager_worker.network(10).eval()
+    network = tiny(10).eval()
     dataset = data.load("Digits", digits)
     images, labels = DeviceImages(dataset.train, dataset.mean, dataset.std, "cpu").batch(
         slice(None)
@@ -129,10 +139,10 @@ def accuracy_on(state, rows, parent, digits):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"bytes": 2600},
-        {"bytes": 3001, "kinds": ("share", "round")},
-        {"smaller": 8, "kinds": ("round",)},
-        {"bytes": 2600, "tuning_epochs": 1},
+        {"bytes": 1600},
+        {"bytes": 1801, "kinds": ("share", "round")},
+        {"smaller": 6, "kinds": ("round",)},
+        {"bytes": 1600, "tuning_epochs": 1},
     ],
     ids=str,
 )
@@ -160,7 +170,7 @@ def test_the_file_is_never_over_the_limit_and_is_the_model(parent, search_once, 
 
 
 def test_the_accuracies_are_those_of_half_b(parent, digits, search_once):
-    job, events = search_once(bytes=2600)
+    job, events = search_once(bytes=1600)
     summary = summary_of(events)
     rows = half_b(digits)
     assert summary.test_half == "B"
@@ -180,7 +190,7 @@ def test_pruned_weights_stay_exactly_zero(network, digits):
         weight = saved.state[name]
         masks[name] = weight.abs() > weight.abs().median()
         weight[~masks[name]] = 0.0
-    job, _ = budgeted(saved, digits, bytes=2600, kinds=("share", "round"), tuning_epochs=1)
+    job, _ = budgeted(saved, digits, bytes=1600, kinds=("share", "round"), tuning_epochs=1)
     state = job.result()["model"]
     for name, mask in masks.items():
         assert is_positive_zero(state[name][~mask])
@@ -218,7 +228,7 @@ STOPS = {
 
 def test_a_stopped_search_comes_to_the_same_end(parent, digits):
     """The same seed gives the same choice, also if it is stopped in the middle of each part."""
-    recipe = BudgetRecipe(**{**COUNTED, "bytes": 2600, "tuning_epochs": 2, "batch_size": 512})
+    recipe = BudgetRecipe(**{**COUNTED, "bytes": 1600, "tuning_epochs": 2, "batch_size": 512})
     job = BudgetJob(recipe, parent, digits)
     events = []
     stops: dict[str, int] = {}
@@ -247,7 +257,7 @@ def run_until(job, is_last):
 
 
 def test_a_run_that_is_stopped_again_and_again_keeps_its_tuning(parent, digits):
-    recipe = BudgetRecipe(**{**COUNTED, "bytes": 2600, "tuning_epochs": 2, "batch_size": 512})
+    recipe = BudgetRecipe(**{**COUNTED, "bytes": 1600, "tuning_epochs": 2, "batch_size": 512})
     first = run_until(
         BudgetJob(recipe, parent, digits),
         lambda event: isinstance(event, Progress) and event.stage == "Tuning, epoch 2 of 2",
@@ -265,12 +275,12 @@ def test_a_run_that_is_stopped_again_and_again_keeps_its_tuning(parent, digits):
 
 
 def test_a_cancelled_search_keeps_the_best_so_far(parent, digits):
-    job = BudgetJob(BudgetRecipe(**COUNTED, bytes=2600), parent, digits)
+    job = BudgetJob(BudgetRecipe(**COUNTED, bytes=1600), parent, digits)
     assert job.checkpoint() is None
     assert job.result() == {}
     made = []
     for event in job.events():
-        if isinstance(event, Candidate) and event.bytes <= 2600:
+        if isinstance(event, Candidate) and event.bytes <= 1600:
             made.append(event)
         if len(made) == 2:
             break
@@ -340,8 +350,8 @@ def test_more_work_is_never_worse(search_once):
     """Judged as the search judges, on the same images; one number for all layers is included."""
     least = []
     for changes in ({"trials": 0}, {}, {"tuning_epochs": 1}):
-        job, events = search_once(bytes=2600, **changes)
-        within = [event for event in candidates_of(events) if event.bytes <= 2600]
+        job, events = search_once(bytes=1600, **changes)
+        within = [event for event in candidates_of(events) if event.bytes <= 1600]
         assert any(event.layers[CONV] == event.layers[HEAD] for event in within)
         chosen = min(within, key=judged)
         assert chosen.bytes == len(job.files()[PACKED])
@@ -351,7 +361,7 @@ def test_more_work_is_never_worse(search_once):
 
 def test_layers_that_are_pruned_hold_their_density(parent, digits):
     """So small a file is out of reach without pruning."""
-    limit = smallest_limit(BudgetRecipe(**COUNTED, bytes=1), parent) - 100
+    limit = smallest_limit(BudgetRecipe(**COUNTED, bytes=1), parent) - 50
     with pytest.raises(UserError, match="the smallest has"):
         budgeted(parent, digits, bytes=limit)
     kinds = ("share", "prune")
