@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from core import data
 from core.compress import codec
@@ -24,6 +24,7 @@ from core.models.card import ModelCard
 from core.models.saved import SavedModel
 from core.runs.run import PACKED
 from core.training import setup
+from tests import eager_worker
 from tests.core.jobs.test_train import assert_same, is_positive_zero, summary_of
 
 CONV, HEAD = "0.weight", "5.weight"  # of the toy
@@ -34,19 +35,8 @@ COUNTED = {"images": 64, "trials": 3, "tuning_epochs": 0, "device": "cpu", "kind
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch):
     """Every network is small, and has BatchNorm and dropout."""
-    monkeypatch.setattr("core.models.build", lambda name, classes: tiny(classes))
-    monkeypatch.setattr(setup, "build", lambda name, classes: tiny(classes))
-
-
-def tiny(classes):
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 5, stride=4, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.Dropout(0.3),
-        nn.Flatten(),
-        nn.Linear(4 * 7 * 7, classes),
-    )
+    monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
 
 
 def as_saved(model, digits):
@@ -66,7 +56,7 @@ def as_saved(model, digits):
 def toy(digits):
     """The small network, whose last layer is fitted to the training images by least squares."""
     torch.manual_seed(0)
-    network = tiny(10).eval()
+    network = eager_worker.network(10).eval()
     dataset = data.load("Digits", digits)
     images, labels = DeviceImages(dataset.train, dataset.mean, dataset.std, "cpu").batch(
         slice(None)
