@@ -2,6 +2,7 @@
 outlive their test.
 """
 
+import functools
 import multiprocessing
 import os
 import shutil
@@ -14,14 +15,49 @@ import pytest
 # inherit a pool of threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# The processes that tests start shall find the app compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 from core.runs import launch
 from core.runs.store import RunStore
 from tests import eager_worker
 from tests.waiting import until
 
+LONGEST = (
+    "cluster/test_ray_cluster.py",
+    "browser/test_train.py",
+    "jobs/test_budget.py",
+    "browser/test_whole_app.py",
+    "trackers/test_trackers.py",
+    "browser/test_budget.py",
+    "ranks/test_supervisor.py",
+    "browser/test_login.py",
+    "pages/test_export.py",
+    "browser/test_activations.py",
+    "tests/test_fuzz.py",
+    "browser/test_sweep.py",
+    "examples/test_tour.py",
+    "browser/test_export.py",
+    "commands/test_export.py",
+    "browser/test_prune.py",
+)
+"""The files that take longest, by the ends of their paths. They start first, so that no process is
+left alone with one of them at the end. Every other one needs a browser, which needs both cores.
+"""
+
+
+def _place(item):
+    """The place of a test's file among the longest ones, which all others follow."""
+    path = item.path.as_posix()
+    return next((place for place, end in enumerate(LONGEST) if path.endswith(end)), len(LONGEST))
+
 
 def pytest_collection_modifyitems(items):
-    """Try a test in the browser once more if it fails; the summary names those that needed it."""
+    """Put the longest files first, and try a test in the browser once more if it fails.
+
+    The summary names those that needed it.
+    """
+    items.sort(key=_place)
     for item in items:
         if item.path.parent.name == "browser":
             item.add_marker(pytest.mark.flaky(reruns=1))
@@ -31,6 +67,31 @@ def pytest_collection_modifyitems(items):
 def data_home(tmp_path_factory):
     """The folder of the data sets of the whole session; empty until somebody prepares one."""
     return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_registry_of_operators():
+    """torch's exporter reads the source of all its operators anew for every export, which takes as
+    long as the export.
+    """
+    if "torch" not in sys.modules:  # no test of this session exports
+        yield
+        return
+    import torch
+
+    export = torch.onnx.export
+
+    def export_with_one_registry(*arguments, **options):
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        if not hasattr(ONNXRegistry.from_torchlib, "cache_info"):
+            once = functools.cache(ONNXRegistry.from_torchlib)
+            patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(once))
+        return export(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", export_with_one_registry)
+        yield
 
 
 @pytest.fixture(autouse=True)

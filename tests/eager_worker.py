@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def network(classes: int) -> "nn.Sequential":
+def network(classes: int, channels: int = 4) -> "nn.Sequential":
     """Build a tiny network for 3 x 32 x 32 images that has every kind of state.
 
-    Convolution, BatchNorm, ReLU, dropout and linear.
+    Convolution, BatchNorm, ReLU, dropout and linear. channels: of the convolution.
     """
     from torch import nn
 
     return nn.Sequential(
-        nn.Conv2d(3, 8, 5, stride=4, bias=False),
-        nn.BatchNorm2d(8),
+        nn.Conv2d(3, channels, 5, stride=4, bias=False),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
         nn.Dropout(0.3),
         nn.Flatten(),
-        nn.Linear(8 * 7 * 7, classes),
+        nn.Linear(channels * 7 * 7, classes),
     )
 
 

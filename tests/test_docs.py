@@ -1,5 +1,6 @@
 """Files, commands and flags that the documents name exist."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -66,20 +67,36 @@ def test_the_modules_and_commands_exist(document):
 
 def test_the_flags_of_the_readmes_commands_exist():
     """Each command of the README names flags that its own help lists."""
-    help_texts = {}
+    flags: dict[tuple[str, ...], set[str]] = {}
     for module, words in commands_in(text_of("README.md")):
         arguments = shlex.split(words.partition("#")[0].replace("|", " "))
         if not module.startswith("core") or not arguments:
             continue
         command = (module, *[word for word in arguments[:2] if word.isalpha() and word.islower()])
-        if command not in help_texts:
-            help_texts[command] = help_of(command)
-        flags = {word.partition("=")[0] for word in arguments if word.startswith("--")}
-        unknown = [flag for flag in sorted(flags) if flag not in help_texts[command]]
+        named = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+        flags.setdefault(command, set()).update(named)
+    assert flags, "the test finds no command at all"
+    for command, text in zip(flags, help_of(flags), strict=True):
+        unknown = [flag for flag in sorted(flags[command]) if flag not in text]
         assert not unknown, (command, unknown)
-    assert help_texts, "the test finds no command at all"
 
 
-def help_of(command):
-    words = [sys.executable, "-m", *command, "--help"]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+HELP = """
+import contextlib, io, json, runpy, sys
+
+texts = []
+for module, *words in json.loads(sys.argv[1]):
+    sys.argv = [module, *words, "--help"]
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    texts.append(text.getvalue())
+print(json.dumps(texts))
+"""
+
+
+def help_of(commands):
+    """The help of each command, as one process prints it."""
+    words = [sys.executable, "-c", HELP, json.dumps(list(commands))]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)

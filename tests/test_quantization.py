@@ -1,7 +1,5 @@
-"""The import in the original's text, in a new process and in a notebook at the root."""
+"""The import in the original's text, in the new process of a notebook at the root."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,21 +8,13 @@ ROOT = Path(__file__).parents[1]
 IMPORT = "from quantization import QuantizeNetwork, VisualizeNetwork"
 
 
-def test_the_import_works_in_a_new_process():
-    script = f"{IMPORT}\nprint(QuantizeNetwork.__module__, VisualizeNetwork.__module__)"
-    result = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == ["core.quantization", "core.visualization"]
-
-
 def test_the_originals_text_runs_in_a_notebook():
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     cells = [
-        f"import torch\n{IMPORT}\nfrom core import models\nmodel = models.build('LeNet5', 10)",
+        f"{IMPORT}\nprint(QuantizeNetwork.__module__, VisualizeNetwork.__module__)",
+        "import torch\nfrom core import models\nmodel = models.build('LeNet5', 10)",
         "quantized = QuantizeNetwork()(model, 5)",
         "VisualizeNetwork().display_kernel(quantized)",
         "VisualizeNetwork().display_scatter_plot(model, quantized)",
@@ -33,7 +23,8 @@ def test_the_originals_text_runs_in_a_notebook():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     resources = {"metadata": {"path": str(ROOT)}}
     nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
-    _, printed, *displayed = [cell.outputs for cell in notebook.cells]
+    modules, _, printed, *displayed = [cell.outputs for cell in notebook.cells]
+    assert modules[0].text.split() == ["core.quantization", "core.visualization"]
     assert "features.0.weight: 450 -> 5 unique weights" in printed[0].text
     # Two convolutions, one plot, and the input with four ReLUs.
     assert [len(outputs) for outputs in displayed] == [2, 1, 5]

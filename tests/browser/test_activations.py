@@ -60,7 +60,9 @@ def trained(runs, digits):
     )
     parent = runs.create(recipe, "Trained")
     _finish(runs, parent, digits)
-    child = runs.create(KMeansRecipe(device="cpu"), "Quantized", parent=parent.id)
+    child = runs.create(
+        KMeansRecipe(rounding="nearest", epochs=0, device="cpu"), "Quantized", parent=parent.id
+    )
     _finish(runs, child, digits)
     return parent, child
 
@@ -131,7 +133,11 @@ def test_a_click_on_a_point_opens_its_layer(tab, address, trained):
 
 def test_three_models_fit_two_screens(tab, address, trained, runs, digits):
     parent, child = trained
-    other = runs.create(KMeansRecipe(clusters=8, device="cpu"), "Finer", parent=parent.id)
+    other = runs.create(
+        KMeansRecipe(clusters=8, rounding="nearest", epochs=0, device="cpu"),
+        "Finer",
+        parent=parent.id,
+    )
     _finish(runs, other, digits)
     page = tab(f"{address}/activations?a={parent.id}&b={child.id}&c={other.id}")
     expect(pictures(page)).to_have_count(3)

@@ -40,7 +40,11 @@ def training(page):
 
 @pytest.mark.parametrize(
     ("path", "title"),
-    [("", "Secateur"), ("train", "Train"), pytest.param("runs", "Runs", marks=pytest.mark.slow)],
+    [
+        ("", "Secateur"),
+        pytest.param("train", "Train", marks=pytest.mark.slow),
+        pytest.param("runs", "Runs", marks=pytest.mark.slow),
+    ],
 )
 def test_a_cold_link_opens_its_page_with_the_navigation(path, title, tab, tmp_path, data_home):
     with browser.serving(tmp_path / "runs", data_home) as address:
@@ -76,10 +80,19 @@ def test_the_quick_tour_from_click_to_result(tab, address, runs):
     assert Path(download.value.path()).read_bytes() == (run.path / "model.safetensors").read_bytes()
 
 
-def test_refresh_two_tabs_and_cancel(tab, address, endless, runs):
+def test_live_charts_move_without_being_drawn_anew_and_cancel_in_two_tabs(
+    tab, address, endless, runs
+):
     url = f"{address}/runs?run={endless.id}"
     first = tab(url)
     training(first)
+    chart = first.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first
+    expect(chart).to_be_visible()
+    drawing = chart.element_handle()
+    shown = first.locator(".st-key-figures").inner_text()
+    expect(first.locator(".st-key-figures")).not_to_have_text(shown, use_inner_text=True)
+    assert drawing.evaluate("element => element.isConnected")
+
     first.reload()
     training(first)
     second = tab(url)
@@ -100,17 +113,6 @@ def test_training_goes_on_without_a_browser_and_without_a_server(tab, endless, r
     until(lambda: runs.get(endless.id).status.epoch > epoch)
     with browser.serving(runs.root, data_home) as address:
         training(tab(f"{address}/runs?run={endless.id}"))
-
-
-def test_live_charts_move_without_being_drawn_anew(tab, address, endless):
-    page = tab(f"{address}/runs?run={endless.id}")
-    training(page)
-    chart = page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first
-    expect(chart).to_be_visible()
-    drawing = chart.element_handle()
-    shown = page.locator(".st-key-figures").inner_text()
-    expect(page.locator(".st-key-figures")).not_to_have_text(shown, use_inner_text=True)
-    assert drawing.evaluate("element => element.isConnected")
 
 
 def test_a_row_of_the_table_opens_its_run(tab, address, runs):

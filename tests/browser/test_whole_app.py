@@ -79,6 +79,22 @@ def has_opened(page, name):
     settled(page)
 
 
+def watch_traffic(page, address):
+    """Watch the requests and the console of a page. Return a function that checks them at the end:
+    only the app was asked, and nothing warned.
+    """
+    hosts = set()
+    warnings = []
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    page.on("console", lambda message: warnings.append(message.text))
+
+    def check():
+        assert hosts - {""} == {urlsplit(address).netloc}
+        assert [text for text in warnings if text.startswith("WARN")] == []
+
+    return check
+
+
 def has_settings(page, *settings):
     """Wait until the address names exactly these settings."""
     page.wait_for_url(lambda url: sorted(urlsplit(url).query.split("&")) == sorted(settings))
@@ -122,6 +138,7 @@ def change_settings(page, name):
 
 def test_each_visit_of_a_page_is_one_step_back(tab, address, two_models):
     page = tab(address)
+    check_traffic = watch_traffic(page, address)
     has_opened(page, "Secateur")
     settings = {}
     for name in PAGES:
@@ -135,6 +152,7 @@ def test_each_visit_of_a_page_is_one_step_back(tab, address, two_models):
         has_settings(page, *settings[name])
     page.go_back()
     has_opened(page, "Secateur")
+    check_traffic()
 
 
 def test_a_visit_that_brings_settings_back_is_one_step_too(tab, address, two_models):
@@ -183,15 +201,16 @@ def draw_preview(page):
     expect(chart).to_be_visible(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, scheme):
+@pytest.mark.parametrize(
+    ("scheme", "pages"),
+    [("light", [""]), pytest.param("dark", ["", *PAGES], marks=pytest.mark.slow)],
+)
+def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, scheme, pages):
+    """The test that visits each page watches the same, in light colours."""
     parent, child = two_models
     page = chromium.new_page(color_scheme=scheme, **browser.STILL)
-    hosts = set()
-    warnings = []
-    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-    page.on("console", lambda message: warnings.append(message.text))
-    paths = ["", *map(str.lower, PAGES), "kernels?layer=all"]
+    check_traffic = watch_traffic(page, address)
+    paths = [*map(str.lower, pages), "train", "kernels?layer=all"]
     paths += [f"runs?run={run.id}" for run in (parent, child)]
     for path in paths:
         page.goto(f"{address}/{path}")
@@ -202,8 +221,7 @@ def test_no_page_asks_a_foreign_host_or_warns(chromium, address, two_models, sch
         if path == "train":
             draw_preview(page)
     page.close()
-    assert hosts - {""} == {urlsplit(address).netloc}
-    assert [text for text in warnings if text.startswith("WARN")] == []
+    check_traffic()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

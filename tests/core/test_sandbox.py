@@ -48,9 +48,9 @@ def hangs(file):
 
 
 def works_slowly():
-    for count in range(5):
-        yield Progress("Reading", count, 5)
-        time.sleep(2)
+    for count in range(6):
+        yield Progress("Reading", count, 6)
+        time.sleep(1)
     return "done"
 
 
@@ -119,7 +119,7 @@ def test_a_child_without_news_is_killed(tmp_path):
 
 
 def test_the_time_begins_anew_with_every_event():
-    assert result_of(run_limited(works_slowly, {}, Limits(8, 500), "a.pt")) == "done"
+    assert result_of(run_limited(works_slowly, {}, Limits(5, 500), "a.pt")) == "done"
 
 
 def test_a_child_that_takes_too_much_memory_is_killed():

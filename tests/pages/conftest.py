@@ -1,9 +1,14 @@
-"""Gives the tests of several pages an app, a trained network and its files."""
+"""Gives the tests of several pages an app, a trained network and its files.
+
+What Streamlit does anew for every AppTest they do once: the search for components, and compiling a
+page.
+"""
 
 import functools
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import AppTest
 
 from core.runs import launch
@@ -18,6 +23,15 @@ def _one_search_for_components():
     search = functools.cache(manifest_scanner.scan_component_manifests)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", search)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_compilation_of_a_page():
+    """A server compiles a page once, and an AppTest has a server of its own."""
+    compile_page = ScriptCache().get_bytecode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptCache, "get_bytecode", lambda _, path: compile_page(path))
         yield
 
 

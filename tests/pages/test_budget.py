@@ -1,5 +1,7 @@
 """The budget page, and the page of a run that fits a budget."""
 
+import shutil
+
 import pytest
 from filelock import FileLock
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
@@ -9,6 +11,7 @@ from core.config import BudgetRecipe
 from core.events import Candidate, LayersMeasured, ThinnedCandidate
 from core.runs.event_lines import to_lines
 from core.runs.run import MODEL, PACKED, write_status
+from core.runs.store import RunStore
 from pages.parts.budget.limit import round_bytes
 from pages.parts.budget.outcome import describe_halves
 from pages.parts.budget.search.picked import quantize_address
@@ -35,6 +38,35 @@ EVENTS = [
     Candidate(9000, 0.03, MIXED),
     Candidate(9100, 0.02, CLUSTERS, epochs=2),
 ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of the runs of all tests here."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def store(folder, monkeypatch):
+    """The test's runs. Those of the test before are gone, but for the trained network: the pages
+    keep what they have computed of its file.
+    """
+    monkeypatch.setenv("SECATEUR_RUNS", str(folder))
+    store = RunStore(folder)
+    for run in store.list(helpers=True):
+        if run.name != "trained":
+            shutil.rmtree(run.path)
+    return store
+
+
+@pytest.fixture
+def trained(store, content, digits):
+    """A finished dense training whose weights can be read."""
+    for run in store.list():
+        return run
+    run = sample_run(store, name="trained", recipe=DENSE)
+    (run.path / MODEL).write_bytes(content)
+    return run
 
 
 def opened(app, page="budget", **params):
@@ -66,8 +98,9 @@ def frontier(app):
 # -- the form --
 
 
-def test_without_a_model_it_says_where_one_comes_from(app, store):
-    sample_run(store, "failed", done=1)
+def test_without_a_model_it_says_where_one_comes_from(app, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECATEUR_RUNS", str(tmp_path / "runs"))
+    sample_run(RunStore(tmp_path / "runs"), "failed", done=1)
     opened(app)
     assert "no model" in app.info[0].value
     assert not [button for button in app.button if button.key == "budget"]

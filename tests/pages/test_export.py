@@ -127,6 +127,7 @@ def test_too_many_calibration_images_are_refused_in_a_sentence(network):
     assert "make_int8" not in [button.key for button in app.button]
 
 
+@pytest.mark.slow  # a browser does the same
 def test_speed_is_measured_and_drawn(store, network):
     app = opened("Speed", run=network.id, latency_seconds="0.01")
     assert "The speed of this network was not measured yet." in app.info[0].value
@@ -158,6 +159,9 @@ def test_a_file_is_checked_before_it_can_be_downloaded(network, name):
     assert not [error.value for error in app.error]
     assert len(app.success) == 1
     assert downloads(app) == [f"download-{name}", "export_report"]
+    # What was made of another network is forgotten.
+    assert list(app.session_state["exports"]) == [network.id]
+    assert len(app.session_state["exports"][network.id]) == 1
 
 
 def test_the_normalisation_can_be_in_the_file(network):
@@ -171,12 +175,16 @@ def test_the_normalisation_can_be_in_the_file(network):
     assert "make-onnx" in [button.key for button in app.button]
 
 
-def test_a_file_for_openvino_or_how_to_install_it(network, monkeypatch):
+@pytest.mark.slow
+def test_a_file_for_openvino(network):
     pytest.importorskip("openvino")
     app = opened("Files", run=network.id)
     app.button(key="make-openvino").click().run()
     assert not app.error
     assert "by OpenVINO" in app.success[0].value
+
+
+def test_how_to_install_openvino(network, monkeypatch):
     monkeypatch.setattr("pages.parts.export.files.has_openvino", lambda: False)
     app = opened("Files", run=network.id)
     assert "make-openvino" not in [button.key for button in app.button]
@@ -195,6 +203,7 @@ def test_without_a_run_in_integers_there_is_no_such_file(network):
     assert "make-onnx-int8" not in [button.key for button in app.button]
 
 
+@pytest.mark.slow  # a browser does the same
 def test_the_file_in_integers_is_that_of_its_run(integers):
     app = opened("Files", run=integers.config.parent)
     app.button(key="make-onnx-int8").click().run()
@@ -244,10 +253,3 @@ def test_a_failure_is_shown_openly(store, network):
     status = {"state": "failed", "message": "The disk is full."}
     write_status(run.path, run.status.model_copy(update=status))
     assert any("The disk is full." in item.value for item in opened("Integers").markdown)
-
-
-def test_exports_of_another_network_are_forgotten(network):
-    app = opened("Files", run=network.id)
-    app.button(key="make-card").click().run()
-    assert list(app.session_state["exports"]) == [network.id]
-    assert len(app.session_state["exports"][network.id]) == 1

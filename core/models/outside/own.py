@@ -110,4 +110,6 @@ def report_file(path: str, source: str, side: int | None) -> Generator[Event, No
     try:
         return measure(NetworkFile(Path(path), source.encode("latin-1")), side)
     except UserError as error:
-        return {"problem": str(error)}
+        cause = error.__cause__
+        is_no_python = isinstance(cause, SyntaxError) and cause.filename == path
+        return {"problem": str(error), "lasts": is_no_python}

@@ -71,7 +71,13 @@ def assert_computes_the_same(network, content, model, by_order=None):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("write", [saved_as, safe], ids=["torch", "safetensors"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(saved_as, id="torch"),
+        pytest.param(safe, id="safetensors", marks=pytest.mark.slow),
+    ],
+)
 def test_the_import_computes_what_the_original_computes(layout, write):
     make, model = LAYOUTS[layout]
     network = foreign.randomised(make())

@@ -33,7 +33,7 @@ POOLED_OTHERWISE = {
 
 
 @pytest.mark.parametrize("model", [*MODELS, *FROM_TORCHVISION])
-@pytest.mark.parametrize("classes", [2, 1000])
+@pytest.mark.parametrize("classes", [2, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_network_is_recognised_by_its_tensors(model, classes):
     assert recognise(state_of(model, classes)) == [
         RecognisedNetwork(model, classes, by_order=False)

@@ -127,23 +127,16 @@ def test_a_file_for_openvino(run, format_name, tmp_path, capsys):
     assert probabilities.sum(1) == pytest.approx([1, 1], abs=1e-5)
 
 
-def test_a_file_that_fails_its_check_stays(run, tmp_path, capsys):
+def test_only_force_replaces_a_file_and_one_that_fails_its_check_stays(run, tmp_path, capsys):
     out = tmp_path / "out.safetensors"
-    assert export(run, "safetensors", out) == 1
+    out.write_text("mine")
+    assert export(run, "safetensors", out) == 2
+    assert "is there already; --force replaces it" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert export(run, "safetensors", out, "--force") == 1
     _, errors = capsys.readouterr()
     assert f"Do not use {out}: The file gets " in errors
     assert out.read_bytes() == (run.path / MODEL).read_bytes()
-
-
-def test_without_force_nothing_is_replaced(run, tmp_path, capsys):
-    out = tmp_path / "card.md"
-    out.write_text("mine")
-    assert export(run, "card", out) == 2
-    assert "is there already; --force replaces it" in capsys.readouterr().err
-    assert out.read_text() == "mine"
-    assert export(run, "card", out, "--force") == 0
-    assert "A fresh process loaded the file, and it is whole." in capsys.readouterr().out
-    assert out.read_text().startswith(f"# {run.name}\n")
 
 
 # -- what is in the files --

@@ -486,9 +486,7 @@ def test_the_command_without_streamlit_interrupted_and_resumed(store, digits):
 
     if os.name == "nt":
         pytest.skip("Windows sends Ctrl-C to all processes of a console")
-    process = command(
-        "--model", "=", "LeNet5", *QUICK[2:], "--epochs", "20", "--trainimages", "300"
-    )
+    process = command("--model", "=", "LeNet5", *QUICK[2:], "--epochs", "8", "--trainimages", "300")
     run = until(lambda: store.list() and store.list()[0])
     until(lambda: store.get(run.id).status.epoch)
     process.send_signal(signal.SIGINT)

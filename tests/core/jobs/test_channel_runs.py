@@ -11,13 +11,15 @@ from core.jobs.train import TrainJob
 from core.models.parameters import prunable_weights
 
 
-@pytest.mark.parametrize("method", ["channel-snip", "channel-magnitude"])
+@pytest.mark.parametrize(
+    "method", ["channel-snip", pytest.param("channel-magnitude", marks=pytest.mark.slow)]
+)
 def test_the_trained_network_becomes_as_small_as_its_density(method, digits):
     recipe = TrainRecipe(
         model="ResNet20",
         dataset="Digits",
         prune=Prune(method=method, density=0.2, batches=1),
-        epochs=2,
+        epochs=1,
         batch_size=16,
         train_images=48,
         device="cpu",

@@ -220,7 +220,7 @@ def test_a_limit_that_nothing_reaches_ends_in_the_nearest_and_says_by_how_much(p
     assert summary_of(events).speedup == last.speedup
 
 
-@pytest.mark.parametrize("stop", ["epoch 1", "in epoch 2"])
+@pytest.mark.parametrize("stop", [pytest.param("epoch 1", marks=pytest.mark.slow), "in epoch 2"])
 def test_a_tuning_that_is_stopped_comes_to_the_same_file(stop, finished, parent, digits):
     job, events, checkpoints = finished
     resumed = FasterJob(job.recipe, parent, digits, checkpoints[stop])

@@ -45,7 +45,16 @@ def choosing_images(parent, recipe, root):
     return CompressionImages(recipe, parent.card, dataset, split, choose_device("cpu"))
 
 
-@pytest.mark.parametrize("method", ["magnitude", "compensated"])
+@pytest.mark.parametrize(
+    ("parent", "method"),
+    [
+        (0, "magnitude"),
+        (143, "compensated"),
+        pytest.param(0, "compensated", marks=pytest.mark.slow),
+        pytest.param(143, "magnitude", marks=pytest.mark.slow),
+    ],
+    indirect=["parent"],
+)
 def test_it_is_the_accuracy_of_the_jobs_network_on_other_images(method, parent, digits):
     recipe = RECIPE.model_copy(update={"method": method})
     tried: dict[float, TriedDensity] = {}

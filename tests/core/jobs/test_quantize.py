@@ -43,6 +43,7 @@ from tests.core.jobs.test_train import assert_same, is_positive_zero, summary_of
 
 MEAN, STD = (0.3, 0.4, 0.5), (0.5, 0.6, 0.7)  # not those of Digits: a network brings its own
 CONV, HEAD = "0.weight", "5.weight"  # of the toy
+CHANNELS = 8  # with fewer, tuning hardly makes a bad start better
 TUNED = {"clusters": 4, "epochs": 2, "batch_size": 16, "train_images": 40, "device": "cpu"}
 # Bad before tuning, so that tuning makes it better.
 BAD_START = TUNED | {"clusters": 2, "rounding": "nearest", "recalibrate": False}
@@ -51,14 +52,18 @@ BAD_START = TUNED | {"clusters": 2, "rounding": "nearest", "recalibrate": False}
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch):
     """Every network is small, has BatchNorm and dropout, and is re-estimated on few images."""
-    monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
-    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr(
+        "core.models.build", lambda name, classes: eager_worker.network(classes, CHANNELS)
+    )
+    monkeypatch.setattr(
+        setup, "build", lambda name, classes: eager_worker.network(classes, CHANNELS)
+    )
     monkeypatch.setattr(compression_images, "CALIBRATION_IMAGES", 50)
 
 
 def network(pruned=False):
     torch.manual_seed(0)
-    model = eager_worker.network(10)
+    model = eager_worker.network(10, CHANNELS)
     for name in (CONV, HEAD) if pruned else ():
         weight = model.get_parameter(name).data
         weight[weight.abs() < weight.abs().median()] = 0
@@ -803,8 +808,12 @@ def test_a_tuning_of_an_older_version_goes_on_without_held_back_images(pruned, d
     for name in ("validation_loss", "validation_accuracy", "divergence"):
         del older["history"][0][name]
     monkeypatch.undo()
-    monkeypatch.setattr(setup, "build", lambda name, classes: eager_worker.network(classes))
-    monkeypatch.setattr("core.models.build", lambda name, classes: eager_worker.network(classes))
+    monkeypatch.setattr(
+        setup, "build", lambda name, classes: eager_worker.network(classes, CHANNELS)
+    )
+    monkeypatch.setattr(
+        "core.models.build", lambda name, classes: eager_worker.network(classes, CHANNELS)
+    )
     monkeypatch.setattr(compression_images, "CALIBRATION_IMAGES", 50)
     resumed = QuantizeJob(recipe, pruned, None, digits, through_a_file(older))
     events = list(resumed.events())

@@ -556,8 +556,8 @@ def saved_after(recipe, root, count):
     [
         {},
         {"augment": True, "schedule": "cosine"},
-        {"prune": None, "momentum": 0.0},
-        {"batch_size": 13},
+        pytest.param({"prune": None, "momentum": 0.0}, marks=pytest.mark.slow),
+        pytest.param({"batch_size": 13}, marks=pytest.mark.slow),
         {"validation": 100},
     ],
     ids=str,

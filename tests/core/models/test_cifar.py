@@ -22,6 +22,9 @@ from tests.core.compress.channels.toys import collect_statistics_, cut_channels_
 SMALLEST = ("ResNet20B", "ResNet8", "VGG11BN", "VGG11BN3", "VGG11LTH", "WRN28x2", "MobileNetV2")
 """One network of each kind; ResNet18 differs from torchvision's in its first layer only."""
 
+LIKE_VGG11BN = ("VGG11BN3", "VGG11LTH")
+"""Only what comes after its convolutions differs."""
+
 PUBLISHED = {
     # The paper's table 6 rounds them: 0.27M, 0.46M, 0.66M, 0.85M and 1.7M (arXiv:1512.03385).
     # Option B adds 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64 = 2,752.
@@ -72,7 +75,13 @@ def test_the_parameters_are_those_that_were_published(name):
     assert sum(parameter.numel() for parameter in network.parameters()) == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in LIKE_VGG11BN else name
+        for name in SMALLEST
+    ],
+)
 def test_a_pruned_network_learns_and_stays_pruned(name):
     torch.manual_seed(0)
     network = build(name, 10).train()
@@ -114,7 +123,7 @@ def _weights(network):
     return sum(weight.numel() for weight in prunable_weights(network).values())
 
 
-@pytest.mark.parametrize("name", ["ResNet8", "VGG11BN3"])
+@pytest.mark.parametrize("name", ["ResNet8", pytest.param("VGG11BN3", marks=pytest.mark.slow)])
 def test_files_for_other_programs_answer_the_same(name):
     network = used_network(name, seed=1)
     collect_statistics_(network, 16)

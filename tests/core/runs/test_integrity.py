@@ -26,6 +26,7 @@ RECIPE = TrainRecipe(
     train_images=40,
     lr=0.05,
 )
+CHILD = AffineRecipe(bits=8, rounding="nearest", epochs=0, device="cpu")
 RESULTS = (
     "initial.safetensors",
     "model.safetensors",
@@ -128,14 +129,14 @@ def test_a_parent_that_is_not_as_accurate_as_recorded_is_told(store, digits, fin
     assert status.summary is not None
     better = status.summary.model_copy(update={"test_accuracy": 0.922})
     write_status(parent.path, status.model_copy(update={"summary": better}))
-    child = store.create(AffineRecipe(bits=8, device="cpu"), parent=parent.id)
+    child = store.create(CHILD, parent=parent.id)
     notes = [event for event in work(child, digits) if isinstance(event, Note)]
     warnings = [note.text for note in notes if note.level == "warning"]
     assert any("recorded 92.20%" in text for text in warnings)
 
 
 def test_an_intact_parent_causes_no_warning(store, digits, parent):
-    child = store.create(AffineRecipe(bits=8, device="cpu"), parent=parent.id)
+    child = store.create(CHILD, parent=parent.id)
     notes = [event for event in work(child, digits) if isinstance(event, Note)]
     assert not any("recorded" in note.text for note in notes)
 

@@ -30,7 +30,7 @@ NETWORKS = (
     *("VGG16", "LeNet5", "ResNet20", "ResNet34", "ResNet50", "resnet18", "mobilenet_v2"),
     *("densenet121", "squeezenet1_0", "googlenet", "efficientnet_b0", "shufflenet_v2_x0_5"),
 )
-QUICK = ("VGG16", "LeNet5", "ResNet20", "mobilenet_v2", "densenet121")
+QUICK = ("VGG16", "LeNet5", "ResNet20", "mobilenet_v2")
 SIDE = 32
 
 

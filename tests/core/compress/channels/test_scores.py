@@ -49,7 +49,10 @@ def test_channels_that_hang_together_are_one():
 
 
 @pytest.mark.parametrize("density", [0.02, 0.1, 0.5])
-@pytest.mark.parametrize("name", ["LeNet5", "VGG16", "ResNet20", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "name",
+    ["LeNet5", pytest.param("VGG16", marks=pytest.mark.slow), "ResNet20", "mobilenet_v2"],
+)
 def test_the_weights_that_a_density_keeps_are_those_of_a_smaller_network(name, density):
     torch.manual_seed(0)
     network = models.build(name, 10).eval()

@@ -87,7 +87,15 @@ def divergence(network, reference, images):
     return float(kl_divergence(network(images), reference(images)).mean())
 
 
-@pytest.mark.parametrize("method", ["3 clusters", "5 clusters, pruned", "3 bits", "4 bits, pruned"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "3 clusters",
+        pytest.param("5 clusters, pruned", marks=pytest.mark.slow),
+        pytest.param("3 bits", marks=pytest.mark.slow),
+        "4 bits, pruned",
+    ],
+)
 def test_answers_on_other_images_come_closer_than_with_nearest(digits_images, networks, method):
     images, _, others = digits_images
     closer = 0

@@ -111,7 +111,7 @@ def test_a_file_that_is_wrong_hurts_no_other(own, monkeypatch):
     with pytest.raises(UserError, match=f"leaves{ends}"):
         models.model_info("leaves")
     with monkeypatch.context() as patch:
-        patch.setattr(own_module, "SECONDS", 8)
+        patch.setattr(own_module, "SECONDS", 5)
         with pytest.raises(UserError, match=f"loops{ends}"):
             models.model_info("loops")
     assert models.model_info("prints").fixed_side

@@ -71,7 +71,13 @@ def test_a_network_for_other_images_is_refused():
 
 @needs_timm
 @pytest.mark.parametrize(
-    "name", [SMALL, "timm/test_vit", "timm/resnetblur18", "timm/swin_s3_tiny_224"]
+    "name",
+    [
+        SMALL,
+        "timm/test_vit",
+        "timm/resnetblur18",
+        pytest.param("timm/swin_s3_tiny_224", marks=pytest.mark.slow),
+    ],
 )
 def test_a_saved_network_answers_as_before(name):
     """Two of them have values that are in no state dict."""

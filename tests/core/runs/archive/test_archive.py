@@ -34,6 +34,7 @@ RECIPE = TrainRecipe(
     train_images=40,
     keep_every=1,
 )
+CHILD = KMeansRecipe(clusters=4, round_images=64, epochs=1, train_images=64, device="cpu")
 CARD = ModelCard(
     model="LeNet5",
     dataset="Digits",
@@ -80,7 +81,7 @@ def without_worker(files):
 def test_a_training_and_its_child_are_the_same_elsewhere(store, elsewhere, digits, tmp_path):
     parent = store.create(RECIPE, "parent", tags=["mine"])
     list(work(parent, digits))
-    child = store.create(KMeansRecipe(clusters=4, device="cpu"), "child", parent=parent.id)
+    child = store.create(CHILD, "child", parent=parent.id)
     list(work(child, digits))
     for run in (store.get(parent.id), store.get(child.id)):
         result = result_of(import_run(elsewhere, exported(run, tmp_path)))

@@ -15,7 +15,7 @@ from core.config import Prune, TrainRecipe
 from core.errors import UserError
 from core.events import Note, Progress
 from core.runs import launch
-from core.runs.cluster import jobs
+from core.runs.cluster import dispatcher, jobs
 from core.runs.cluster.dispatcher import dispatch
 from core.runs.cluster.jobs import Jobs
 from core.runs.lock import is_lock_held
@@ -42,6 +42,12 @@ def closed_port():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         yield server.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch):
+    """The dispatcher of this process; one that a start begins is another process."""
+    monkeypatch.setattr(dispatcher, "LOOK_SECONDS", 0.01)
 
 
 @contextlib.contextmanager
@@ -188,12 +194,12 @@ def test_a_lost_worker_is_believed_while_its_heart_beats(store):
         (run.path / "lock").touch()
         beat = run.path / "alive"
         beat.write_text(json.dumps({"host": "n5", "pid": 1, "token": "t"}))
-        dispatcher = threading.Thread(target=dispatch, args=[store.root])
-        dispatcher.start()
+        thread = threading.Thread(target=dispatch, args=[store.root])
+        thread.start()
         until(lambda: is_lock_held(store.root / ".cluster"))
         assert store.get(run.id).state == "running"
         os.utime(beat, (time.time() - 15,) * 2)
-        dispatcher.join(60)
+        thread.join(60)
         assert store.get(run.id).state == "interrupted"
 
 

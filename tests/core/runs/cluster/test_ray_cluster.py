@@ -70,7 +70,8 @@ def same_weights(run, other):
 def test_a_sweep_on_the_cluster_has_the_same_weights_as_here(
     on_cluster, store, digits, tmp_path, monkeypatch
 ):
-    chains = Grid({**LISTS, "seed": range(4)}).chains()
+    chains = Grid({**LISTS, "seed": range(4), "prune.density": [0.5, 0.2, 0.1]}).chains()
+    assert len(chains) == 12
     sweeps = SweepStore(store)
     sweep = sweeps.create(chains)
     sent = list(work_on_sweep(sweep, digits))

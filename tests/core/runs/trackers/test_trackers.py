@@ -91,10 +91,22 @@ def mirrored(run):
 # -- real workers --
 
 
-def test_a_run_is_copied_while_it_works(store, digits, tracker, tmp_path, monkeypatch):
+def test_a_run_is_copied_while_it_works_and_has_no_metric_twice_after_a_kill(
+    store, digits, tracker, tmp_path, monkeypatch
+):
     monkeypatch.setenv("SECATEUR_TENSORBOARD", str(tmp_path / "events"))
-    run = launch.start(store.create(RECIPE, "first", tags=["small"]), digits)
+    recipe = RECIPE.model_copy(update={"epochs": 12})
+    run = launch.start(store.create(recipe, "first", tags=["small"]), digits)
+    until(lambda: store.epochs(run.id), PATIENCE)
+    psutil.Process(store.get(run.id).status.worker.pid).kill()
+    until(lambda: has_status(tracker, run, "KILLED"), PATIENCE)
+    before = history(tracker, run, "test_accuracy")
+    assert before
+    assert store.get(run.id).state == "interrupted"
+    launch.resume(store.get(run.id), digits)
     until(lambda: has_status(tracker, run, "FINISHED"), PATIENCE)
+    assert history(tracker, run, "test_accuracy")[: len(before)] == before
+
     run = store.get(run.id)
     copy = copy_of(tracker, run)
     assert copy.info.run_name == "first"
@@ -105,7 +117,8 @@ def test_a_run_is_copied_while_it_works(store, digits, tracker, tmp_path, monkey
     assert copy.data.tags["secateur.tags"] == "small"
     for name in FIGURES:
         assert history(tracker, run, name) == written(store, run, name)
-    assert history(tracker, run, "result/kept") == [(2, run.status.kept)]
+        assert len(history(tracker, run, name)) == 12
+    assert history(tracker, run, "result/kept") == [(12, run.status.kept)]
 
     sizes = {item.path: item.file_size for item in tracker.list_artifacts(copy.info.run_id)}
     files = ("config.json", "model.safetensors", "packed.secateur")
@@ -120,21 +133,6 @@ def test_a_run_is_copied_while_it_works(store, digits, tracker, tmp_path, monkey
     for name in FIGURES:
         folder = tmp_path / "events" / f"LeNet5-Digits-{run.id}"
         assert_event_files_show(folder, name, written(store, run, name))
-
-
-def test_a_killed_and_resumed_run_has_no_metric_twice(store, digits, tracker):
-    run = launch.start(store.create(RECIPE.model_copy(update={"epochs": 12})), digits)
-    until(lambda: store.epochs(run.id), PATIENCE)
-    psutil.Process(store.get(run.id).status.worker.pid).kill()
-    until(lambda: has_status(tracker, run, "KILLED"), PATIENCE)
-    before = history(tracker, run, "test_accuracy")
-    assert before
-    assert store.get(run.id).state == "interrupted"
-    launch.resume(store.get(run.id), digits)
-    until(lambda: has_status(tracker, run, "FINISHED"), PATIENCE)
-    assert len(written(store, run, "test_accuracy")) == 12
-    assert history(tracker, run, "test_accuracy") == written(store, run, "test_accuracy")
-    assert history(tracker, run, "test_accuracy")[: len(before)] == before
 
 
 def test_a_dead_server_costs_a_run_one_sentence(store, digits, dead_server, server):
