@@ -132,21 +132,19 @@ def _draw_no_runs(store: RunStore) -> None:
 def _draw_live_table(
     store: RunStore, runs: list[Run], use: DiskUse, tags: list[str], only_mine: bool
 ) -> None:
-    """Draw the table every two seconds while a run is active, else every ten.
+    """Draw the table every two seconds while something is at work, else every ten.
 
     The slower pace is for runs that are started elsewhere. runs, use: what the first drawing shows.
     tags: those that the runs must have. only_mine: whether to leave out the runs of other people.
     """
-    was_active = any(run.active for run in runs)
-    was_complete = use.is_complete
+    shown_around = _seen_around_the_table(runs, use)
     just_read = [(runs, use)]
+    is_busy = any(run.active for run in runs) or not use.is_complete
 
-    @st.fragment(run_every=2 if was_active else 10, key="table")
+    @st.fragment(run_every=2 if is_busy else 10, key="table")
     def draw_live_table() -> None:
         runs, use = just_read.pop() if just_read else _read(store)
-        is_active = any(run.active for run in runs)
-        is_measured = use.is_complete and not was_complete  # which the line below the table says
-        if st.query_params.get("run") or is_active != was_active or is_measured:
+        if st.query_params.get("run") or _seen_around_the_table(runs, use) != shown_around:
             st.rerun()
         listed = tagged_runs(runs_of(store.access, runs, only_mine), tags)
         with st.container(key=TABLE_KEY):
@@ -156,9 +154,14 @@ def _draw_live_table(
     draw_live_table()
 
 
+def _seen_around_the_table(runs: list[Run], use: DiskUse) -> tuple[int, bool, bool]:
+    """Return what the rest of the page says, or follows, and is not drawn with the table."""
+    return len(runs), any(run.active for run in runs), use.is_complete
+
+
 def _read(store: RunStore) -> tuple[list[Run], DiskUse]:
-    runs = [run for run in store.list(helpers=True) if _is_listed(run)]
-    return runs, disk_use(runs)
+    all_runs = store.list(helpers=True)
+    return [run for run in all_runs if _is_listed(run)], disk_use(all_runs)
 
 
 def _draw_table(runs: list[Run], use: DiskUse) -> None:
