@@ -24,6 +24,7 @@ from core.config import BudgetRecipe, data_root, runs_root
 from core.errors import UserError
 from core.events import result_of
 from core.forecast.sweep import forecast
+from core.runs.cluster.address import cluster_address
 from core.runs.run import MODEL
 from core.runs.store import RunStore
 from core.runs.sweeps.budgets.best import best_within
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_run(arguments, "sweep")
     out = text_stream(options)
     try:
+        if not options.local:
+            cluster_address()  # says what is wrong with it, before a sweep is made
         store = SweepStore(RunStore(runs_root(options.runs_dir)), data_root(options.data_dir))
         sweep = _open(store, options) if options.resume is None else store.get(options.resume)
         if sweep is None:  # only a preview

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
 from core.runs import launch
+from core.runs.cluster.address import cluster_address
 from core.runs.run import Run
 from pages.parts.server.permission import permission
 from pages.parts.shared import shell
@@ -46,6 +47,7 @@ def draw_start_button(
     if not clicked:
         return
     with shell.showing_errors():
+        cluster_address()  # says what is wrong with it, before a run is made
         run = launch.start(create(token), data)
         shell.open_run(run.id)
 

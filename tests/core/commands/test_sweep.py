@@ -79,6 +79,16 @@ def test_the_best_network_within_a_limit(capsys, store, digits):
     assert "the smallest has" in failed.status.message
 
 
+def test_a_wrong_address_of_a_cluster_is_refused_before_anything_is_made(
+    capsys, store, digits, monkeypatch
+):
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    code, printed = run(capsys, store, SMALL)
+    assert code == 2
+    assert "RAY_ADDRESS must be auto or the address" in printed.err
+    assert SweepStore(store).list() == []
+
+
 def test_a_sweep_from_the_command_line(capsys, store, digits):
     words = f"{SMALL} --retrain 1 0.2 --method snip random --seeds 2"
     code, printed = run(capsys, store, f"{words} --preview")

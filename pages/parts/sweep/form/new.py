@@ -8,6 +8,7 @@ import streamlit as st
 from core.commands.sweep_lists import sweep_command
 from core.config import BudgetRecipe
 from core.errors import UserError
+from core.runs.cluster.address import cluster_address
 from core.runs.store import RunStore
 from core.runs.sweeps import launch
 from core.runs.sweeps.check import check_chains
@@ -102,6 +103,7 @@ def _draw_start(
     if not clicked:
         return
     with shell.showing_errors():
+        cluster_address()  # says what is wrong with it, before a sweep is made
         if target == _NEW:
             sweep = sweeps.create(chains, parent=form.parent)
         else:
