@@ -201,6 +201,13 @@ def test_torchvisions_networks_lie_apart(app):
     assert not app.error
 
 
+def test_a_wrong_address_of_a_cluster_is_refused_before_a_run_is_made(app, store, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    opened(app).button(key="launch").click().run()
+    assert "RAY" in app.error[0].value
+    assert store.list() == []
+
+
 def test_a_network_for_larger_images_is_refused_before_it_starts(app):
     opened(app, model="alexnet")
     assert "at least 63 x 63 pixels" in app.error[0].value
