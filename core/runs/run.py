@@ -7,6 +7,7 @@ machine, whose lock may not be seen here, has a heartbeat. No process id is trus
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -311,9 +312,10 @@ class Run:
         """Return the size of a file in the run's folder in bytes, None if it is not there."""
         try:
             path = f"{self.path}{os.sep}{name}"
-            return os.stat(path).st_size  # noqa: PTH116 - Path.stat takes four times as long
+            facts = os.stat(path)  # noqa: PTH116 - Path.stat takes four times as long
         except OSError:
             return None
+        return facts.st_size if stat.S_ISREG(facts.st_mode) else None
 
     @property
     def packed_file(self) -> Path:

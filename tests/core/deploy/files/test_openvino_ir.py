@@ -53,6 +53,11 @@ def test_the_answers_the_card_and_the_weights_come_along(onnx_file):
     assert all(torch.equal(weights[name], expected_weights[name]) for name in weights)
 
 
+def test_torch_keeps_its_denormal_numbers(onnx_file):
+    OpenVinoEngine(onnx_file, threads=1).run(batch(n=1)[0].numpy())
+    assert (torch.tensor([3e-45]) * 1).item() > 0
+
+
 def test_integer_weights_stay_integers(onnx_file):
     rounded = quantize_int8(onnx_file, [batch(n=8)[0].numpy()])
     weights = weights_in_ir(ir_zip(rounded))
