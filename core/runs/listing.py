@@ -37,16 +37,13 @@ _Stamp = tuple[int, ...]
 class _Known:
     """What was read of a run whose files have these stamps; None if it cannot be read.
 
-    indexed: whether the index has it too.
+    is_over: whether no worker will change it. indexed: whether the index has it too.
     """
 
     stamp: _Stamp
     run: Run | None
+    is_over: bool = False
     indexed: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        return self.run is not None and self.run.status.state in _OVER
 
 
 _memory: dict[str, dict[str, _Known]] = {}
@@ -69,7 +66,7 @@ def list_runs(root: Path) -> tuple[list[Run], list[str]]:
         if entry.run is None:
             damaged.append(run_id)
         else:
-            runs.append(correct_by_lock(entry.run))
+            runs.append(entry.run if entry.is_over else correct_by_lock(entry.run))
         if len(seen) < _MOST_RUNS:
             seen[run_id] = entry
     _remember(folder, _index(root, seen))
@@ -87,7 +84,8 @@ def _indexed_runs(root: Path) -> dict[str, _Known]:
             status = Status.model_validate_json(row.status)
         except (ValueError, TypeError, AttributeError):
             continue
-        known[row.id] = _Known(stamp, Run(root / row.id, config, status, alive=False), True)
+        run = Run(root / row.id, config, status, alive=False)
+        known[row.id] = _Known(stamp, run, status.state in _OVER, indexed=True)
     return known
 
 
@@ -96,7 +94,7 @@ def _index(root: Path, seen: dict[str, _Known]) -> dict[str, _Known]:
     added = {
         run_id: _to_row(run_id, entry.stamp, entry.run)
         for run_id, entry in seen.items()
-        if entry.run is not None and entry.is_over and entry.stamp and not entry.indexed
+        if not entry.indexed and entry.is_over and entry.stamp and entry.run is not None
     }
     if len(added) < _WORTH_INDEXING:
         return seen
@@ -137,8 +135,9 @@ def _look_at(folder: str, known: _Known | None) -> _Known | None:
         return _Known((), None) if Path(folder).exists() else None
     except (OSError, ValueError):
         return _Known((), None)
-    read = _Known(stamp if _is_settled(stamp) else (), run)
-    return replace(read, stamp=read.stamp[: len(own)]) if read.is_over else read
+    is_over = run.status.state in _OVER
+    kept = own if is_over else stamp
+    return _Known(kept if _is_settled(stamp) else (), run, is_over)
 
 
 def _files_stamp(folder: str) -> _Stamp:

@@ -1,5 +1,8 @@
 """The page of all runs: the table, and the trash below it."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import pandas as pd
 import streamlit as st
 
@@ -137,14 +140,14 @@ def _draw_live_table(
     The slower pace is for runs that are started elsewhere. runs, use: what the first drawing shows.
     tags: those that the runs must have. only_mine: whether to leave out the runs of other people.
     """
-    shown_around = _seen_around_the_table(runs, use)
+    around = _Around.of(runs, use)
     just_read = [(runs, use)]
-    is_busy = any(run.active for run in runs) or not use.is_complete
 
-    @st.fragment(run_every=2 if is_busy else 10, key="table")
+    @st.fragment(run_every=2 if around.is_busy else 10, key="table")
     def draw_live_table() -> None:
-        runs, use = just_read.pop() if just_read else _read(store)
-        if st.query_params.get("run") or _seen_around_the_table(runs, use) != shown_around:
+        is_first = bool(just_read)
+        runs, use = just_read.pop() if is_first else _read(store)
+        if st.query_params.get("run") or not (is_first or _Around.of(runs, use) == around):
             st.rerun()
         listed = tagged_runs(runs_of(store.access, runs, only_mine), tags)
         with st.container(key=TABLE_KEY):
@@ -154,9 +157,22 @@ def _draw_live_table(
     draw_live_table()
 
 
-def _seen_around_the_table(runs: list[Run], use: DiskUse) -> tuple[int, bool, bool]:
-    """Return what the rest of the page says, or follows, and is not drawn with the table."""
-    return len(runs), any(run.active for run in runs), use.is_complete
+@dataclass(frozen=True)
+class _Around:
+    """What the rest of the page says, or follows, and is not drawn with the table."""
+
+    runs: int
+    is_active: bool
+    is_measured: bool
+
+    @classmethod
+    def of(cls, runs: list[Run], use: DiskUse) -> Self:
+        """Return it for the runs of the table."""
+        return cls(len(runs), any(run.active for run in runs), use.is_complete)
+
+    @property
+    def is_busy(self) -> bool:
+        return self.is_active or not self.is_measured
 
 
 def _read(store: RunStore) -> tuple[list[Run], DiskUse]:
