@@ -95,6 +95,15 @@ def _one_registry_of_operators():
 
 
 @pytest.fixture(autouse=True)
+def _denormal_numbers():
+    """A job makes denormal numbers zero in its process, which is that of other tests here."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
 def _own_folders(tmp_path, data_home, monkeypatch):
     monkeypatch.setenv("SECATEUR_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SECATEUR_DATA", str(data_home))
