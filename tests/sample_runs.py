@@ -1,6 +1,8 @@
 """Make run directories such as a worker leaves, without a worker."""
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,3 +101,11 @@ def epoch_ends(epochs: int, accuracies: list[float]) -> Iterator[EpochEnd]:
             train_seconds=0.5,
             seconds=0.6,
         )
+
+
+def make_older(run: Run) -> Run:
+    """Date a run back, beyond the time in which a list always reads it again."""
+    an_hour_ago = time.time() - 3600
+    for path in (*run.path.iterdir(), run.path):
+        os.utime(path, (an_hour_ago, an_hour_ago))
+    return run

@@ -9,11 +9,10 @@ import torch
 
 from core.config import KMeansRecipe
 from core.models import build, saved
-from core.models.card import ModelCard
 from core.runs.run import MODEL
 from tests import chromium as browser
 from tests.chromium import PATIENCE, expect, go_to, settled
-from tests.sample_runs import sample_run
+from tests.sample_runs import CARD, sample_run
 from tests.waiting import until
 
 PAGES = ["Train", "Prune", "Quantize", "Activations", "Kernels", "Weights", "Runs"]
@@ -51,15 +50,7 @@ CONTRAST = """element => {
 def two_models(runs):
     """A model and a child of it, with weights that can be read."""
     torch.manual_seed(0)
-    card = ModelCard(
-        model="LeNet5",
-        dataset="Digits",
-        classes=tuple("0123456789"),
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        side=32,
-    )
-    content = saved.model_bytes(build("LeNet5", 10).state_dict(), card)
+    content = saved.model_bytes(build("LeNet5", 10).state_dict(), CARD)
     parent = sample_run(runs, name="Parent")
     child = runs.create(KMeansRecipe(), "Child", parent=parent.id)
     status = json.loads((parent.path / "status.json").read_text())

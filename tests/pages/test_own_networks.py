@@ -2,7 +2,6 @@
 
 import importlib.util
 import io
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +12,8 @@ from core.runs import launch
 from pages.parts.shared import shell
 from pages.parts.shared.words import plain
 from tests.core.models.outside.sources import GOOD, OTHER
+from tests.pages.open_page import ENTRY, open_page
 
-ENTRY = Path(__file__).parents[2] / "streamlit_app.py"
 needs_timm = pytest.mark.skipif(
     importlib.util.find_spec("timm") is None,
     reason="timm is not installed: pip install -r requirements-timm.txt",
@@ -31,12 +30,7 @@ def folder(own_folder):
 
 
 def opened(page, **params):
-    app = AppTest.from_file(str(ENTRY), default_timeout=120).run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception
-    return app
+    return open_page(AppTest.from_file(str(ENTRY), default_timeout=120), page, **params)
 
 
 def errors(app):
@@ -97,6 +91,7 @@ def test_a_sweep_takes_them(folder, digits):
 
 
 def script(runs, root):
+
     from pathlib import Path
 
     from core.runs.store import RunStore

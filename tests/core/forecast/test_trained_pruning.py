@@ -11,8 +11,8 @@ from core.forecast.trained_pruning import densities_to_try
 from core.jobs.prune import PruneJob
 from core.jobs.pruning_trial import preview_trained_pruning
 from core.models import build
-from core.models.card import ModelCard
 from core.models.saved import SavedModel, layer_shapes
+from tests.sample_runs import CARD
 
 FIRST, LAST = "features.0.weight", "classifier.4.weight"
 TOTAL = 61_770
@@ -22,15 +22,7 @@ TOTAL = 61_770
 def parent():
     """A LeNet5 with the weights that it is built with: its training does not matter here."""
     torch.manual_seed(0)
-    card = ModelCard(
-        model="LeNet5",
-        dataset="Digits",
-        classes=tuple("0123456789"),
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        side=32,
-    )
-    return SavedModel(card, build("LeNet5", 10).state_dict())
+    return SavedModel(CARD, build("LeNet5", 10).state_dict())
 
 
 def recipe_of(**changes):

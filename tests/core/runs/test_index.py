@@ -1,17 +1,18 @@
 """The index is a copy of what the folders say: right after any change, and never needed."""
 
-import os
 import sqlite3
 import threading
-import time
 
 import pytest
 
 from core.config import KMeansRecipe, TrainRecipe
 from core.runs import listing
 from core.runs.index import INDEX, IndexedRun, read_index, update_index
-from core.runs.run import Status, read_run, write_status
+from core.runs.run import Status, write_status
 from core.runs.store import RunStore
+from tests.sample_runs import make_older
+
+pytestmark = pytest.mark.usefixtures("nothing_read")
 
 RECIPE = TrainRecipe(model="LeNet5", dataset="Digits")
 MANY = 100
@@ -19,33 +20,6 @@ MANY = 100
 
 ROW = IndexedRun("a" * 10, "1 2 3", b"{}", b"{}")
 OTHER = IndexedRun("b" * 10, "4 5 6", b'{"x": 1}', b"")
-
-
-@pytest.fixture(autouse=True)
-def _no_memory():
-    listing.forget_runs()
-
-
-@pytest.fixture
-def reads(monkeypatch):
-    """The ids of the runs that were read from their folders."""
-    ids = []
-
-    def counted(path):
-        ids.append(path.name)
-        return read_run(path)
-
-    monkeypatch.setattr(listing, "read_run", counted)
-    return ids
-
-
-def make_older(run):
-    """Date a run back, beyond the time in which it is always read again."""
-    an_hour_ago = time.time() - 3600
-    os.utime(run.path, (an_hour_ago, an_hour_ago))
-    for path in run.path.iterdir():
-        os.utime(path, (an_hour_ago, an_hour_ago))
-    return run
 
 
 def end(run, state="finished"):

@@ -1,46 +1,21 @@
 """The list of all runs is read once, and again where something has changed."""
 
 import json
-import os
 import shutil
 import threading
-import time
 
 import pytest
 from filelock import FileLock
 
 from core.config import TrainRecipe
 from core.runs import listing
-from core.runs.run import Status, read_run, write_status
+from core.runs.run import Status, write_status
 from core.runs.store import RunStore
+from tests.sample_runs import make_older
+
+pytestmark = pytest.mark.usefixtures("nothing_read")
 
 RECIPE = TrainRecipe(model="LeNet5", dataset="Digits")
-
-
-@pytest.fixture(autouse=True)
-def _no_memory():
-    listing.forget_runs()
-
-
-@pytest.fixture
-def reads(monkeypatch):
-    """The ids of the runs that were read from disk, in order."""
-    ids = []
-
-    def counted(path):
-        ids.append(path.name)
-        return read_run(path)
-
-    monkeypatch.setattr(listing, "read_run", counted)
-    return ids
-
-
-def make_older(run):
-    """Date a run back, beyond the time in which it is always read again."""
-    an_hour_ago = time.time() - 3600
-    for path in (*run.path.iterdir(), run.path):
-        os.utime(path, (an_hour_ago, an_hour_ago))
-    return run
 
 
 def old_runs(store, count):
